@@ -1,0 +1,114 @@
+"""The mathematics of the squared error, as pure functions.
+
+Conventions of the whole package: N rows, D features, T targets; `x` is (N, D), `y` is (N, T), `w` is
+(T, D), `b` is (T,), and the prediction is `x @ w.T + b`, (N, T), as in `torch.nn.Linear`. The mean
+squared error is the mean over all N·T residuals, as in `torch.nn.MSELoss`.
+"""
+
+import torch
+from torch import Tensor
+
+
+def check_same_shape(y_hat: Tensor, y: Tensor) -> None:
+    """Raises unless predictions and targets have the same two-dimensional shape.
+
+    (N,) against (N, 1) would broadcast to (N, N) and train, silently, to a wrong answer.
+
+    Args:
+        y_hat: Predictions, (N, T).
+        y: Targets, (N, T).
+
+    Raises:
+        ValueError: If the shapes differ or are not two-dimensional.
+    """
+    if y_hat.shape != y.shape or y_hat.ndim != 2:
+        raise ValueError(
+            f"predictions of shape {tuple(y_hat.shape)} do not fit targets of shape {tuple(y.shape)}: "
+            "both must be (rows, targets); use y.reshape(-1, 1) for a single target"
+        )
+
+
+def squared_error_sums(
+    x: Tensor, y: Tensor, w: Tensor, b: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Squared error and its gradient, summed over the rows, by the formula.
+
+    For one row and one target the loss is (x·w + b − y)², so by the chain rule its derivative with
+    respect to w is 2·x·(x·w + b − y), and with respect to b it is 2·(x·w + b − y). Sums, rather than
+    means, can be added over batches and processes; divide them by N·T for the mean squared error.
+
+    Args:
+        x: Features, (N, D).
+        y: Targets, (N, T).
+        w: Weights, (T, D).
+        b: Bias, (T,), or None for none.
+
+    Returns:
+        The sum of the squared residuals, (); its gradient in w, (T, D); its gradient in b, (T,).
+
+    Raises:
+        ValueError: If the prediction and `y` differ in shape.
+
+    Examples:
+        >>> x, y = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[2.0], [4.0], [6.0]])
+        >>> squared_error_sums(x, y, w=torch.tensor([[1.0]]))
+        (tensor(14.), tensor([[-28.]]), tensor([-12.]))
+    """
+    y_hat = x @ w.T  # (N, T)
+    if b is not None:
+        y_hat = y_hat + b
+    check_same_shape(y_hat, y)
+    residual = y_hat - y  # (N, T)
+    return residual.square().sum(), 2 * (residual.T @ x), 2 * residual.sum(0)
+
+
+def candidate_squared_errors(x: Tensor, y: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """Squared error of every candidate, summed over the rows: all candidates at once.
+
+    Args:
+        x: Features, (N, D).
+        y: Targets, (N, T).
+        w: Candidate weights, (C, D).
+        b: Candidate biases, (C,).
+
+    Returns:
+        (T, C): for each target, the sum of squared residuals of each candidate.
+    """
+    sums = torch.zeros(y.shape[1], len(w), dtype=y.dtype, device=y.device)
+    # Rows are taken in blocks, so that the (rows, C) residuals stay within the processor's cache.
+    rows = max(1, 2**18 // len(w))
+    for xs, ys in zip(x.split(rows), y.split(rows), strict=True):
+        y_hat = torch.addmm(b, xs, w.T)  # (rows, C)
+        for target in range(y.shape[1]):
+            sums[target] += (y_hat - ys[:, target, None]).square_().sum(0)
+    return sums
+
+
+def largest_stable_step(x: Tensor, targets: int = 1, *, bias: bool, total: bool = False) -> float:
+    r"""The learning rate below which whole-batch gradient descent on the squared error converges.
+
+    The Hessian of the mean squared error is H = 2/(N·T) X̃ᵀX̃, where X̃ is x with a column of ones if
+    there is a bias. Along each eigenvector of H the error is multiplied by 1 − lr·λ in every step, which
+    shrinks it exactly when lr < 2/λ_max(H). See Nocedal and Wright, Numerical Optimization, section 3.3.
+
+    Args:
+        x: Features, (N, D).
+        targets: T.
+        bias: Whether the model has a bias.
+        total: Whether the loss is the sum of the squared errors instead of their mean.
+
+    Returns:
+        2/λ_max(H), infinite where every feature is zero.
+
+    Examples:
+        >>> largest_stable_step(torch.tensor([[1.0], [2.0], [3.0]]), bias=False)  # 3/14
+        0.21428571428571427
+    """
+    x = x.double()
+    if bias:
+        x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+    # The largest singular value of X̃, squared, is the largest eigenvalue of X̃ᵀX̃.
+    curvature = 2 * torch.linalg.matrix_norm(x, ord=2).item() ** 2
+    if not total:
+        curvature /= len(x) * targets
+    return 2 / curvature if curvature > 0 else float("inf")

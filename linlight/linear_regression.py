@@ -1,0 +1,94 @@
+"""Linear regression with PyTorch: `nn.Linear`, `nn.MSELoss` and `torch.optim.SGD`."""
+
+import inspect
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LightningCLI, instantiate_class
+from torch import Tensor, nn
+
+from linlight.base import Batch, LinearModel
+from linlight.errors import InputError
+from linlight.lr import check_lr
+
+
+def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:
+    """What made a criterion, in primitives: torch's keep their arguments under the arguments' names."""
+    names = inspect.signature(type(criterion).__init__).parameters
+    arguments = {name: getattr(criterion, name) for name in names if hasattr(criterion, name)}
+    return {
+        "class_path": f"{type(criterion).__module__}.{type(criterion).__qualname__}",
+        "init_args": arguments,
+    }
+
+
+class LinearRegression(LinearModel):
+    """`nn.Linear` trained by Lightning's automatic optimization.
+
+    The notes' fifth program uses `MSELoss(reduction="sum")`; then the gradient, and with it the largest
+    stable step, depends on the number of rows: what fits the mean has to be divided by N.
+
+    Args:
+        lr: Learning rate of SGD; not used where `optimizer` names another.
+        bias: Whether the model has a bias.
+        w0: Starting value of every weight, the bias then starting at 0. Default: as `nn.Linear` does,
+            at random.
+        criterion: The loss of predictions (B, T) against targets (B, T). Default: `nn.MSELoss()`.
+        optimizer: `{"class_path": ..., "init_args": ...}`; `--optimizer` on the command line.
+        lr_scheduler: The same for a scheduler, stepped every epoch; `--lr_scheduler` on the command line.
+
+    Raises:
+        InputError: If `lr` is not positive and finite.
+    """
+
+    explanation = """\
+nn.Linear holds weight and bias, and calling it runs forward(); MSELoss compares; loss.backward()
+fills the gradients; SGD does weight <- weight - lr*gradient. Lightning calls zero_grad(),
+backward() and step() in that order: this is automatic optimization."""
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        bias: bool = True,
+        w0: float | None = None,
+        criterion: nn.Module | dict[str, Any] | None = None,
+        optimizer: dict[str, Any] | None = None,
+        lr_scheduler: dict[str, Any] | None = None,
+    ) -> None:
+        made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
+        super().__init__(bias, w0, made)
+        if getattr(self.criterion, "reduction", "mean") not in ("mean", "sum"):
+            raise InputError(
+                f"criterion must reduce to one number: {self.criterion} needs reduction mean or sum"
+            )
+        self.hparams["criterion"] = _class_and_arguments(self.criterion)
+        self.lr = check_lr(lr)
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+
+    def configure_optimizers(self) -> Any:
+        """SGD with `lr`, or what was asked for."""
+        if self.optimizer is None:
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+        else:
+            optimizer = instantiate_class(self.parameters(), self.optimizer)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = instantiate_class(optimizer, self.lr_scheduler)
+        return LightningCLI.configure_optimizers(self, optimizer, scheduler)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss; Lightning does the rest."""
+        return self.differentiable_loss(batch)
+
+    def stable_step(self) -> float | None:
+        """The bound for SGD on the squared error; other rules and losses have none of this kind."""
+        if self.optimizer is not None or not isinstance(self.criterion, nn.MSELoss):
+            return None
+        return super().stable_step()
+
+    def divergence_advice(self) -> str:
+        """What to do about a loss that grew without end."""
+        if self.optimizer is not None:
+            return f"use a smaller --optimizer.lr with {self.optimizer['class_path'].rpartition('.')[2]}"
+        return super().divergence_advice()

@@ -1,0 +1,91 @@
+"""Batches cut from tensors that are already in memory."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+class RowOrder:
+    """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
+
+    Lightning calls `set_epoch` on the `sampler` of a loader before every epoch.
+
+    Args:
+        rows: Number of rows.
+        shuffle: Whether to visit them in a new random order each epoch, or as they come.
+        seed: Seed of the random order.
+    """
+
+    def __init__(self, rows: int, *, shuffle: bool = False, seed: int = 0) -> None:
+        self.rows = rows
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order the next iteration uses."""
+        self.epoch = epoch
+
+    def permutation(self) -> Tensor | None:
+        """The row numbers in order, (rows,), or None where they are visited as they come."""
+        if not self.shuffle:
+            return None
+        # Mixed by Python's tuple hash, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
+        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
+        return torch.randperm(self.rows, generator=generator)
+
+
+class BatchLoader:
+    """Yields batches by slicing whole tensors, each process its share of every batch.
+
+    A `DataLoader` over a `TensorDataset` fetches row by row and stacks them again, which is tens of times
+    slower. `DistributedSampler` repeats rows until the processes have equally many, which changes the
+    answer (Lightning-AI/pytorch-lightning#2398); here batch k holds the same rows whatever the number of
+    processes, each takes a contiguous part of them, and a part may be empty.
+
+    Args:
+        tensors: Tensors with the same first dimension; a batch is a tuple of their slices.
+        batch_size: Rows per batch over all processes.
+        shuffle: Whether to reorder the rows each epoch.
+        seed: Seed of the reordering.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    # Lightning asks every loader that has a sampler for this one too.
+    batch_sampler = None
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.tensors = tensors
+        self.rows = len(tensors[0])
+        self.batch_size = min(batch_size, self.rows)
+        self.rank = rank
+        self.world_size = world_size
+        self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch, the same on every process."""
+        return -(-self.rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yields this process's share of each batch, in order."""
+        order = self.sampler.permutation()
+        for first in range(0, self.rows, self.batch_size):
+            size = min(self.batch_size, self.rows - first)
+            start = first + size * self.rank // self.world_size
+            stop = first + size * (self.rank + 1) // self.world_size
+            if order is None:
+                yield tuple(tensor[start:stop] for tensor in self.tensors)
+            else:
+                chosen = order[start:stop].to(self.tensors[0].device)
+                yield tuple(tensor[chosen] for tensor in self.tensors)

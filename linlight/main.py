@@ -1,0 +1,81 @@
+"""The front door of the command line: picks the command, and turns bad input into one line.
+
+Nothing heavy is imported here, so `linlight --help` and a mistyped command answer at once.
+"""
+
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from linlight.errors import InputError
+
+COMMANDS = {
+    "compare": "run the five methods of the notes on the same data, side by side",
+    "fit": "train one method",
+    "validate": "evaluate a checkpoint on the validation rows",
+    "test": "evaluate a checkpoint on the test rows",
+    "predict": "predict with a checkpoint",
+}
+
+HELP = """\
+usage: linlight COMMAND [options]
+
+Linear regression on PyTorch Lightning.
+
+commands:
+{commands}
+
+examples:
+  linlight compare
+  linlight fit --model GradientDescent --model.lr 0.05 --data.batch_size 1
+  linlight fit --config configs/linear_regression.yaml
+  linlight predict --ckpt_path RUN/checkpoints/last.ckpt --data.x '[4.0]'
+
+`linlight COMMAND --help` lists the options of a command."""
+
+
+def _choose(args: Sequence[str]) -> str:
+    """The command, or an error that says what to type instead."""
+    choices = ", ".join(COMMANDS)
+    if not args:
+        raise InputError(f"no command: type one of {choices}, for example linlight compare")
+    if args[0].startswith("-"):
+        raise InputError(f"{args[0]} comes before a command: type one of {choices} first, as in linlight fit")
+    if args[0] not in COMMANDS:
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"type one of {choices}"
+        raise InputError(f"there is no command {args[0]!r}: {hint}")
+    return args[0]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs a command line.
+
+    Args:
+        args: The words after `linlight`. Default: those that were typed.
+
+    Raises:
+        SystemExit: With code 2 and one line on standard error where the input cannot be used.
+    """
+    args = sys.argv[1:] if args is None else list(args)
+    if args[:1] in (["-h"], ["--help"]):
+        print(HELP.format(commands="\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())))
+        return
+    if args[:1] == ["--version"]:
+        print(f"linlight {version('linlight')}")
+        return
+    try:
+        _choose(args)
+    except InputError as error:
+        fail(error)
+    from linlight.cli import run
+
+    run(args)
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """Prints an error as one line on standard error and exits with code 2."""
+    print(f"linlight: error: {' '.join(str(error).split())}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,109 @@
+"""The errors of the command line's parser, in one line that says what to do."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from linlight.methods import METHODS
+
+_BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
+
+
+def one_line(message: str, options: Iterable[str]) -> str:
+    """Says in one line what jsonargparse says in ten.
+
+    Args:
+        message: The parser's message.
+        options: The options there are, as `--data.x`.
+    """
+    unknown = re.search(r"unrecognized arguments: (\S+)", message)
+    if unknown is None:
+        unknown = re.search(r"does not accept option '(\S+)'", message)
+    if unknown:
+        return _unknown_option(unknown[1], options)
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    path = _option(keys)
+    unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
+    if unaccepted:
+        return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
+    missing_class = re.search(r"Expected a dot import path string: (\S+)", message)
+    missing_class = missing_class or re.search(
+        r"Unable to import|is not a subclass of|Not a valid subclass", message
+    )
+    value = re.search(r"(?:Got value|Given value): (.*)", message)
+    if missing_class and keys:
+        name = missing_class[1] if missing_class.re.groups else (value[1] if value else "")
+        return _unknown_class(keys, path, name)
+    missing_file = re.search(r"File does not exist: '([^']+)'", message)
+    if missing_file:
+        return f"there is no config file {missing_file[1]}: check the path given to --config"
+    if "Problems parsing config" in message:
+        place = re.search(r"line (\d+), column (\d+)", message)
+        where = f" (line {place[1]}, column {place[2]})" if place else ""
+        return f"the config is not valid YAML{where}: {_squeeze(message.splitlines()[-2])}"
+    types = list(dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", message)))
+    if types and value and keys:
+        wanted = " or ".join("null" if name == "NoneType" else name for name in types)
+        return f"{path} must be of type {wanted}, got {value[1]}"
+    literal = re.search(r"Expected a typing.Literal\[([^\]]+)\]\. Got value: (.*)", message)
+    if literal:
+        return f"{path} must be one of {literal[1]}, got {literal[2]}"
+    return _squeeze(message)
+
+
+def no_method() -> str:
+    """What to say where no method was chosen."""
+    return f"no method: add --model with one of {', '.join(METHODS)}"
+
+
+def _squeeze(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def _option(keys: list[str]) -> str:
+    return "--" + ".".join(keys)
+
+
+def _did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
+    # Compared without regard to case: `gradientdescent` is near `GradientDescent`.
+    lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[near[0]]}?" if near else otherwise
+
+
+def _unknown_option(word: str, options: Iterable[str]) -> str:
+    if not word.startswith("-") and "." not in word:
+        return f"{word!r} is not an option: options begin with --, see --help"
+    word = "--" + word.lstrip("-").partition("=")[0]
+    return f"there is no option {word}: {_did_you_mean(word, options, 'see --help for those there are')}"
+
+
+def _unaccepted(path: str, owner: str, option: str) -> str:
+    if owner == "LinearModel":
+        return f"{path}.{option} needs a method before it: --model METHOD, one of {', '.join(METHODS)}"
+    taken = (
+        [f"{path}.{name}" for name in inspect.signature(METHODS[owner]).parameters]
+        if owner in METHODS
+        else []
+    )
+    otherwise = f"it takes {', '.join(taken)}" if taken else "see --help for those it takes"
+    return f"{owner} has no option {path}.{option}: {_did_you_mean(f'{path}.{option}', taken, otherwise)}"
+
+
+def _unknown_class(keys: list[str], path: str, name: str) -> str:
+    base = _BASES.get(keys[-1])
+    if base is None:
+        return f"there is no method {name!r}: {_did_you_mean(name, METHODS, 'one of ' + ', '.join(METHODS))}"
+    names = {cls.__name__ for cls in _subclasses(base) if cls.__module__.startswith("torch.")}
+    return f"{path}: there is no class {name!r}: {_did_you_mean(name, names, 'give its full path')}"
+
+
+def _subclasses(base: type) -> set[type]:
+    found: set[type] = set(base.__subclasses__())
+    return found.union(*(_subclasses(cls) for cls in found))

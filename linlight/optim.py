@@ -1,0 +1,60 @@
+"""The update that moves the weights by hand."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+
+class ByHand(torch.optim.Optimizer):
+    """Gradient descent as the notes write it: `w.data -= lr * w.grad.data`.
+
+    It is an optimizer only so that Lightning counts its steps: `global_step`, checkpoints and `max_steps`
+    all hang on that count (Lightning-AI/pytorch-lightning#16143). The parameter keeps its graph and its
+    identity because `w.data`, the bare tensor of numbers inside the parameter `w`, is what changes.
+
+    Args:
+        params: Parameters whose `grad` holds the gradient when `step` is called.
+        lr: Learning rate, the length of a step in units of the gradient.
+    """
+
+    def __init__(self, params: Iterable[torch.nn.Parameter], lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Moves every parameter that has a gradient.
+
+        Args:
+            closure: Run first; Lightning passes one so that its hooks see the gradient.
+        """
+        result = closure() if closure is not None else None
+        for group in self.param_groups:
+            for w in group["params"]:
+                if w.grad is not None:
+                    w.data -= group["lr"] * w.grad.data
+        return result
+
+
+class Place(torch.optim.Optimizer):
+    """Puts the parameters where the closure's search has found them: `w.data` is replaced, not moved.
+
+    Exhaustive search has no gradient, but its answer too has to count as a step (see `ByHand`).
+
+    Args:
+        params: The parameters, in the order in which `place` gives their values.
+    """
+
+    def __init__(self, params: Iterable[torch.nn.Parameter]) -> None:
+        super().__init__(params, {})
+        self.values: list[Tensor] = []
+
+    def place(self, *values: Tensor) -> None:
+        """Says where the next step puts the parameters."""
+        self.values = list(values)
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Moves the parameters to the values given to `place`."""
+        result = closure() if closure is not None else None
+        for w, value in zip(self.param_groups[0]["params"], self.values, strict=True):
+            w.data.copy_(value)
+        return result

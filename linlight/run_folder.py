@@ -1,0 +1,162 @@
+"""The folder of a run: its checkpoint, its picture, and the summary that says it is finished.
+
+The folder is the Trainer's `default_root_dir`.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import loggers as lightning_loggers
+from lightning.pytorch.callbacks import Checkpoint
+
+from linlight.base import LinearModel
+from linlight.data import XYDataModule
+from linlight.exhaustive_search import ExhaustiveSearch
+from linlight.plots import save_figure, search_curve
+
+
+def new_folder(parent: Path) -> Path:
+    """Makes `parent/version_0`, or the first higher number that is free.
+
+    Two runs that start together get two folders: making the folder is what takes the number.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    taken = [int(p.name[8:]) for p in parent.glob("version_*") if p.name[8:].isdigit()]
+    version = max(taken, default=-1) + 1
+    while True:
+        folder = parent / f"version_{version}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            version += 1
+        else:
+            return folder
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file in one move: a reader finds all of it or none."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def describe(model: LinearModel, rows: int) -> dict[str, Any]:
+    """The model in full precision, and the size of the data it was fitted to or used on."""
+    return {
+        "method": type(model).__name__,
+        "weights": model.w.tolist(),
+        "bias": None if model.b is None else model.b.tolist(),
+        "rows": rows,
+        "features": model.w.shape[1],
+        "targets": model.w.shape[0],
+    }
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `checkpoints/last.ckpt`: written as time passes, and at the end.
+
+    Lightning's ModelCheckpoint writes after every epoch, which on three points costs more than the
+    training, and ignores `train_time_interval` when a method optimizes by hand. Add one with `monitor` for
+    the best instead of the last.
+
+    Args:
+        every_seconds: Least time between two checkpoints while training.
+    """
+
+    def __init__(self, every_seconds: float = 60.0) -> None:
+        self.every_seconds = every_seconds
+        self._due = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts the clock."""
+        self._due = time.monotonic() + self.every_seconds
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Saves when it is time to. Rank 0's clock decides, since all processes save together."""
+        due = time.monotonic() >= self._due
+        if trainer.world_size > 1:
+            due = trainer.strategy.broadcast(due)
+        if due:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Saves the end of the training."""
+        self._save(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Saves a training that is stopped from the keyboard."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit":
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+        self._due = time.monotonic() + self.every_seconds
+
+
+class RunSummary(Callback):
+    """Writes `summary.json` once training is over, and the final figures into TensorBoard's HParams."""
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] = {}
+        self._started = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gathers the summary while all processes are there."""
+        seconds = time.perf_counter() - self._started
+        model: LinearModel = pl_module
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        metrics: dict[str, Any] = {
+            "train_loss": model.train_loss(),
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+        }
+        if "val_loss" in trainer.callback_metrics:
+            metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
+        self.summary = describe(model, data.train_size) | metrics | {"seconds": seconds}
+        _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Writes what makes the folder look finished, last."""
+        folder = Path(trainer.default_root_dir)
+        if isinstance(pl_module, ExhaustiveSearch):
+            figure = search_curve(pl_module)
+            save_figure(figure, folder / "loss_curve")
+            for logger in trainer.loggers:
+                if isinstance(logger, lightning_loggers.TensorBoardLogger):
+                    logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
+        write_json(folder / "summary.json", self.summary)
+
+
+def _log_hyperparameters(
+    trainer: Trainer, model: LinearModel, data: XYDataModule, metrics: dict[str, float]
+) -> None:
+    # TensorBoard takes the columns of its table from one run and never shows keys that others add
+    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
+    parameters = {
+        "method": type(model).__name__,
+        "lr": model.hparams.get("lr", float("nan")),
+        "bias": model.b is not None,
+        "batch_size": data.batch_size or data.train_size,
+        "dtype": str(model.w.dtype).removeprefix("torch."),
+        "max_epochs": trainer.max_epochs or -1,
+    }
+    for logger in trainer.loggers:
+        if isinstance(logger, lightning_loggers.TensorBoardLogger):
+            named = {f"final/{name}": float(value) for name, value in metrics.items()}
+            logger.log_hyperparams(parameters, named)
+
+
+def folder_name(path: str | os.PathLike[str]) -> str:
+    """A folder as the user would type it: relative to where they are, if it lies below."""
+    path = Path(path).absolute()
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
