@@ -32,7 +32,7 @@ def load(path: str) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     # torch.load raises errors of many types on a file that is not its own.
     except Exception as error:
-        raise InputError(f"{path} is not a checkpoint that can be read: {error}") from error
+        raise InputError(f"{path} is not a checkpoint, or is damaged: give the last.ckpt of a run") from error
     if not isinstance(checkpoint, dict) or "method" not in checkpoint:
         raise InputError(f"{path} is not a checkpoint of linlight: it does not name its method")
     return checkpoint
@@ -53,9 +53,14 @@ def arguments_from_checkpoint(path: str, args: Sequence[str]) -> list[str]:
     # The command line links these two into the model.
     outside = {key: settings.pop(key, None) for key in ("optimizer", "lr_scheduler")}
     words = [f"--model={json.dumps({'class_path': checkpoint['method'], 'init_args': settings})}"]
-    words += [f"--{key}={json.dumps(value)}" for key, value in outside.items() if value is not None]
+    words += _as_options("", outside)
     data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
     if typed(args, "--data.x") is not None:
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
-    words += [f"--data.{key}={json.dumps(value)}" for key, value in data.items() if value is not None]
-    return words
+    return words + _as_options("data.", data)
+
+
+def _as_options(prefix: str, settings: dict[str, Any]) -> list[str]:
+    given = {key: value for key, value in settings.items() if value is not None}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    return [f"--{prefix}{key}={text}" for key, text in texts.items()]

@@ -1,14 +1,13 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningModule, Trainer
@@ -23,12 +22,21 @@ from torch.optim import Optimizer
 from linlight import predictions
 from linlight.base import LinearModel
 from linlight.checkpoint import arguments_from_checkpoint, typed
+from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
 from linlight.errors import InputError
-from linlight.main import fail
-from linlight.messages import no_method, one_line
-from linlight.run_folder import LastCheckpoint, RunSummary, describe, folder_name, new_folder, write_json
+from linlight.main import COMMANDS, fail
+from linlight.messages import no_method, one_line, options_of
+from linlight.run_folder import (
+    LastCheckpoint,
+    RunSummary,
+    describe,
+    folder_name,
+    new_folder,
+    removed_on_failure,
+    write_json,
+)
 from linlight.trace import Trace
 
 
@@ -116,10 +124,13 @@ class Cli(LightningCLI):
         try:
             self.config = parser.parse_args([self._command, *words])
         except ArgumentError as error:
-            actions = self._subcommand_parsers[self._command]._actions
-            options = [option for action in actions for option in action.option_strings]
+            options = options_of(self._subcommand_parsers[self._command])
             raise InputError(one_line(str(error), options)) from error
         config = self.config[self._command]
+        if self._command != "fit" and not config.ckpt_path:
+            raise InputError(
+                f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
+            )
         if config.get("model") is None:
             raise InputError(no_method())
         name = config.model.class_path.rpartition(".")[2]
@@ -147,24 +158,15 @@ class Cli(LightningCLI):
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         if config["logger"] in (None, True):
             config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
-        with self._discarding_failures():
+        with removed_on_failure(self.run_folder):
             return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with self._discarding_failures():
+        with removed_on_failure(self.run_folder, keep=self._training_began):
             super()._run_subcommand(subcommand)
 
-    @contextmanager
-    def _discarding_failures(self) -> Iterator[None]:
-        """Removes the run's folder where nothing came of the run; a training that had begun keeps its own."""
-        try:
-            yield
-        except BaseException:
-            trainer = getattr(self, "trainer", None)
-            began = trainer is not None and trainer.state.fn == "fit" and trainer.global_step > 0
-            if self.run_folder is not None and not began:
-                shutil.rmtree(self.run_folder)
-            raise
+    def _training_began(self) -> bool:
+        return self.trainer.state.fn == "fit" and self.trainer.global_step > 0
 
     def after_fit(self) -> None:
         """Says what was found."""
@@ -174,14 +176,18 @@ class Cli(LightningCLI):
         if _rank() == 0:
             s = self.summary
             print(
-                f"{s['method']}: {equation(s)}, loss {s['train_loss']:.6g} on {s['rows']} rows "
-                f"after {s['epochs']} epochs, {s['steps']} steps"
+                f"{s['method']}: {equation(s)}, loss {s['train_loss']:.6g} on {count(s['rows'], 'row')} "
+                f"after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
             )
 
     def _after_evaluation(self) -> None:
-        rows = len(self.datamodule.x)
+        data: XYDataModule = self.datamodule
+        chosen = data.val_rows if self._command == "validate" else data.test_rows
         metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
-        self.summary = describe(self.model, rows) | metrics
+        self.summary = describe(self.model, len(data.x if chosen is None else chosen)) | metrics
+        if _rank() == 0:
+            found = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+            print(f"{self.summary['method']}: {found} on {count(self.summary['rows'], 'row')}")
         self._write_summary()
 
     after_validate = after_test = _after_evaluation
@@ -228,14 +234,30 @@ def _quiet() -> Iterator[None]:
 
 def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.main.main`."""
-    cli: Cli | None = None
     try:
         with _quiet():
-            cli = Cli(args)
+            folder = _compare(args[1:]) if args[0] == "compare" else Cli(args).run_folder
     except (InputError, MisconfigurationException) as error:
         fail(error)
-    if cli.run_folder is not None:
-        print(f"run: {folder_name(cli.run_folder)}")
+    if folder is not None:
+        print(f"run: {folder_name(folder)}")
+
+
+def _compare(args: Sequence[str]) -> Path:
+    parser = ArgumentParser(prog="linlight compare", exit_on_error=False, description=COMMANDS["compare"])
+    # Batch size and type are each method's own.
+    parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip={"batch_size", "dtype"})
+    parser.add_function_arguments(compare, skip={"data"})
+    try:
+        config = parser.parse_args(list(args))
+    except ArgumentError as error:
+        raise InputError(one_line(str(error), options_of(parser))) from error
+    return compare(**config.as_dict())
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun in the right form: `1 row`, `3 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def equation(summary: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
+from jsonargparse import ArgumentParser
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -54,6 +55,11 @@ def one_line(message: str, options: Iterable[str]) -> str:
     if literal:
         return f"{path} must be one of {literal[1]}, got {literal[2]}"
     return _squeeze(message)
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """The options a parser takes, as `--data.x`."""
+    return [option for action in parser._actions for option in action.option_strings]
 
 
 def no_method() -> str:

@@ -5,7 +5,10 @@ The folder is the Trainer's `default_root_dir`.
 
 import json
 import os
+import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,22 @@ def new_folder(parent: Path) -> Path:
             version += 1
         else:
             return folder
+
+
+@contextmanager
+def removed_on_failure(folder: Path | None, keep: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Removes a run's folder where the run fails, unless there is something in it worth keeping.
+
+    Args:
+        folder: The folder, or None on the processes that write nothing.
+        keep: Says, once the run has failed, whether to keep it.
+    """
+    try:
+        yield
+    except BaseException:
+        if folder is not None and not keep():
+            shutil.rmtree(folder)
+        raise
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
