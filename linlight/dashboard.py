@@ -1,5 +1,6 @@
 """What TensorBoard is given while a method trains."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,72 +19,121 @@ MOST_CURVES = 16
 
 
 class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
-    """Lightning's logger, except that the values logged together are written together.
+    """Lightning's logger, except that it writes values that belong together as one event, once a second.
 
-    One event for six values costs about as much as one event for one (`benchmarks/`), and on small data
-    logging is most of what a step costs. The run's settings are in `config.yaml`; no `hparams.yaml`.
+    On small data logging is most of what a step costs. Every event wakes the thread that writes, which then
+    competes with the training; and an event of six values costs little more than an event of one
+    (`benchmarks/overhead.py`). The run's settings are in `config.yaml`; there is no `hparams.yaml`.
     """
+
+    _pending: list[tuple[Mapping[str, float], int | None, float]] | None = None
+    _written = 0.0
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Writes one event with all values."""
-        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
-        self.experiment.file_writer.add_summary(Summary(value=values), step)
+        """Keeps the values, with the time, to be written as one event within a second."""
+        now = time.time()
+        if self._pending is None:
+            self._pending = []
+        self._pending.append((metrics, step, now))
+        if now - self._written > 1:
+            self._write()
 
+    def _write(self) -> None:
+        pending, self._pending, self._written = self._pending or [], None, time.time()
+        writer = self.experiment.file_writer
+        for metrics, step, when in pending:
+            values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
+            writer.add_summary(Summary(value=values), step, when)
+
+    @rank_zero_only
     def save(self) -> None:
         """Writes out what is pending."""
+        self._write()
         self.experiment.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Writes out what is pending and closes the file."""
+        self.save()
+        super().finalize(status)
 
 
 class Dashboard(Callback):
     """Logs loss, w, b and their gradients, by step and by epoch.
 
-    Under `step/`, the x axis counts updates, and a point shows loss, weights and gradient just before an
-    update; every `log_every_n_steps`, or once an epoch if that is more often. Under `epoch/`, the x axis
-    counts finished epochs, and a point shows the epoch's mean loss, the validation loss, the weights after
-    the epoch and the gradient of its last update.
+    Under `step/` the x axis counts updates: a point shows the loss and the gradient of a batch, and the
+    weights after its update; every `log_every_n_steps`, or once an epoch if that is more often. Under
+    `epoch/` it counts finished epochs: a point shows the epoch's mean loss, the validation loss, the
+    gradient of the last update and the weights after it.
     """
 
     def __init__(self) -> None:
         self._gradients: dict[str, float] = {}
+        self._one_batch = False
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes sure that short epochs are seen: Lightning's default is every 50 steps."""
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if stage == "fit":
+            self._one_batch = data.batches == 1
             trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, data.batches))  # type: ignore[attr-defined]
 
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Logs where the weights start."""
+        _log(trainer, trainer.global_step, _named("step", _weights(pl_module)))
+
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
-        """Logs a step, when its gradient is known and its update has not happened."""
+        """Keeps the gradient, which a method may zero after its update."""
         model: LinearModel = pl_module
-        logged = trainer.global_step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        if not trainer.loggers or not (logged or trainer.is_last_batch):
-            return
-        self._gradients = _values("grad_w", model.w.grad)
-        if model.b is not None:
-            self._gradients |= _values("grad_b", model.b.grad)
-        if logged and model.step_loss is not None:
-            values = {"train_loss": model.step_loss.item(), **_weights(model), **self._gradients}
-            _log(trainer, "step", values, trainer.global_step)
+        if trainer.loggers and (self._one_batch or self._due(trainer, 1) or trainer.is_last_batch):
+            w, b = model.w, model.b
+            self._gradients = _values("grad_w", w.grad)
+            if b is not None:
+                self._gradients |= _values("grad_b", b.grad)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Logs a step."""
+        if trainer.loggers and not self._one_batch and self._due(trainer, 0):
+            model: LinearModel = pl_module
+            values = {"train_loss": model.step_loss.item(), **self._gradients, **_weights(model)}
+            _log(trainer, trainer.global_step, _named("step", values))
+
+    def _due(self, trainer: Trainer, ahead: int) -> bool:
+        due: bool = (trainer.global_step + ahead) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        return due
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Logs an epoch."""
+        """Logs an epoch; where it is a single step, as one event with the step."""
         if not trainer.loggers:
             return
         model: LinearModel = pl_module
-        values = {"train_loss": model.epoch_loss.item(), **_weights(model), **self._gradients}
+        values = {"train_loss": model.epoch_loss.item(), **self._gradients, **_weights(model)}
+        epoch = trainer.current_epoch + 1
+        step = _named("step", values) if self._one_batch else {}
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             values["val_loss"] = trainer.callback_metrics["val_loss"].item()
-        _log(trainer, "epoch", values, trainer.current_epoch + 1)
+        by_epoch = _named("epoch", values)
+        if trainer.global_step == epoch:
+            _log(trainer, epoch, step | by_epoch)
+        else:
+            _log(trainer, trainer.global_step, step)
+            _log(trainer, epoch, by_epoch)
 
 
-def _log(trainer: Trainer, axis: str, values: dict[str, float], step: int) -> None:
-    for logger in trainer.loggers:
-        logger.log_metrics({f"{axis}/{name}": value for name, value in values.items()}, step)
+def _named(axis: str, values: dict[str, float]) -> dict[str, float]:
+    return {f"{axis}/{name}": value for name, value in values.items()}
+
+
+def _log(trainer: Trainer, x: int, values: dict[str, float]) -> None:
+    for logger in trainer.loggers if values else ():
+        logger.log_metrics(values, x)
 
 
 def _weights(model: LinearModel) -> dict[str, float]:
-    return _values("w", model.w) | ({} if model.b is None else _values("b", model.b))
+    return _values("w", model.w) | _values("b", model.b)
 
 
 def _values(name: str, tensor: Tensor | None) -> dict[str, float]:

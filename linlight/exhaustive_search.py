@@ -80,7 +80,6 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
 
     def on_train_epoch_start(self) -> None:
         """Lays out the candidates and forgets the squared errors of an earlier pass."""
-        super().on_train_epoch_start()
         grids = [self._weight_grid] * self.w.shape[1]
         if self.b is not None:
             grids.append(self._bias_grid)

@@ -66,7 +66,6 @@ class Trace(Callback):
 
         The stochastic program of the notes computes it after the update, the others before.
         """
-        assert model.step_loss is not None
         assert self._batch is not None
         if model.trainer.num_training_batches == 1:
             return model.epoch_loss.item()
