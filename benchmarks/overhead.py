@@ -75,9 +75,9 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     """A step of each gradient method with linlight's defaults against a step of the bare script."""
     from lightning.pytorch import Trainer
 
+    import linlight
     from linlight.dashboard import Dashboard, TensorBoardLogger
     from linlight.data import XYDataModule
-    from linlight.methods import METHODS
     from linlight.run_folder import LastCheckpoint, RunSummary, new_folder
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -96,7 +96,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
             callbacks=[Dashboard(), LastCheckpoint(), RunSummary()],
         )
-        trainer.fit(METHODS[name](), XYDataModule())
+        trainer.fit(getattr(linlight, name)(), XYDataModule())
 
     methods = ["GradientDescent", "Backpropagation", "LinearRegression"]
     for name in methods:

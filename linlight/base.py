@@ -1,5 +1,6 @@
 """What the methods share: the model, the loss, evaluation, and what they report."""
 
+import inspect
 import math
 from typing import Any
 
@@ -60,7 +61,9 @@ class LinearModel(LightningModule):
         super().__init__()
         # Lightning collects the arguments of the subclass's __init__ here. Only primitives are kept, so
         # that every checkpoint loads with weights_only=True. TensorBoard gets them at the end, with results.
-        self.save_hyperparameters(logger=False, ignore="criterion")
+        own = inspect.signature(type(self).__init__).parameters
+        inherited = [name for name in ("bias", "w0") if name not in own]
+        self.save_hyperparameters(logger=False, ignore=[*inherited, "criterion"])
         if w0 is not None and not math.isfinite(w0):
             raise InputError(f"w0 must be a finite number, got {w0}")
         self._bias = bias

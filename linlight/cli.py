@@ -1,6 +1,7 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -144,6 +145,16 @@ class Cli(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Does nothing: Lightning's would let the checkpoint override what was typed (#21455)."""
 
+    def instantiate_classes(self) -> None:
+        """Makes model, data and trainer; what they refuse reaches the user as they say it."""
+        try:
+            super().instantiate_classes()
+        except InputError:
+            raise
+        except ValueError as error:  # jsonargparse wraps what the class of an option raises
+            cause = error.__cause__
+            raise cause if isinstance(cause, InputError) else InputError(one_line(str(error), [])) from error
+
     # Running --------------------------------------------------------------------------------------------
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -221,6 +232,8 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     with warnings.catch_warnings():
+        # LightningCLI still calls what jsonargparse has renamed, which is no concern of the user's.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
         warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
         # Lightning asks for an empty list where there is no validation, and warns of it.
@@ -234,6 +247,8 @@ def _quiet() -> Iterator[None]:
 
 def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.main.main`."""
+    # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
+    sys.path.append(str(Path.cwd()))
     try:
         with _quiet():
             folder = _compare(args[1:]) if args[0] == "compare" else Cli(args).run_folder

@@ -151,9 +151,7 @@ def compare(
     models = [contender.make() for contender in contenders]
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
-        raise InputError(
-            f"at has {example.shape[1]} numbers and the data have {modules[0].features} features"
-        )
+        raise InputError(f"at has {example.shape[1]} numbers, the data have {modules[0].features} features")
     modules[0].train_data()
 
     root = new_folder(Path(folder))

@@ -41,11 +41,11 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
             array = np.asarray(values)
         except ValueError:
             raise InputError(f"{name} is ragged: {_first_ragged_row(values)}") from None
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biufc":
             raise InputError(f"{name} must hold numbers only, but {_first_non_number(array)}")
-        # Read-only and byte-swapped arrays are legal NumPy and cannot be shared with torch.
-        if not array.flags.writeable or not array.dtype.isnative:
-            array = array.astype(array.dtype.newbyteorder("="))
+        # Read-only, byte-swapped and reversed arrays are legal NumPy and cannot be shared with torch.
+        if not array.flags.writeable or not array.dtype.isnative or min(array.strides, default=0) < 0:
+            array = array.astype(array.dtype.newbyteorder("="), order="C")
         tensor = torch.from_numpy(array)
     if tensor.is_complex():
         raise InputError(f"{name} must hold real numbers, but it is complex")
@@ -80,7 +80,7 @@ def _first_ragged_row(rows: list[Any]) -> str:
 def _first_non_number(array: np.ndarray) -> str:
     if array.ndim == 0:
         return f"it is {array.item()!r}"
-    for index, value in np.ndenumerate(array):
+    for index, value in np.ndenumerate(array.astype(object)):
         try:
             float(value)
         except (TypeError, ValueError):

@@ -101,8 +101,8 @@ def largest_stable_step(x: Tensor, targets: int = 1, *, bias: bool, total: bool 
         2/λ_max(H), infinite where every feature is zero.
 
     Examples:
-        >>> largest_stable_step(torch.tensor([[1.0], [2.0], [3.0]]), bias=False)  # 3/14
-        0.21428571428571427
+        >>> round(largest_stable_step(torch.tensor([[1.0], [2.0], [3.0]]), bias=False), 12)  # 3/14
+        0.214285714286
     """
     x = x.double()
     if bias:

@@ -76,11 +76,11 @@ def _option(keys: list[str]) -> str:
     return "--" + ".".join(keys)
 
 
-def _did_you_mean(word: str, choices: Iterable[str], otherwise: str) -> str:
+def _did_you_mean(word: str, choices: Iterable[str], otherwise: str, prefix: str = "") -> str:
     # Compared without regard to case: `gradientdescent` is near `GradientDescent`.
     lower = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(word.lower(), lower, n=1)
-    return f"did you mean {lower[near[0]]}?" if near else otherwise
+    return f"did you mean {prefix}{lower[near[0]]}?" if near else otherwise
 
 
 def _unknown_option(word: str, options: Iterable[str]) -> str:
@@ -93,13 +93,10 @@ def _unknown_option(word: str, options: Iterable[str]) -> str:
 def _unaccepted(path: str, owner: str, option: str) -> str:
     if owner == "LinearModel":
         return f"{path}.{option} needs a method before it: --model METHOD, one of {', '.join(METHODS)}"
-    taken = (
-        [f"{path}.{name}" for name in inspect.signature(METHODS[owner]).parameters]
-        if owner in METHODS
-        else []
-    )
-    otherwise = f"it takes {', '.join(taken)}" if taken else "see --help for those it takes"
-    return f"{owner} has no option {path}.{option}: {_did_you_mean(f'{path}.{option}', taken, otherwise)}"
+    taken = list(inspect.signature(METHODS[owner]).parameters) if owner in METHODS else []
+    listed = ", ".join(f"{path}.{name}" for name in taken)
+    hint = _did_you_mean(option, taken, f"it takes {listed}" if taken else "see --help", prefix=f"{path}.")
+    return f"{owner} has no option {path}.{option}: {hint}"
 
 
 def _unknown_class(keys: list[str], path: str, name: str) -> str:

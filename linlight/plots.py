@@ -1,7 +1,7 @@
 """Pictures of losses and of the paths that methods take down them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import torch
@@ -78,11 +78,14 @@ def comparison(results: "list[Result]", data: "XYDataModule") -> Figure:
     figure = Figure(figsize=(11 if one_weight else 7, 4.8), layout="constrained")
     panels = figure.subplots(1, 2 if one_weight else 1, squeeze=False)[0]
     colors = [RED, BLUE, GREEN, ORANGE, PURPLE]
+    # A method that diverges is drawn only until it would flatten all others.
+    top = 1e3 * max(result.path[0]["loss"] for result in results if result.path)
+    paths = [[point for point in result.path if point["loss"] <= top] for result in results]
     if one_weight:
-        _paths(panels[0], results, data, colors)
+        _paths(panels[0], results, paths, data, colors)
     by_epoch = panels[-1]
-    for result, color in zip(results, colors, strict=True):
-        losses = [point["loss"] for point in result.path]
+    for result, path, color in zip(results, paths, colors, strict=True):
+        losses = [point["loss"] for point in path]
         if result.method == "ExhaustiveSearch":
             # Not a path: all candidates are tried in one epoch. Its error may be 0, which a log axis lacks.
             if losses and losses[-1] > 0:
@@ -90,17 +93,20 @@ def comparison(results: "list[Result]", data: "XYDataModule") -> Figure:
         else:
             by_epoch.plot(losses, color=color, label=result.name)
     by_epoch.set(xlabel="epochs", ylabel="mean squared error", yscale="log", title="loss by epoch")
-    starts = [result.path[0]["loss"] for result in results if result.path]
-    if by_epoch.get_ylim()[1] > 1e3 * max(starts):  # a method that diverged would flatten all others
-        by_epoch.set_ylim(top=1e3 * max(starts))
     by_epoch.grid(alpha=0.3)
     by_epoch.legend(fontsize="small")
     return figure
 
 
-def _paths(axes: Axes, results: "list[Result]", data: "XYDataModule", colors: list[str]) -> None:
+def _paths(
+    axes: Axes,
+    results: "list[Result]",
+    paths: list[list[dict[str, Any]]],
+    data: "XYDataModule",
+    colors: list[str],
+) -> None:
     """Mean squared error over w (without bias), and where each method stood after each epoch."""
-    w_of = [[point["weights"][0][0] for point in result.path] for result in results]
+    w_of = [[point["weights"][0][0] for point in path] for path in paths]
     arrived = [w for path, result in zip(w_of, results, strict=True) for w in path if result.error is None]
     low, high = min([0.0, *arrived]), max([4.0, *arrived])
     grid = torch.linspace(low, high, 401, dtype=torch.float64)[:, None]  # (C, 1)
@@ -108,11 +114,10 @@ def _paths(axes: Axes, results: "list[Result]", data: "XYDataModule", colors: li
     losses = candidate_squared_errors(x, y, grid, torch.zeros(len(grid), dtype=torch.float64))[0] / len(y)
     axes.plot(grid[:, 0], losses, color="0.55", label="mean squared error of w")
     for i, (result, color) in enumerate(zip(results, colors, strict=True)):
-        heights = [point["loss"] for point in result.path]
         search = result.method == "ExhaustiveSearch"
         axes.plot(
             w_of[i],
-            heights,
+            [point["loss"] for point in paths[i]],
             "*" if search else "o^sD"[i - 1] + "-",
             color=color,
             markersize=15 if search else 10 - 1.7 * i,
@@ -121,8 +126,9 @@ def _paths(axes: Axes, results: "list[Result]", data: "XYDataModule", colors: li
             label=result.name,
             linewidth=0.8,
         )
-    axes.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     axes.set(xlabel="w", ylabel="mean squared error", title="the loss curve and each method's path")
+    margin = 0.05 * (high - low)
+    axes.set_xlim(low - margin, high + margin)
     axes.set_ylim(-0.05 * losses.max().item(), 1.1 * losses.max().item())
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

@@ -1,0 +1,74 @@
+"""Every test runs in an empty folder, and fails if it leaves files in the repository."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from linlight.main import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _work_below_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    before = {*ROOT.iterdir(), *(ROOT / "lightning_logs").iterdir()}
+    yield
+    after = {*ROOT.iterdir(), *(ROOT / "lightning_logs").iterdir()}
+    assert after == before, f"left behind: {after - before}"
+
+
+@dataclass
+class Run:
+    """What a command printed and where it put its results."""
+
+    out: str
+    folder: Path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.folder / "summary.json").read_text())
+        return content
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture
+def linlight(capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """Runs a command in this process, as `linlight(...)`."""
+
+    def run(*words: object) -> Run:
+        main([str(word) for word in words])
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        last = captured.out.rstrip("\n").splitlines()[-1]
+        match = re.fullmatch(r"run: (\S+)", last)
+        assert match, f"the last line names the run's folder, not {last!r}"
+        return Run(captured.out, Path(match[1]))
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must be refused: one line, exit code 2, nothing that looks like a run."""
+
+    def run(*words: object) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        assert exit_.value.code == 2
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("linlight: error: ")
+        assert not list(Path().rglob("summary.json"))
+        assert not list(Path().rglob("compare.json"))
+        return captured.err.removeprefix("linlight: error: ").rstrip("\n")
+
+    return run

@@ -1,0 +1,73 @@
+"""The public face of the package, and the files around it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Run
+
+import linlight as package
+
+PUBLIC = [
+    "Backpropagation",
+    "ExhaustiveSearch",
+    "GradientDescent",
+    "InputError",
+    "LinearModel",
+    "LinearRegression",
+    "XYDataModule",
+    "compare",
+]
+
+
+def test_public_names() -> None:
+    assert package.__all__ == PUBLIC
+    for name in PUBLIC:
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        package.nope  # noqa: B018
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys, linlight; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_constraints_pin_every_dependency() -> None:
+    pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    named = {re.split(r"[\[<>=;]", line)[0] for line in requires("linlight") or []}
+    assert named <= pinned
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [
+        line
+        for line in lines
+        if line.startswith("linlight ") and "gpu" not in line and "two_proc" not in line
+    ]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None:
+    Path("configs").symlink_to(ROOT / "configs")
+    words = shlex.split(command)[1:]
+    if "RUN/checkpoints/last.ckpt" in words:
+        run = linlight("fit", "--config", "configs/gradient_descent.yaml")
+        words = [word.replace("RUN", str(run.folder)) for word in words]
+    linlight(*words)
+
+
+def test_readme_python_runs(linlight: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    usage, method = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(usage, {"__name__": "readme"})
+    assert "1.9999444396553017\n" in capsys.readouterr().out
+    Path("my_module.py").write_text(method)
+    words = ["--model", "my_module.SignDescent", "--trainer.max_epochs", 300]
+    assert linlight("fit", *words).summary["weights"][0][0] == pytest.approx(2, abs=0.02)
