@@ -11,7 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
@@ -160,10 +160,14 @@ class Cli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
         config = self._get(self.config_init, "trainer")
+        if not self.model.automatic_optimization:
+            self._refuse_automatic_options(config)
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
-        callbacks = [Dashboard(), LastCheckpoint(), RunSummary()]
+        callbacks: list[Callback] = [Dashboard(), RunSummary()]
+        if config["enable_checkpointing"] is not False:
+            callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
@@ -171,6 +175,20 @@ class Cli(LightningCLI):
             config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
         with removed_on_failure(self.run_folder):
             return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+
+    def _refuse_automatic_options(self, config: Any) -> None:
+        """Lightning raises on these in manual optimization, without a remedy."""
+        name = type(self.model).__name__
+        if config["gradient_clip_val"] is not None:
+            raise InputError(
+                f"{name} moves its weights by hand and takes no --trainer.gradient_clip_val: "
+                "use a smaller --model.lr, or --model LinearRegression"
+            )
+        if config["accumulate_grad_batches"] != 1:
+            raise InputError(
+                f"{name} moves its weights by hand and takes no --trainer.accumulate_grad_batches: "
+                "use a larger --data.batch_size"
+            )
 
     def _run_subcommand(self, subcommand: str) -> None:
         with removed_on_failure(self.run_folder, keep=self._training_began):

@@ -167,7 +167,6 @@ def _log_hyperparameters(
         "bias": model.b is not None,
         "batch_size": data.batch_size or data.train_size,
         "dtype": str(model.w.dtype).removeprefix("torch."),
-        "max_epochs": trainer.max_epochs or -1,
     }
     for logger in trainer.loggers:
         if isinstance(logger, lightning_loggers.TensorBoardLogger):

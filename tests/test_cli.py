@@ -46,6 +46,8 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --optimizer Adam", "by hand and takes no --optimizer"),
         ("fit --model LinearRegression --optimizer Adm", "there is no class 'Adm': did you mean Adam?"),
         ("fit --model LinearRegression --model.criterion HuberLos", "did you mean HuberLoss?"),
+        ("fit --model GradientDescent --trainer.gradient_clip_val 1", "use a smaller --model.lr"),
+        ("fit --model Backpropagation --trainer.accumulate_grad_batches 2", "a larger --data.batch_size"),
         ("fit --model GradientDescent --trainer.accelerator gpu", "gpu"),
         ("fit --model GradientDescent --trainer.max_epochs 2000 --model.lr 0.3", "above 0.2143, the largest"),
         ("predict", "predict needs a trained model: add --ckpt_path"),
