@@ -1,5 +1,6 @@
 """What the methods share: the model, the loss, evaluation, and what they report."""
 
+import copy
 import math
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
+from linlight.scaling import Scaling
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
 
 
 class LinearModel(LightningModule):
@@ -49,7 +52,7 @@ class LinearModel(LightningModule):
         self.linear: nn.Linear | None = None
         self.step_loss: Tensor | None = None
         self.epoch_loss = torch.zeros(())
-        self._epoch_rows = 0
+        self._epoch_rows = 0.0
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -107,7 +110,9 @@ class LinearModel(LightningModule):
                 )
             return
         if stage != "predict":
-            data.train_data()  # says so if there is no y
+            data.check_targets()
+        if data.standardize and not self._bias and stage == "fit":
+            raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
         if self.linear is None:
             self.build(data.features, data.targets or 1, data.x.dtype)
         elif self.linear.in_features != data.features:
@@ -116,8 +121,30 @@ class LinearModel(LightningModule):
                 "give the features it was trained on, in the same order"
             )
 
+    def _scaling(self) -> Scaling | None:
+        """How the data are standardised while this model is being fitted to them, if they are."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        return data.scaling if isinstance(data, XYDataModule) else None
+
+    @torch.no_grad()
+    def own_units(self) -> tuple[Tensor, Tensor | None]:
+        """w, (T, D), and b, (T,), as they apply to the data as they were given."""
+        scaling = self._scaling()
+        if scaling is None or self.b is None:
+            return self.w.detach(), None if self.b is None else self.b.detach()
+        return scaling.own_units(self.w.detach(), self.b.detach())
+
+    def on_fit_end(self) -> None:
+        """Leaves the model as it applies to the data as they were given."""
+        w, b = self.own_units()
+        self.w.data.copy_(w)
+        if self.b is not None and b is not None:
+            self.b.data.copy_(b)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
+        if self._scaling() is not None and "standardized" in checkpoint:
+            checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
         weight = checkpoint["state_dict"]["linear.weight"]
         targets, features = weight.shape
         if self.linear is not None and self.linear.in_features != features:
@@ -130,6 +157,10 @@ class LinearModel(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
+        if self._scaling() is not None:
+            w, b = self.own_units()
+            checkpoint["standardized"] = dict(checkpoint["state_dict"])
+            checkpoint["state_dict"] = checkpoint["standardized"] | {"linear.weight": w, "linear.bias": b}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     # The loss -------------------------------------------------------------------------------------------
@@ -139,11 +170,23 @@ class LinearModel(LightningModule):
         """Whether the loss is a sum over the rows instead of their mean."""
         return getattr(self.criterion, "reduction", "mean") == "sum"
 
-    def loss(self, y_hat: Tensor, y: Tensor) -> Tensor:
-        """The loss of predictions (N, T) against targets (N, T)."""
+    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
         check_same_shape(y_hat, y)
-        loss: Tensor = self.criterion(y_hat, y)
-        return loss
+        if weight is None:
+            loss: Tensor = self.criterion(y_hat, y)
+            return loss
+        each = copy.copy(self.criterion)
+        each.reduction = "none"  # type: ignore[assignment]
+        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
+        return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
+
+    @staticmethod
+    def mass(batch: Batch) -> Tensor:
+        """What a batch counts for: its number of rows, or the sum of their weights, ()."""
+        if len(batch) > 2:
+            return batch[2].sum()
+        return torch.tensor(len(batch[0]), device=batch[0].device)
 
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
@@ -170,21 +213,20 @@ class LinearModel(LightningModule):
         With several processes it is this process's part of the whole batch's loss, times the number of
         processes, because Lightning's strategies average the gradients over them.
         """
-        x, y = batch
+        x, y, *weight = batch
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
-        loss = self.loss(y_hat, y) if len(x) else y_hat.sum()
+        loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        mass = self.mass(batch)
         if self.trainer.world_size == 1:
-            self.record(loss.detach(), len(x))
+            self.record(loss.detach(), mass.item())
             return loss
-        total, rows = self.sum_over_processes(
-            loss if self.loss_is_total else loss * len(x), torch.tensor(len(x), device=x.device)
-        )
-        share = 1.0 if self.loss_is_total else len(x) / rows.item()
-        self.record(total if self.loss_is_total else total / rows, int(rows))
+        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
+        share = 1.0 if self.loss_is_total else (mass / rows).item()
+        self.record(total if self.loss_is_total else total / rows, rows.item())
         return loss * (share * self.trainer.world_size)
 
-    def record(self, loss: Tensor, rows: int) -> None:
+    def record(self, loss: Tensor, rows: float) -> None:
         """Notes the loss of a training batch (over all processes) at the weights before its update.
 
         Raises:
@@ -231,13 +273,14 @@ class LinearModel(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, XYDataModule):
             return None
-        x, y = data.train_data()
-        return largest_stable_step(x, y.shape[1], bias=self._bias, total=self.loss_is_total)
+        x, y, *weight = data.train_batch()
+        stable = largest_stable_step
+        return stable(x, y.shape[1], bias=self._bias, total=self.loss_is_total, weight=(*weight, None)[0])
 
     def on_train_epoch_start(self) -> None:
         """Starts the epoch's loss afresh."""
         self.epoch_loss = torch.zeros((), dtype=self.w.dtype, device=self.device)
-        self._epoch_rows = 0
+        self._epoch_rows = 0.0
 
     def on_train_epoch_end(self) -> None:
         """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
@@ -255,9 +298,9 @@ class LinearModel(LightningModule):
 
     def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
         """Adds the loss of a batch to a metric made by `loss_metric`."""
-        x, y = batch
-        loss = self.loss(self(x), y).detach() if len(x) else x.new_zeros(())
-        metric.update(*(loss,) if self.loss_is_total else (loss, len(x)))
+        x, y, *weight = batch
+        loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
+        metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds up the loss of the validation rows."""

@@ -38,15 +38,19 @@ def load(path: str) -> dict[str, Any]:
     return checkpoint
 
 
-def arguments_from_checkpoint(path: str, args: Sequence[str]) -> list[str]:
+_OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
+
+
+def arguments_from_checkpoint(path: str, args: Sequence[str], command: str) -> list[str]:
     """The options that recreate a checkpoint's method and data, to stand before what was typed.
 
-    What was typed comes later and wins. With other data typed (`--data.x`), only the type of the numbers is
-    kept of the data's settings.
+    What was typed comes later and wins. With other data typed, `--data.x` keeps only the type of the numbers
+    of the data's settings, and `--data.path` the columns' names too.
 
     Args:
         path: The checkpoint.
         args: The words that were typed.
+        command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
     """
     checkpoint = load(path)
     settings = dict(checkpoint["hyper_parameters"])
@@ -57,5 +61,13 @@ def arguments_from_checkpoint(path: str, args: Sequence[str]) -> list[str]:
     data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
     if typed(args, "--data.x") is not None:
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
-    words += [f"--data.{key}={json.dumps(value)}" for key, value in data.items() if value is not None]
+    elif typed(args, "--data.path") is not None:
+        data = {key: data[key] for key in _OF_OTHER_DATA if key in data}
+    if command == "predict":
+        data = {key: value for key, value in data.items() if key not in ("target", "weight")}
+    words += [f"--data.{key}={_word(value)}" for key, value in data.items() if value is not None]
     return words
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

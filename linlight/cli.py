@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -106,13 +106,16 @@ class Cli(LightningCLI):
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
         if self._command == "fit":
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+        if self._command == "predict":
+            kinds = Literal["csv", "parquet"]
+            parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself standing before what was typed."""
         words = list(args[1:])
         path = typed(words, "--ckpt_path")
         if path is not None:
-            words = [*arguments_from_checkpoint(path, words), *words]
+            words = [*arguments_from_checkpoint(path, words, self._command), *words]
         try:
             self.config = parser.parse_args([self._command, *words])
         except ArgumentError as error:
@@ -172,9 +175,9 @@ class Cli(LightningCLI):
             if isinstance(callback, RunSummary):
                 self.summary = callback.summary
         if _rank() == 0:
-            s = self.summary
+            s, names = self.summary, self.datamodule.feature_names
             print(
-                f"{s['method']}: {equation(s)}, loss {s['train_loss']:.6g} on {s['rows']} rows "
+                f"{s['method']}: {equation(s, names)}, loss {s['train_loss']:.6g} on {s['rows']} rows "
                 f"after {s['epochs']} epochs, {s['steps']} steps"
             )
 
@@ -187,18 +190,20 @@ class Cli(LightningCLI):
     after_validate = after_test = _after_evaluation
 
     def predict(self, **kwargs: Any) -> None:
-        """Writes `predictions.csv` and shows its beginning."""
+        """Writes `predictions.csv` or `.parquet` and shows its beginning."""
         batches: Any = self.trainer.predict(**kwargs)
         table = predictions.gather(batches)
         self.summary = describe(self.model, len(table))
         if _rank() != 0:
             return
         assert self.run_folder is not None
-        predictions.write_csv(table, self.run_folder / "predictions.csv")
+        data = self.datamodule
+        path = self.run_folder / f"predictions.{self._get(self.config, 'format', default='csv')}"
+        predictions.write(predictions.columns(table, data.row_numbers, data.ids), path)
         for x, y_hat in zip(self.datamodule.x[:10].tolist(), table[:10].tolist(), strict=True):
             print("x =", *x, "-> prediction", *y_hat)
         if len(table) > 10:
-            print(f"... {len(table)} rows in {folder_name(self.run_folder)}/predictions.csv")
+            print(f"... {len(table)} rows in {folder_name(path)}")
         self._write_summary()
 
     @rank_zero_only
@@ -238,12 +243,18 @@ def run(args: Sequence[str]) -> None:
         print(f"run: {folder_name(cli.run_folder)}")
 
 
-def equation(summary: dict[str, Any]) -> str:
-    """The fitted model of a summary as a line of mathematics, as long as it stays short."""
+def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:
+    """The fitted model of a summary as a line of mathematics, as long as it stays short.
+
+    Args:
+        summary: The summary.
+        names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
+    """
     weights, bias = summary["weights"], summary["bias"]
     if len(weights) > 1 or len(weights[0]) > 4:
         return f"{len(weights[0])} features, {len(weights)} targets"
-    names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
+    if names is None:
+        names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
     terms = [f"{w:.6g} {name}" for w, name in zip(weights[0], names, strict=True)]
     terms += [] if bias is None else [f"{bias[0]:.6g}"]
     return "y = " + " + ".join(terms).replace("+ -", "- ")

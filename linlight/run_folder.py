@@ -47,10 +47,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def describe(model: LinearModel, rows: int) -> dict[str, Any]:
     """The model in full precision, and the size of the data it was fitted to or used on."""
+    w, b = model.own_units()
     return {
         "method": type(model).__name__,
-        "weights": model.w.tolist(),
-        "bias": None if model.b is None else model.b.tolist(),
+        "weights": w.tolist(),
+        "bias": None if b is None else b.tolist(),
         "rows": rows,
         "features": model.w.shape[1],
         "targets": model.w.shape[0],
@@ -121,7 +122,8 @@ class RunSummary(Callback):
         }
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
-        self.summary = describe(model, data.train_size) | metrics | {"seconds": seconds}
+        names = {"feature_names": data.feature_names, "target_names": data.target_names}
+        self.summary = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
         _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
     @rank_zero_only
