@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
+from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
 
 Batch = tuple[Tensor, ...]
@@ -190,10 +191,7 @@ class LinearModel(LightningModule):
 
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
-        metric = torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
-        # Apple's MPS has no float64.
-        on_mps = self.trainer.strategy.root_device.type == "mps"
-        return metric if on_mps else metric.set_dtype(torch.float64)
+        return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
 
     def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Adds each tensor up over all processes: the one place where by-hand methods meet.
@@ -285,6 +283,8 @@ class LinearModel(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
         self._check_finite(self.epoch_loss)
+        if self.trainer.world_size > 1:
+            check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
         # Equal on all processes already; Lightning warns unless it may see to that itself.
         self.log("train_loss", self.epoch_loss, logger=False, sync_dist=self.trainer.world_size > 1)
 
@@ -298,6 +298,10 @@ class LinearModel(LightningModule):
 
     def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
         """Adds the loss of a batch to a metric made by `loss_metric`."""
+        # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
+        # has no float64.
+        if metric.dtype != torch.float64 and self.device.type != "mps":
+            metric.set_dtype(torch.float64)
         x, y, *weight = batch
         loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
         metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))

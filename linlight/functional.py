@@ -84,12 +84,12 @@ def candidate_squared_errors(
     sums = torch.zeros(y.shape[1], len(w), dtype=y.dtype, device=y.device)
     # Rows are taken in blocks, so that the (rows, C) residuals stay within the processor's cache.
     rows = max(1, 2**18 // len(w))
-    weights = [None] * -(-len(x) // rows) if weight is None else weight[:, None].split(rows)
-    for xs, ys, ws in zip(x.split(rows), y.split(rows), weights, strict=True):
+    tensors = (x, y) if weight is None else (x, y, weight[:, None])
+    for xs, ys, *ws in zip(*(tensor.split(rows) for tensor in tensors), strict=True):
         y_hat = torch.addmm(b, xs, w.T)  # (rows, C)
         for target in range(y.shape[1]):
             squares = (y_hat - ys[:, target, None]).square_()
-            sums[target] += (squares if ws is None else squares.mul_(ws)).sum(0)
+            sums[target] += (squares.mul_(*ws) if ws else squares).sum(0)
     return sums
 
 
