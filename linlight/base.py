@@ -1,6 +1,7 @@
 """What the methods share: the model, the loss, evaluation, and what they report."""
 
 import copy
+import inspect
 import math
 from typing import Any
 
@@ -12,11 +13,18 @@ from torch import Tensor, nn
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
+from linlight.lr import set_lr
 from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
 
 Batch = tuple[Tensor, ...]
 """x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
+
+
+def _lr(setting: Any) -> float | None:
+    """The learning rate in `lr`, or in `optimizer`."""
+    lr: float | None = setting.get("init_args", {}).get("lr") if isinstance(setting, dict) else setting
+    return lr
 
 
 class LinearModel(LightningModule):
@@ -45,6 +53,9 @@ class LinearModel(LightningModule):
         # Lightning collects the arguments of the subclass's __init__ here. Only primitives are kept, so
         # that every checkpoint loads with weights_only=True. TensorBoard gets them at the end, with results.
         self.save_hyperparameters(logger=False, ignore="criterion")
+        # A method that fixes `w0` for itself has no such option, and could not be made again with it.
+        for name in self.hparams.keys() - inspect.signature(type(self).__init__).parameters.keys():
+            del self.hparams[name]
         if w0 is not None and not math.isfinite(w0):
             raise InputError(f"w0 must be a finite number, got {w0}")
         self._bias = bias
@@ -54,6 +65,7 @@ class LinearModel(LightningModule):
         self.step_loss: Tensor | None = None
         self.epoch_loss = torch.zeros(())
         self._epoch_rows = 0.0
+        self._changed: dict[str, tuple[Any, Any]] = {}
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -146,6 +158,9 @@ class LinearModel(LightningModule):
         """Makes the weights as the checkpoint has them, before they are filled in."""
         if self._scaling() is not None and "standardized" in checkpoint:
             checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
+        if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
+            has = "no bias" if self._bias else "a bias"
+            raise InputError(f"the checkpoint has {has}: use --model.bias {str(not self._bias).lower()}")
         weight = checkpoint["state_dict"]["linear.weight"]
         targets, features = weight.shape
         if self.linear is not None and self.linear.in_features != features:
@@ -155,6 +170,32 @@ class LinearModel(LightningModule):
             )
         if self.linear is None or self.linear.out_features != targets:
             self.build(features, targets, weight.dtype)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
+            old = checkpoint["hyper_parameters"]
+            self._changed = {k: (old[k], v) for k, v in self.hparams.items() if k in old and old[k] != v}
+
+    def epoch_state(self) -> dict[str, Any]:
+        """What an epoch has added up so far, for a checkpoint in its middle."""
+        return {"loss": self.epoch_loss, "rows": self._epoch_rows}
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on adding up; Lightning does not call `on_train_epoch_start` in the middle of an epoch."""
+        if state:
+            self.epoch_loss, self._epoch_rows = state["loss"], state["rows"]
+
+    def on_train_start(self) -> None:
+        """Lets the settings of this run win over the checkpoint's, and says so.
+
+        The checkpoint's learning rate comes back with the optimizer's state (#21455).
+        """
+        for name, (old, new) in self._changed.items():
+            if self.trainer.is_global_zero:
+                print(f"{name} is {new}, where the checkpoint has {old}")
+        changes = (self._changed.get("lr"), self._changed.get("optimizer"))
+        for old, new in (change for change in changes if change is not None):
+            set_lr(self.trainer, *(_lr(setting) for setting in (old, new)))
+        self._changed = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
@@ -162,6 +203,9 @@ class LinearModel(LightningModule):
             w, b = self.own_units()
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
             checkpoint["state_dict"] = checkpoint["standardized"] | {"linear.weight": w, "linear.bias": b}
+        checkpoint["epoch_so_far"] = self.epoch_state()
+        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
+        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     # The loss -------------------------------------------------------------------------------------------

@@ -38,6 +38,14 @@ def load(path: str) -> dict[str, Any]:
     return checkpoint
 
 
+def find_last(args: Sequence[str]) -> str | None:
+    """The newest checkpoint of the runs below the typed root folder, of the typed method if there is one."""
+    root = Path(typed(args, "--trainer.default_root_dir") or ".") / "lightning_logs"
+    method = (typed(args, "--model") or "*").rpartition(".")[2]
+    found = list(root.glob(f"{method}/version_*/checkpoints/last.ckpt"))
+    return str(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+
+
 _OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
 
 
@@ -66,6 +74,9 @@ def arguments_from_checkpoint(path: str, args: Sequence[str], command: str) -> l
     if command == "predict":
         data = {key: value for key, value in data.items() if key not in ("target", "weight")}
     words += [f"--data.{key}={_word(value)}" for key, value in data.items() if value is not None]
+    if command == "fit":
+        until = checkpoint.get("until", {})
+        words += [f"--trainer.{key}={value}" for key, value in until.items() if value is not None]
     return words
 
 

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from linlight import predictions
 from linlight.base import LinearModel
-from linlight.checkpoint import arguments_from_checkpoint, typed
+from linlight.checkpoint import arguments_from_checkpoint, find_last, typed
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
 from linlight.errors import InputError
@@ -48,6 +48,10 @@ class SaveConfig(SaveConfigCallback):
 
 def _as_dict(value: Namespace | None) -> dict[str, Any] | None:
     return None if value is None else value.as_dict()
+
+
+def _options(words: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words}
 
 
 class Cli(LightningCLI):
@@ -105,6 +109,7 @@ class Cli(LightningCLI):
             )
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
         if self._command == "fit":
+            parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
         if self._command == "predict":
             kinds = Literal["csv", "parquet"]
@@ -114,6 +119,8 @@ class Cli(LightningCLI):
         """Parses, with what a checkpoint says of itself standing before what was typed."""
         words = list(args[1:])
         path = typed(words, "--ckpt_path")
+        if path == "last":
+            words, path = self._last(words)
         if path is not None:
             words = [*arguments_from_checkpoint(path, words, self._command), *words]
         try:
@@ -133,6 +140,21 @@ class Cli(LightningCLI):
                     "or use --model LinearRegression"
                 )
 
+    def _last(self, words: list[str]) -> tuple[list[str], str | None]:
+        """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
+        path = find_last(words)
+        if path is None and (self._command != "fit" or not {"--model", "--config", "-c"} & _options(words)):
+            raise InputError(
+                "there is no checkpoint below lightning_logs: run linlight fit with a --model first"
+            )
+        if _rank() == 0:
+            print(
+                "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
+            )
+        i = next(i for i, word in enumerate(words) if word.startswith("--ckpt_path"))
+        rest = words[i + 1 :] if "=" in words[i] else words[i + 2 :]
+        return [*words[:i], *([] if path is None else [f"--ckpt_path={path}"]), *rest], path
+
     def _parse_ckpt_path(self) -> None:
         """Does nothing: Lightning's would let the checkpoint override what was typed (#21455)."""
 
@@ -144,7 +166,9 @@ class Cli(LightningCLI):
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
-        callbacks = [Dashboard(), LastCheckpoint(), RunSummary()]
+        callbacks = [Dashboard(), RunSummary()]
+        if self._command != "fit":  # there it has options of its own
+            callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]

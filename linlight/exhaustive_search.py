@@ -1,6 +1,7 @@
 """Exhaustive search (穷举法): try every candidate, keep the best, and draw the curve of the losses."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -112,6 +113,20 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         values = [w[best]] if self.b is None else [w[best], b[best]]
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Adds the search's own sums."""
+        own = {"candidates": self.candidates, "squared_errors": self._squared_errors, "searched": self._rows}
+        return super().epoch_state() | own
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on with the search's own sums."""
+        super().load_epoch_state(state)
+        if state:
+            self.candidates, self._squared_errors = state["candidates"], state["squared_errors"]
+            self._rows = state["searched"]
+            if self._rows:
+                self.losses = torch.as_tensor(self._squared_errors) / self._rows
 
     def on_train_epoch_end(self) -> None:
         """One pass says all; another would repeat it."""
