@@ -1,5 +1,6 @@
 """What the methods share: the model, the loss, evaluation, and what they report."""
 
+import copy
 import inspect
 import math
 from typing import Any
@@ -12,8 +13,18 @@ from torch import Tensor, nn
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
+from linlight.lr import set_lr
+from linlight.replicas import check_replicas
+from linlight.scaling import Scaling
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
+
+
+def _lr(setting: Any) -> float | None:
+    """The learning rate in `lr`, or in `optimizer`."""
+    lr: float | None = setting.get("init_args", {}).get("lr") if isinstance(setting, dict) else setting
+    return lr
 
 
 class _EpochLoss:
@@ -22,10 +33,10 @@ class _EpochLoss:
     def __init__(self) -> None:
         self.last = torch.zeros(())
         self.whole = torch.zeros(())
-        self.rows = 0
+        self.rows = 0.0
         self.finished = True
 
-    def add(self, loss: Tensor, rows: int, *, total: bool) -> None:
+    def add(self, loss: Tensor, rows: float, *, total: bool) -> None:
         if self.finished:
             self.finished, self.rows, self.whole = False, rows, loss
         elif total:
@@ -71,6 +82,7 @@ class LinearModel(LightningModule):
         self.criterion = criterion or nn.MSELoss()
         self.linear: nn.Linear | None = None
         self._losses = _EpochLoss()
+        self._changed: dict[str, tuple[Any, Any]] = {}
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -128,7 +140,9 @@ class LinearModel(LightningModule):
                 )
             return
         if stage != "predict":
-            data.train_data()  # says so if there is no y
+            data.check_targets()
+        if data.standardize and not self._bias and stage == "fit":
+            raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
         if self.linear is None:
             self.build(data.features, data.targets or 1, data.x.dtype)
         elif self.linear.in_features != data.features:
@@ -137,8 +151,33 @@ class LinearModel(LightningModule):
                 "give the features it was trained on, in the same order"
             )
 
+    def _scaling(self) -> Scaling | None:
+        """How the data are standardised while this model is being fitted to them, if they are."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        return data.scaling if isinstance(data, XYDataModule) else None
+
+    @torch.no_grad()
+    def own_units(self) -> tuple[Tensor, Tensor | None]:
+        """w, (T, D), and b, (T,), as they apply to the data as they were given."""
+        scaling = self._scaling()
+        if scaling is None or self.b is None:
+            return self.w.detach(), None if self.b is None else self.b.detach()
+        return scaling.own_units(self.w.detach(), self.b.detach())
+
+    def on_fit_end(self) -> None:
+        """Leaves the model as it applies to the data as they were given."""
+        w, b = self.own_units()
+        self.w.data.copy_(w)
+        if self.b is not None and b is not None:
+            self.b.data.copy_(b)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
+        if self._scaling() is not None and "standardized" in checkpoint:
+            checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
+        if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
+            has = "no bias" if self._bias else "a bias"
+            raise InputError(f"the checkpoint has {has}: use --model.bias {str(not self._bias).lower()}")
         weight = checkpoint["state_dict"]["linear.weight"]
         targets, features = weight.shape
         if self.linear is not None and self.linear.in_features != features:
@@ -148,9 +187,44 @@ class LinearModel(LightningModule):
             )
         if self.linear is None or self.linear.out_features != targets:
             self.build(features, targets, weight.dtype)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
+            old = checkpoint["hyper_parameters"]
+            self._changed = {k: (old[k], v) for k, v in self.hparams.items() if k in old and old[k] != v}
+
+    def epoch_state(self) -> dict[str, Any]:
+        """What an epoch has added up so far, for a checkpoint in its middle."""
+        losses = self._losses
+        return {} if losses.finished else {"loss": losses.whole, "rows": losses.rows}
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on adding up; Lightning does not call `on_train_epoch_start` in the middle of an epoch."""
+        if "loss" in state:
+            self._losses.whole, self._losses.rows = state["loss"], state["rows"]
+            self._losses.finished = False
+
+    def on_train_start(self) -> None:
+        """Lets the settings of this run win over the checkpoint's, and says so.
+
+        The checkpoint's learning rate comes back with the optimizer's state (#21455).
+        """
+        for name, (old, new) in self._changed.items():
+            if self.trainer.is_global_zero:
+                print(f"{name} is {new}, where the checkpoint has {old}")
+        changes = (self._changed.get("lr"), self._changed.get("optimizer"))
+        for old, new in (change for change in changes if change is not None):
+            set_lr(self.trainer, *(_lr(setting) for setting in (old, new)))
+        self._changed = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
+        if self._scaling() is not None:
+            w, b = self.own_units()
+            checkpoint["standardized"] = dict(checkpoint["state_dict"])
+            checkpoint["state_dict"] = checkpoint["standardized"] | {"linear.weight": w, "linear.bias": b}
+        checkpoint["epoch_so_far"] = self.epoch_state()
+        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
+        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     # The loss -------------------------------------------------------------------------------------------
@@ -160,18 +234,27 @@ class LinearModel(LightningModule):
         """Whether the loss is a sum over the rows instead of their mean."""
         return getattr(self.criterion, "reduction", "mean") == "sum"
 
-    def loss(self, y_hat: Tensor, y: Tensor) -> Tensor:
-        """The loss of predictions (N, T) against targets (N, T)."""
+    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
         check_same_shape(y_hat, y)
-        loss: Tensor = self.criterion(y_hat, y)
-        return loss
+        if weight is None:
+            loss: Tensor = self.criterion(y_hat, y)
+            return loss
+        each = copy.copy(self.criterion)
+        each.reduction = "none"  # type: ignore[assignment]
+        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
+        return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
+
+    @staticmethod
+    def mass(batch: Batch) -> Tensor:
+        """What a batch counts for: its number of rows, or the sum of their weights, ()."""
+        if len(batch) > 2:
+            return batch[2].sum()
+        return torch.tensor(len(batch[0]), device=batch[0].device)
 
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
-        metric = torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
-        # Apple's MPS has no float64.
-        on_mps = self.trainer.strategy.root_device.type == "mps"
-        return metric if on_mps else metric.set_dtype(torch.float64)
+        return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
 
     def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Adds each tensor up over all processes: the one place where by-hand methods meet.
@@ -191,21 +274,20 @@ class LinearModel(LightningModule):
         With several processes it is this process's part of the whole batch's loss, times the number of
         processes, because Lightning's strategies average the gradients over them.
         """
-        x, y = batch
+        x, y, *weight = batch
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
-        loss = self.loss(y_hat, y) if len(x) else y_hat.sum()
+        loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        mass = self.mass(batch)
         if self.trainer.world_size == 1:
-            self.record(loss.detach(), len(x))
+            self.record(loss.detach(), mass.item())
             return loss
-        total, rows = self.sum_over_processes(
-            loss if self.loss_is_total else loss * len(x), torch.tensor(len(x), device=x.device)
-        )
-        share = 1.0 if self.loss_is_total else len(x) / rows.item()
-        self.record(total if self.loss_is_total else total / rows, int(rows))
+        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
+        share = 1.0 if self.loss_is_total else (mass / rows).item()
+        self.record(total if self.loss_is_total else total / rows, rows.item())
         return loss * (share * self.trainer.world_size)
 
-    def record(self, loss: Tensor, rows: int) -> None:
+    def record(self, loss: Tensor, rows: float) -> None:
         """Notes the loss of a training batch (over all processes) at the weights before its update.
 
         Raises:
@@ -247,8 +329,9 @@ class LinearModel(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, XYDataModule):
             return None
-        x, y = data.train_data()
-        return largest_stable_step(x, y.shape[1], bias=self._bias, total=self.loss_is_total)
+        x, y, *weight = data.train_batch()
+        stable = largest_stable_step
+        return stable(x, y.shape[1], bias=self._bias, total=self.loss_is_total, weight=(*weight, None)[0])
 
     @property
     def step_loss(self) -> Tensor:
@@ -263,6 +346,8 @@ class LinearModel(LightningModule):
     def on_train_epoch_end(self) -> None:
         """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
         self._check_finite(self.epoch_loss)
+        if self.trainer.world_size > 1:
+            check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
         # `self.log` would do the same at a third of the cost of a whole step on small data.
         self.trainer.callback_metrics["train_loss"] = self.epoch_loss
         self._losses.finished = True
@@ -277,9 +362,13 @@ class LinearModel(LightningModule):
 
     def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
         """Adds the loss of a batch to a metric made by `loss_metric`."""
-        x, y = batch
-        loss = self.loss(self(x), y).detach() if len(x) else x.new_zeros(())
-        metric.update(*(loss,) if self.loss_is_total else (loss, len(x)))
+        # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
+        # has no float64.
+        if metric.dtype != torch.float64 and self.device.type != "mps":
+            metric.set_dtype(torch.float64)
+        x, y, *weight = batch
+        loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
+        metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds up the loss of the validation rows."""

@@ -38,15 +38,27 @@ def load(path: str) -> dict[str, Any]:
     return checkpoint
 
 
-def arguments_from_checkpoint(path: str, args: Sequence[str]) -> list[str]:
+def find_last(args: Sequence[str]) -> str | None:
+    """The newest checkpoint of the runs below the typed root folder, of the typed method if there is one."""
+    root = Path(typed(args, "--trainer.default_root_dir") or ".") / "lightning_logs"
+    method = (typed(args, "--model") or "*").rpartition(".")[2]
+    found = list(root.glob(f"{method}/version_*/checkpoints/last.ckpt"))
+    return str(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+
+
+_OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
+
+
+def arguments_from_checkpoint(path: str, args: Sequence[str], command: str) -> list[str]:
     """The options that recreate a checkpoint's method and data, to stand before what was typed.
 
-    What was typed comes later and wins. With other data typed (`--data.x`), only the type of the numbers is
-    kept of the data's settings.
+    What was typed comes later and wins. With other data typed, `--data.x` keeps only the type of the numbers
+    of the data's settings, and `--data.path` the columns' names too.
 
     Args:
         path: The checkpoint.
         args: The words that were typed.
+        command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
     """
     checkpoint = load(path)
     settings = dict(checkpoint["hyper_parameters"])
@@ -57,7 +69,14 @@ def arguments_from_checkpoint(path: str, args: Sequence[str]) -> list[str]:
     data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
     if typed(args, "--data.x") is not None:
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
-    return words + _as_options("data.", data)
+    elif typed(args, "--data.path") is not None:
+        data = {key: data[key] for key in _OF_OTHER_DATA if key in data}
+    if command == "predict":
+        data = {key: value for key, value in data.items() if key not in ("target", "weight")}
+    words += _as_options("data.", data)
+    if command == "fit":
+        words += _as_options("trainer.", checkpoint.get("until", {}))
+    return words
 
 
 def _as_options(prefix: str, settings: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from linlight import predictions
 from linlight.base import LinearModel
-from linlight.checkpoint import arguments_from_checkpoint, typed
+from linlight.checkpoint import arguments_from_checkpoint, find_last, typed
 from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
@@ -57,6 +57,10 @@ class SaveConfig(SaveConfigCallback):
 
 def _as_dict(value: Namespace | None) -> dict[str, Any] | None:
     return None if value is None else value.as_dict()
+
+
+def _options(words: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words}
 
 
 class Cli(LightningCLI):
@@ -114,14 +118,20 @@ class Cli(LightningCLI):
             )
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
         if self._command == "fit":
+            parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+        if self._command == "predict":
+            kinds = Literal["csv", "parquet"]
+            parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself standing before what was typed."""
         words = list(args[1:])
         path = typed(words, "--ckpt_path")
+        if path == "last":
+            words, path = self._last(words)
         if path is not None:
-            words = [*arguments_from_checkpoint(path, words), *words]
+            words = [*arguments_from_checkpoint(path, words, self._command), *words]
         try:
             self.config = parser.parse_args([self._command, *words])
         except ArgumentError as error:
@@ -141,6 +151,21 @@ class Cli(LightningCLI):
                     f"{name} moves its weights by hand and takes no --{key}: set --model.lr, "
                     "or use --model LinearRegression"
                 )
+
+    def _last(self, words: list[str]) -> tuple[list[str], str | None]:
+        """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
+        path = find_last(words)
+        if path is None and (self._command != "fit" or not {"--model", "--config", "-c"} & _options(words)):
+            raise InputError(
+                "there is no checkpoint below lightning_logs: run linlight fit with a --model first"
+            )
+        if _rank() == 0:
+            print(
+                "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
+            )
+        i = next(i for i, word in enumerate(words) if word.startswith("--ckpt_path"))
+        rest = words[i + 1 :] if "=" in words[i] else words[i + 2 :]
+        return [*words[:i], *([] if path is None else [f"--ckpt_path={path}"]), *rest], path
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing: Lightning's would let the checkpoint override what was typed (#21455)."""
@@ -166,7 +191,8 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         callbacks: list[Callback] = [Dashboard(), RunSummary()]
-        if config["enable_checkpointing"] is not False:
+        # In `fit` it has options of its own.
+        if self._command != "fit" and config["enable_checkpointing"] is not False:
             callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
@@ -203,10 +229,10 @@ class Cli(LightningCLI):
             if isinstance(callback, RunSummary):
                 self.summary = callback.summary
         if _rank() == 0:
-            s = self.summary
+            s, names = self.summary, self.datamodule.feature_names
             print(
-                f"{s['method']}: {equation(s)}, loss {s['train_loss']:.6g} on {count(s['rows'], 'row')} "
-                f"after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
+                f"{s['method']}: {equation(s, names)}, loss {s['train_loss']:.6g} on "
+                f"{count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
             )
 
     def _after_evaluation(self) -> None:
@@ -222,18 +248,20 @@ class Cli(LightningCLI):
     after_validate = after_test = _after_evaluation
 
     def predict(self, **kwargs: Any) -> None:
-        """Writes `predictions.csv` and shows its beginning."""
+        """Writes `predictions.csv` or `.parquet` and shows its beginning."""
         batches: Any = self.trainer.predict(**kwargs)
         table = predictions.gather(batches)
         self.summary = describe(self.model, len(table))
         if _rank() != 0:
             return
         assert self.run_folder is not None
-        predictions.write_csv(table, self.run_folder / "predictions.csv")
+        data = self.datamodule
+        path = self.run_folder / f"predictions.{self._get(self.config, 'format', default='csv')}"
+        predictions.write(predictions.columns(table, data.row_numbers, data.ids), path)
         for x, y_hat in zip(self.datamodule.x[:10].tolist(), table[:10].tolist(), strict=True):
             print("x =", *x, "-> prediction", *y_hat)
         if len(table) > 10:
-            print(f"... {len(table)} rows in {folder_name(self.run_folder)}/predictions.csv")
+            print(f"... {len(table)} rows in {folder_name(path)}")
         self._write_summary()
 
     @rank_zero_only
@@ -293,12 +321,18 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def equation(summary: dict[str, Any]) -> str:
-    """The fitted model of a summary as a line of mathematics, as long as it stays short."""
+def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:
+    """The fitted model of a summary as a line of mathematics, as long as it stays short.
+
+    Args:
+        summary: The summary.
+        names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
+    """
     weights, bias = summary["weights"], summary["bias"]
     if len(weights) > 1 or len(weights[0]) > 4:
         return f"{len(weights[0])} features, {len(weights)} targets"
-    names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
+    if names is None:
+        names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
     terms = [f"{w:.6g} {name}" for w, name in zip(weights[0], names, strict=True)]
     terms += [] if bias is None else [f"{bias[0]:.6g}"]
     return "y = " + " + ".join(terms).replace("+ -", "- ")

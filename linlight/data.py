@@ -4,9 +4,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from linlight import scaling
 from linlight.errors import InputError
 from linlight.loader import BatchLoader
 
@@ -58,8 +60,9 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
     if tensor.ndim < 2:
         tensor = tensor.reshape(-1, 1)
     converted = tensor.to(dtype)
-    finite = converted.isfinite()
-    if not finite.all():
+    # By blocks, so that the check of large data takes no memory of its own.
+    if not all(bool(block.isfinite().all()) for block in converted.split(2**16)):
+        finite = converted.isfinite()
         row, column = (int(i) for i in (~finite).nonzero()[0])
         value = tensor[row, column].item()
         remedy = (
@@ -89,6 +92,18 @@ def _first_non_number(array: np.ndarray) -> str:
     return f"it is of type {array.dtype}; convert it to float first"
 
 
+def _plain_names(name: str, columns: int, values: Numbers) -> list[str]:
+    """Names of columns that were given without any, or a DataFrame's own."""
+    if hasattr(values, "columns"):
+        return [str(column) for column in values.columns]
+    return [name] if columns == 1 else [f"{name}_{i}" for i in range(columns)]
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text)
+
+
 class XYDataModule(LightningDataModule):
     """Wraps x/y data: the textbook's three points unless others are given.
 
@@ -104,6 +119,16 @@ class XYDataModule(LightningDataModule):
         test_fraction: Fraction of the rows kept for testing.
         seed: Seed of the split and of the shuffling.
         dtype: Type of the numbers: float32 or float64.
+        path: Instead of x and y, a table: a CSV (plain or compressed), Parquet, .npy or .npz file, a folder
+            or pattern of CSV or Parquet files, a URI of one; in Python also a pandas or pyarrow table.
+        target: The table's column to predict, or several. Default: `y`, or `y_0`, `y_1`, ….
+        features: The columns to predict from. Default: every other numeric column.
+        categorical: Text columns to predict from too; each of their values becomes a column of 0 and 1.
+        weight: The column of row weights: how many times a row counts in the loss.
+        id: Columns that predictions are written with.
+        missing: What to do about a row without a value: `error`, or `drop` it.
+        standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
+            predictions and the summary are in the data's own units all the same.
 
     Raises:
         InputError: If the data or a setting cannot be used.
@@ -119,14 +144,20 @@ class XYDataModule(LightningDataModule):
         test_fraction: float = 0.0,
         seed: int = 0,
         dtype: Literal["float32", "float64"] = "float32",
+        path: Any = None,
+        target: str | list[str] | None = None,
+        features: str | list[str] | None = None,
+        categorical: str | list[str] | dict[str, list[str]] | None = None,
+        weight: str | None = None,
+        id: str | list[str] | None = None,
+        missing: Literal["error", "drop"] = "error",
+        standardize: bool = False,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
         # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
-        self.save_hyperparameters(
-            logger=False,
-            ignore=[n for n, v in (("x", x), ("y", y)) if not isinstance(v, list | None)],
-        )
+        plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
+        self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1, got {batch_size}")
         for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
@@ -139,24 +170,92 @@ class XYDataModule(LightningDataModule):
             )
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
-        if x is None and y is not None:
-            raise InputError("y is given without x: give both")
+        if missing not in ("error", "drop"):
+            raise InputError(f"missing must be error or drop, got {missing!r}")
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.standardize = standardize
+        self.weight: Tensor | None = None  # (N,)
+        self.row_numbers: np.ndarray | None = None  # (N,) where rows of a table were dropped
+        self.ids: Any = None  # a pyarrow table of N rows
 
         as_dtype = getattr(torch, dtype)
-        self.x = as_matrix(TEXTBOOK_X if x is None else x, "x", as_dtype)  # (N, D)
+        self._constant = ""
+        self._no_targets = "x is given without y: only predict can do without y"
         self.y: Tensor | None = None  # (N, T)
+        if path is not None:
+            if x is not None or y is not None:
+                raise InputError("path is given with x or y: give one or the other")
+            self._read(path, target, features, categorical, weight, id, missing, dtype)
+        else:
+            self._take(x, y, as_dtype)
+            for name in ("target", "features", "categorical", "weight", "id"):
+                if self.hparams[name] is not None:
+                    raise InputError(f"{name} names a column of a table: give the table as path")
+        self._split_rows(val_fraction, test_fraction)
+        # A row to predict before and after training, (1, D): the notes' x = 4, or else the first.
+        textbook = x is None and path is None
+        self.example = as_matrix(TEXTBOOK_EXAMPLE, "x", as_dtype) if textbook else self.x[:1]
+        self._scaling: scaling.Scaling | None = None
+
+    def _take(self, x: Numbers, y: Numbers, dtype: torch.dtype) -> None:
+        if x is None and y is not None:
+            raise InputError("y is given without x: give both")
+        self.x = as_matrix(TEXTBOOK_X if x is None else x, "x", dtype)  # (N, D)
         if x is None or y is not None:
-            self.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", as_dtype)
+            self.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", dtype)
             if len(self.x) != len(self.y):
                 raise InputError(
                     f"x has {len(self.x)} rows and y has {len(self.y)}: they must have equally many"
                 )
-        self._split_rows(val_fraction, test_fraction)
-        # A row to predict before and after training, (1, D): the notes' x = 4, or else the first.
-        self.example = as_matrix(TEXTBOOK_EXAMPLE, "x", as_dtype) if x is None else self.x[:1]
+        self.feature_names = _plain_names("x", self.x.shape[1], x)
+        self.target_names = _plain_names("y", 1 if self.y is None else self.y.shape[1], y)
+
+    def _read(
+        self,
+        path: Any,
+        target: Any,
+        features: Any,
+        categorical: Any,
+        weight: str | None,
+        ids: Any,
+        missing: Literal["error", "drop"],
+        dtype: str,
+    ) -> None:
+        # Three points need no pyarrow, which takes its time to import.
+        from linlight.columns import choose
+        from linlight.table import open_table
+
+        columns, left_out, self._no_targets = choose(
+            open_table(path),
+            features=features,
+            target=target,
+            weight=weight,
+            categorical=categorical,
+            ids=ids,
+            missing=missing,
+            dtype=dtype,
+        )
+        if left_out:
+            names = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
+            _say(f"left out of the features, for they are not numbers: {names}")
+        rows = columns.read()
+        if columns.dropped:
+            _say(f"dropped {columns.dropped} rows of {columns.dropped + len(rows.x)} that lack a value")
+        self.x, self.y, self.weight = rows.x, rows.y, rows.weight
+        self.row_numbers, self.ids = rows.numbers, rows.ids
+        for name, column in zip(columns.targets, () if self.y is None else self.y.T, strict=False):
+            if len(column) > 1 and bool((column == column[0]).all()):
+                # Harmless where it is only compared with: `check_targets` says it to the training.
+                self._constant = (
+                    f"the target {name!r} is {column[0]:g} in every row: there is nothing to learn"
+                )
+        self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
+        # What `predict` needs to know of the columns it was trained on.
+        self.hparams.update(
+            features=columns.features, target=columns.targets or None, categorical=columns.categories or None
+        )
 
     def _split_rows(self, val_fraction: float, test_fraction: float) -> None:
         n = len(self.x)
@@ -195,18 +294,48 @@ class XYDataModule(LightningDataModule):
         """Number of batches in a training epoch."""
         return -(-self.train_size // (self.batch_size or self.train_size))
 
-    def train_data(self) -> tuple[Tensor, Tensor]:
-        """The rows to train on, x and y, (N, D) and (N, T).
+    def check_targets(self) -> None:
+        """Makes sure that there is something to learn from, or to compare with.
 
         Raises:
-            InputError: If only x was given.
+            InputError: If there are no targets.
         """
-        return self._xy(self.train_rows)
-
-    def _xy(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
         if self.y is None:
-            raise InputError("x is given without y: only predict can do without y")
-        return (self.x, self.y) if rows is None else (self.x[rows], self.y[rows])
+            raise InputError(self._no_targets)
+        if self._constant and self.trainer is not None and self.trainer.state.fn == "fit":
+            raise InputError(self._constant)
+
+    @property
+    def scaling(self) -> scaling.Scaling | None:
+        """How features are standardised, measured on the training rows: while fitting, if asked for."""
+        if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
+            return None
+        if self._scaling is None:
+            self._scaling = scaling.fit(self.x if self.train_rows is None else self.x[self.train_rows])
+        return self._scaling
+
+    def train_data(self) -> tuple[Tensor, Tensor]:
+        """The rows to train on, x and y, (N, D) and (N, T), as the training sees them.
+
+        Raises:
+            InputError: If there are no targets.
+        """
+        x, y, *_ = self.train_batch()
+        return x, y
+
+    def train_batch(self) -> tuple[Tensor, ...]:
+        """The rows to train on as one batch: x, y and, where rows have weights, those, (N,)."""
+        return self._batch(self.train_rows)
+
+    def _batch(self, rows: Tensor | None) -> tuple[Tensor, ...]:
+        self.check_targets()
+        assert self.y is not None
+        batch: tuple[Tensor, ...] = (self.x, self.y)
+        if self.weight is not None:
+            batch = (*batch, self.weight)
+        if rows is not None:
+            batch = tuple(tensor[rows] for tensor in batch)
+        return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])
 
     def _loader(self, tensors: tuple[Tensor, ...], *, shuffle: bool = False) -> BatchLoader:
         rank, world_size = 0, 1
@@ -228,17 +357,17 @@ class XYDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Batches (x, y) of the training rows."""
-        return self._loader(self.train_data(), shuffle=self.shuffle)
+        return self._loader(self.train_batch(), shuffle=self.shuffle)
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""
         if self.val_rows is None and self.trainer is not None and self.trainer.state.fn == "fit":
             return []
-        return self._loader(self._xy(self.val_rows))
+        return self._loader(self._batch(self.val_rows))
 
     def test_dataloader(self) -> BatchLoader:
         """Batches (x, y) of the test rows, of every row without a split."""
-        return self._loader(self._xy(self.test_rows))
+        return self._loader(self._batch(self.test_rows))
 
     def predict_dataloader(self) -> BatchLoader:
         """Batches (x,) of every row."""

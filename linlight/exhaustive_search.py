@@ -1,6 +1,7 @@
 """Exhaustive search (穷举法): try every candidate, keep the best, and draw the curve of the losses."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         self.candidates = torch.empty(0)
         self.losses = torch.empty(0)
         self._squared_errors: Tensor | float = 0.0
-        self._rows = 0
+        self._rows = 0.0
 
     def configure_optimizers(self) -> Place:
         """The step that puts the weights where the search found them."""
@@ -92,25 +93,39 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         candidates = torch.cartesian_prod(*grids).reshape(count, len(grids))
         self.candidates = candidates.to(self.w)  # (C, D) or (C, D + 1)
         self._squared_errors = 0.0
-        self._rows = 0
+        self._rows = 0.0
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
-        x, y = batch
+        x, y, *weight = batch
         features = self.w.shape[1]
         w = self.candidates[:, :features]
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
-        sums = candidate_squared_errors(x, y, w, b)  # (T, C)
-        sums, rows = self.sum_over_processes(sums, torch.tensor(len(y), device=y.device))
+        sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
+        sums, rows = self.sum_over_processes(sums, self.mass(batch))
         self._squared_errors = self._squared_errors + sums
-        self._rows += int(rows)
+        self._rows += rows.item()
         self.losses = self._squared_errors / self._rows
         best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
-        self.record(self.losses.amin(dim=1).mean(), int(rows))
+        self.record(self.losses.amin(dim=1).mean(), rows.item())
         optimizer = self.optimizers()
         values = [w[best]] if self.b is None else [w[best], b[best]]
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Adds the search's own sums."""
+        own = {"candidates": self.candidates, "squared_errors": self._squared_errors, "searched": self._rows}
+        return super().epoch_state() | own
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on with the search's own sums."""
+        super().load_epoch_state(state)
+        if state:
+            self.candidates, self._squared_errors = state["candidates"], state["squared_errors"]
+            self._rows = state["searched"]
+            if self._rows:
+                self.losses = torch.as_tensor(self._squared_errors) / self._rows
 
     def on_train_epoch_end(self) -> None:
         """One pass says all; another would repeat it."""

@@ -29,7 +29,7 @@ def check_same_shape(y_hat: Tensor, y: Tensor) -> None:
 
 
 def squared_error_sums(
-    x: Tensor, y: Tensor, w: Tensor, b: Tensor | None = None
+    x: Tensor, y: Tensor, w: Tensor, b: Tensor | None = None, weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Squared error and its gradient, summed over the rows, by the formula.
 
@@ -42,6 +42,7 @@ def squared_error_sums(
         y: Targets, (N, T).
         w: Weights, (T, D).
         b: Bias, (T,), or None for none.
+        weight: How many times each row counts, (N,); once, by default.
 
     Returns:
         The sum of the squared residuals, (); its gradient in w, (T, D); its gradient in b, (T,).
@@ -59,10 +60,15 @@ def squared_error_sums(
         y_hat = y_hat + b
     check_same_shape(y_hat, y)
     residual = y_hat - y  # (N, T)
-    return residual.square().sum(), 2 * (residual.T @ x), 2 * residual.sum(0)
+    if weight is None:
+        return residual.square().sum(), 2 * (residual.T @ x), 2 * residual.sum(0)
+    weighted = residual * weight[:, None]  # (N, T)
+    return (weighted * residual).sum(), 2 * (weighted.T @ x), 2 * weighted.sum(0)
 
 
-def candidate_squared_errors(x: Tensor, y: Tensor, w: Tensor, b: Tensor) -> Tensor:
+def candidate_squared_errors(
+    x: Tensor, y: Tensor, w: Tensor, b: Tensor, weight: Tensor | None = None
+) -> Tensor:
     """Squared error of every candidate, summed over the rows: all candidates at once.
 
     Args:
@@ -70,6 +76,7 @@ def candidate_squared_errors(x: Tensor, y: Tensor, w: Tensor, b: Tensor) -> Tens
         y: Targets, (N, T).
         w: Candidate weights, (C, D).
         b: Candidate biases, (C,).
+        weight: How many times each row counts, (N,); once, by default.
 
     Returns:
         (T, C): for each target, the sum of squared residuals of each candidate.
@@ -77,14 +84,18 @@ def candidate_squared_errors(x: Tensor, y: Tensor, w: Tensor, b: Tensor) -> Tens
     sums = torch.zeros(y.shape[1], len(w), dtype=y.dtype, device=y.device)
     # Rows are taken in blocks, so that the (rows, C) residuals stay within the processor's cache.
     rows = max(1, 2**18 // len(w))
-    for xs, ys in zip(x.split(rows), y.split(rows), strict=True):
+    tensors = (x, y) if weight is None else (x, y, weight[:, None])
+    for xs, ys, *ws in zip(*(tensor.split(rows) for tensor in tensors), strict=True):
         y_hat = torch.addmm(b, xs, w.T)  # (rows, C)
         for target in range(y.shape[1]):
-            sums[target] += (y_hat - ys[:, target, None]).square_().sum(0)
+            squares = (y_hat - ys[:, target, None]).square_()
+            sums[target] += (squares.mul_(*ws) if ws else squares).sum(0)
     return sums
 
 
-def largest_stable_step(x: Tensor, targets: int = 1, *, bias: bool, total: bool = False) -> float:
+def largest_stable_step(
+    x: Tensor, targets: int = 1, *, bias: bool, total: bool = False, weight: Tensor | None = None
+) -> float:
     r"""The learning rate below which whole-batch gradient descent on the squared error converges.
 
     The Hessian of the mean squared error is H = 2/(N·T) X̃ᵀX̃, where X̃ is x with a column of ones if
@@ -96,6 +107,7 @@ def largest_stable_step(x: Tensor, targets: int = 1, *, bias: bool, total: bool 
         targets: T.
         bias: Whether the model has a bias.
         total: Whether the loss is the sum of the squared errors instead of their mean.
+        weight: How many times each row counts, (N,); once, by default.
 
     Returns:
         2/λ_max(H), infinite where every feature is zero.
@@ -107,8 +119,11 @@ def largest_stable_step(x: Tensor, targets: int = 1, *, bias: bool, total: bool 
     x = x.double()
     if bias:
         x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
+    mass = len(x) if weight is None else weight.double().sum().item()
+    if weight is not None:
+        x = x * weight.double().sqrt()[:, None]
     # The largest singular value of X̃, squared, is the largest eigenvalue of X̃ᵀX̃.
     curvature = 2 * torch.linalg.matrix_norm(x, ord=2).item() ** 2
     if not total:
-        curvature /= len(x) * targets
+        curvature /= mass * targets
     return 2 / curvature if curvature > 0 else float("inf")

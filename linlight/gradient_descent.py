@@ -39,12 +39,12 @@ w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the paramete
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Computes the gradient of the mean squared error, and steps against it."""
-        x, y = batch
+        x, y, *weight = batch
         with torch.no_grad():
-            error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b)
-            count = torch.tensor(y.numel(), device=y.device)
+            error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b, *weight)
+            count = self.mass(batch) * y.shape[1]
             error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
-        self.record(error / count, int(count) // y.shape[1])
+        self.record(error / count, count.item() / y.shape[1])
         self.w.grad = grad_w / count
         if self.b is not None:
             self.b.grad = grad_b / count

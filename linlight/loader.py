@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from linlight.errors import InputError
+
 
 class RowOrder:
     """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
@@ -72,6 +74,38 @@ class BatchLoader:
         self.rank = rank
         self.world_size = world_size
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
+        self._first = 0  # the batch with which the next iteration begins
+        self._given = 0  # batches handed out in this epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands; Lightning keeps it in the checkpoint.
+
+        The position is counted in whole batches, so it holds for any number of processes.
+        """
+        return {"batch": self._given % len(self), **self._settings()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Makes the next iteration begin with the batch after the last that was handed out.
+
+        Raises:
+            InputError: If the batches of the checkpoint were others.
+        """
+        for name, value in self._settings().items():
+            if state[name] != value:
+                raise InputError(
+                    f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
+                    f"{value}: go on with the same data and batches, or from the end of an epoch"
+                )
+        self._first = self._given = state["batch"]
+
+    def _settings(self) -> dict[str, int]:
+        sampler = self.sampler
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "shuffle": int(sampler.shuffle),
+            "seed": sampler.seed,
+        }
 
     def __len__(self) -> int:
         """Number of batches in an epoch, the same on every process."""
@@ -80,7 +114,10 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         """Yields this process's share of each batch, in order."""
         order = self.sampler.permutation()
-        for first in range(0, self.rows, self.batch_size):
+        begin, self._first = self._first, 0
+        for batch in range(begin, len(self)):
+            self._given = batch + 1
+            first = batch * self.batch_size
             size = min(self.batch_size, self.rows - first)
             start = first + size * self.rank // self.world_size
             stop = first + size * (self.rank + 1) // self.world_size

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from linlight.base import LinearModel
 from linlight.data import XYDataModule
+from linlight.errors import InputError
 from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.plots import save_figure, search_curve
 
@@ -66,10 +67,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def describe(model: LinearModel, rows: int) -> dict[str, Any]:
     """The model in full precision, and the size of the data it was fitted to or used on."""
+    w, b = model.own_units()
     return {
         "method": type(model).__name__,
-        "weights": model.w.tolist(),
-        "bias": None if model.b is None else model.b.tolist(),
+        "weights": w.tolist(),
+        "bias": None if b is None else b.tolist(),
         "rows": rows,
         "features": model.w.shape[1],
         "targets": model.w.shape[0],
@@ -85,21 +87,42 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         every_seconds: Least time between two checkpoints while training.
+        every_steps: Least number of steps between two checkpoints; then the time does not matter.
     """
 
-    def __init__(self, every_seconds: float = 60.0) -> None:
+    def __init__(self, every_seconds: float = 60.0, every_steps: int | None = None) -> None:
+        if every_steps is not None and every_steps < 1:
+            raise InputError(f"every_steps must be at least 1, got {every_steps}")
         self.every_seconds = every_seconds
+        self.every_steps = every_steps
         self._due = 0.0
+        self._saved_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock."""
         self._due = time.monotonic() + self.every_seconds
+        self._saved_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Saves in the middle of an epoch when it is time to; its end has a hook of its own."""
+        # Several processes have to agree on the time, which is not worth its cost in every step.
+        agreed = trainer.world_size == 1 or self.every_steps is not None or batch_idx % 64 == 0
+        if agreed and not trainer.is_last_batch:
+            self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Saves when it is time to. Rank 0's clock decides, since all processes save together."""
-        due = time.monotonic() >= self._due
-        if trainer.world_size > 1:
-            due = trainer.strategy.broadcast(due)
+        """Saves when it is time to."""
+        self._save_if_due(trainer)
+
+    def _save_if_due(self, trainer: Trainer) -> None:
+        if self.every_steps is not None:
+            due = trainer.global_step - self._saved_step >= self.every_steps
+        else:
+            due = time.monotonic() >= self._due
+            if trainer.world_size > 1:  # rank 0's clock decides, since all processes save together
+                due = trainer.strategy.broadcast(due)
         if due:
             self._save(trainer)
 
@@ -107,13 +130,24 @@ class LastCheckpoint(Checkpoint):
         """Saves the end of the training."""
         self._save(trainer)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Saves a run that was at its end already when it was resumed."""
+        if not self._due:
+            self._save(trainer)
+
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Saves a training that is stopped from the keyboard."""
         if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit":
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
+        path = Path(trainer.strategy.broadcast(trainer.default_root_dir)) / "checkpoints" / "last.ckpt"
+        # In one move: a run that is killed while it saves keeps the checkpoint before.
+        draft = path.with_name("last.ckpt.part")
+        trainer.save_checkpoint(draft)
+        if trainer.is_global_zero:
+            draft.replace(path)
+        self._saved_step = trainer.global_step
         self._due = time.monotonic() + self.every_seconds
 
 
@@ -122,7 +156,7 @@ class RunSummary(Callback):
 
     def __init__(self) -> None:
         self.summary: dict[str, Any] = {}
-        self._started = 0.0
+        self._started = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock."""
@@ -140,12 +174,18 @@ class RunSummary(Callback):
         }
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
-        self.summary = describe(model, data.train_size) | metrics | {"seconds": seconds}
+        names = {"feature_names": data.feature_names, "target_names": data.target_names}
+        self.summary = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
         _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
-    @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes what makes the folder look finished, last."""
+        if not self.summary:  # at its end already when it was resumed
+            self.on_train_end(trainer, pl_module)
+        self._write(trainer, pl_module)
+
+    @rank_zero_only
+    def _write(self, trainer: Trainer, pl_module: Any) -> None:
         folder = Path(trainer.default_root_dir)
         if isinstance(pl_module, ExhaustiveSearch):
             figure = search_curve(pl_module)

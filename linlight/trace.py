@@ -44,7 +44,7 @@ class Trace(Callback):
         model: LinearModel = pl_module
         if not trainer.is_global_zero or model.w.grad is None or self._batch is None:
             return
-        x, y = self._batch
+        x, y = self._batch[:2]
         if len(x) == 1 and trainer.world_size == 1:
             print("\tgrad:", number(x), number(y), number(model.w.grad))
         elif trainer.num_training_batches > 1:
@@ -70,9 +70,9 @@ class Trace(Callback):
         if model.trainer.num_training_batches == 1:
             return model.epoch_loss.item()
         if isinstance(model, GradientDescent) and model.trainer.world_size == 1:
-            x, y = self._batch
+            x, y, *weight = self._batch
             with torch.no_grad():
-                return model.loss(model(x), y).item()
+                return model.loss(model(x), y, *weight).item()
         return model.step_loss.item()
 
     def _candidates(self, model: ExhaustiveSearch) -> None:
@@ -88,5 +88,7 @@ class Trace(Callback):
 
     def _predict(self, when: str, trainer: Trainer, model: LinearModel) -> None:
         x: Tensor = trainer.datamodule.example.to(model.device)  # type: ignore[attr-defined]
+        scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
         with torch.no_grad():
-            print(f"predict ({when} training)", number(x), number(model(x)))
+            y_hat = model(x if scaling is None else scaling.scale(x))
+            print(f"predict ({when} training)", number(x), number(y_hat))

@@ -1,0 +1,79 @@
+"""Run by `test_processes.py` on several processes: every method, its losses, weights and predictions."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from linlight import XYDataModule
+from linlight.backpropagation import Backpropagation
+from linlight.base import LinearModel
+from linlight.exhaustive_search import ExhaustiveSearch
+from linlight.gradient_descent import GradientDescent
+from linlight.linear_regression import LinearRegression
+from linlight.predictions import gather
+
+METHODS: dict[str, Any] = {
+    "ExhaustiveSearch": lambda: ExhaustiveSearch(bias=True, step=0.5),
+    "GradientDescent": lambda: GradientDescent(lr=0.05, bias=True),
+    "Backpropagation": lambda: Backpropagation(lr=0.05, bias=True),
+    "LinearRegression": lambda: LinearRegression(lr=0.05, w0=1.0),
+    "sum": lambda: LinearRegression(lr=0.005, w0=1.0, criterion=torch.nn.MSELoss(reduction="sum")),
+}
+# A batch of one row leaves all processes but one without any.
+BATCHES: list[tuple[int | None, bool]] = [(5, True), (1, False)]
+
+
+def run(root: Path, nodes: int, devices: int) -> dict[str, Any]:
+    """Fits, validates, tests and predicts with every method."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(23, 1, generator=generator, dtype=torch.float64)
+    y = 2 * x + 0.5 + 0.1 * torch.randn(23, 1, generator=generator, dtype=torch.float64)
+    weight = torch.rand(23, generator=generator, dtype=torch.float64) + 0.5
+    results = {}
+    for name, make in METHODS.items():
+        for batch_size, shuffle in BATCHES:
+            trainer = Trainer(
+                accelerator="cpu",
+                devices=devices,
+                num_nodes=nodes,
+                strategy="ddp" if devices * nodes > 1 else "auto",
+                max_epochs=3,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                num_sanity_val_steps=0,
+                default_root_dir=root,
+            )
+            data = XYDataModule(
+                x, y, batch_size=batch_size, shuffle=shuffle, val_fraction=0.3, dtype="float64"
+            )
+            if batch_size == 5:
+                data.weight = weight
+            model: LinearModel = make()
+            trainer.fit(model, data)
+            metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
+            metrics["final_loss"] = model.train_loss()
+            trainer.test(model, data, verbose=False)
+            metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
+            predictions: Any = trainer.predict(model, data)
+            results[f"{name} {batch_size} {shuffle}"] = {
+                "w": model.w.tolist(),
+                "b": None if model.b is None else model.b.tolist(),
+                "steps": trainer.global_step,
+                "metrics": metrics,
+                "predictions": gather(predictions).tolist(),
+            }
+    return results
+
+
+if __name__ == "__main__":
+    out, nodes, devices = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    found = run(out.parent, nodes, devices)
+    if torch.distributed.get_rank() == 0:
+        out.write_text(json.dumps(found))

@@ -1,0 +1,159 @@
+"""Killed and resumed, a run ends with the weights of one that was never stopped, to the bit."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from linlight.main import main
+
+ROWS = 90
+METHODS = {
+    "ExhaustiveSearch": ["--model.bias=true", "--model.step=0.2"],
+    "GradientDescent": ["--model.lr=0.001"],
+    "Backpropagation": ["--model.lr=0.001", "--model.bias=true"],
+    "LinearRegression": ["--model.lr=0.001"],
+    "LinearRegression, Adam": [
+        *("--optimizer=Adam", "--optimizer.lr=0.01", "--lr_scheduler=ExponentialLR"),
+        *("--lr_scheduler.gamma=0.9", "--data.val_fraction=0.2"),
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # lightning's own command line uses them
+
+
+def command(folder: Path, method: str, *more: str) -> list[str]:
+    if not (folder / "t.csv").exists():
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(ROWS, generator=generator)
+        y = 2 * x + 0.1 * torch.randn(ROWS, generator=generator)
+        lines = [f"{a},{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+        (folder / "t.csv").write_text("\n".join(["x,y", *lines]))
+    epochs = 1 if method == "ExhaustiveSearch" else 3
+    words = [
+        "fit",
+        f"--model={method.partition(',')[0]}",
+        *METHODS[method],
+        f"--data.path={folder / 't.csv'}",
+    ]
+    words += [f"--trainer.default_root_dir={folder}", "--trainer.logger=false", "--trainer.accelerator=cpu"]
+    return [*words, f"--trainer.max_epochs={epochs}", "--data.batch_size=3", *more]
+
+
+def finish(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, Any]]:
+    main(words)
+    out = capsys.readouterr().out
+    folder = Path(out.split("run: ")[-1].strip())
+    summary = json.loads((folder / "summary.json").read_text())
+    return out, {key: value for key, value in summary.items() if key != "seconds"}
+
+
+def stopped(words: list[str], steps: int) -> None:
+    """Runs until so many steps are made, and dies there as by `kill -9`."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    from lightning.pytorch.callbacks import Callback
+
+    from linlight import cli
+
+    class Die(Callback):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(cli)["Dashboard"] = Die
+    main(words)
+
+
+@pytest.fixture(scope="module")
+def server() -> Any:
+    """Starts processes from one that has done the imports."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["linlight.cli", "linlight.columns"])
+    return context
+
+
+@pytest.mark.parametrize("shuffle", ["true", "false"])
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_in_the_middle_of_an_epoch(
+    method: str, shuffle: str, tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command(tmp_path, method, f"--data.shuffle={shuffle}")
+    _, expected = finish(words, capsys)
+    batches = -(-(72 if "Adam" in method else ROWS) // 3)
+    # In the middle of an epoch, at its last batch, and at the first of the next.
+    kills = [13] if method == "ExhaustiveSearch" else [20, batches - 1, batches, batches + 1, 2 * batches + 7]
+    for i, steps in enumerate(kills):
+        (tmp_path / str(i)).mkdir()
+        again = command(tmp_path / str(i), method, f"--data.shuffle={shuffle}", "--checkpoint.every_steps=1")
+        process = server.Process(target=stopped, args=(again, steps))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        root = f"--trainer.default_root_dir={tmp_path / str(i)}"
+        out, found = finish(
+            ["fit", "--ckpt_path=last", root, "--trainer.logger=false", "--trainer.accelerator=cpu"], capsys
+        )
+        assert "going on from" in out
+        assert found == expected, f"killed at step {steps}"
+
+
+def test_killed_at_random_moments(tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data.shuffle=true", "--data.batch_size=1", "--trainer.max_epochs=60"]
+    (tmp_path / "whole").mkdir()
+    _, expected = finish(command(tmp_path / "whole", "GradientDescent", *options), capsys)
+    words = command(tmp_path, "GradientDescent", *options, "--checkpoint.every_steps=5", "--ckpt_path=last")
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(12):  # also while it starts, and while it writes a checkpoint
+        process = server.Process(target=stopped, args=(words, -1))
+        process.start()
+        time.sleep(moments.uniform(0.2, 1.2))
+        kills += process.is_alive()
+        process.kill()
+        process.join()
+    assert kills > 5
+    _, found = finish(words, capsys)
+    assert found == expected
+    _, found = finish(words, capsys)  # at its end already
+    assert found == expected
+
+
+def test_what_is_typed_wins_over_the_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for method in ("GradientDescent", "LinearRegression", "LinearRegression, Adam"):
+        words = command(tmp_path, method, "--trainer.max_epochs=1")
+        finish(words, capsys)
+        option = "--optimizer.lr=1e-30" if "Adam" in method else "--model.lr=1e-30"
+        out, found = finish([*words, "--trainer.max_epochs=2", "--ckpt_path=last", option], capsys)
+        assert "1e-30" in out
+        assert "where the checkpoint has" in out
+        before = finish([*words, "--trainer.max_epochs=1"], capsys)[1]
+        assert found["weights"] == before["weights"]  # so short a step moves nothing
+        assert found["epochs"] == 2
+
+
+def test_resuming_other_data_or_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: Any
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--ckpt_path=last", f"--trainer.default_root_dir={tmp_path}"])
+    assert "there is no checkpoint below lightning_logs" in capsys.readouterr().err
+    words = command(tmp_path, "GradientDescent", "--checkpoint.every_steps=1")
+    process = server.Process(target=stopped, args=(words, 20))
+    process.start()
+    process.join(60)
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write("\n1,2")
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--ckpt_path=last"])
+    assert "with rows 90, and now it is 91" in capsys.readouterr().err

@@ -1,0 +1,225 @@
+"""Tables of every kind give the same data, and bad ones one clear line."""
+
+import bz2
+import gzip
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from pyarrow import parquet
+
+from linlight import ExhaustiveSearch, GradientDescent, LinearRegression, XYDataModule
+from linlight.backpropagation import Backpropagation
+from linlight.base import LinearModel
+from linlight.errors import InputError
+from linlight.main import main
+
+CSV = "y,a,b,name\n1,2,3.5,u\n4,5,6,v\n7,8,10,u\n"
+X = [[2.0, 3.5], [5.0, 6.0], [8.0, 10.0]]
+
+
+def trainer(tmp_path: Path, epochs: int) -> Trainer:
+    return Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+
+
+def sources(folder: Path) -> dict[str, str]:
+    frame = pd.DataFrame({"y": [1, 4, 7], "a": [2, 5, 8], "b": [3.5, 6, 10], "name": ["u", "v", "u"]})
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    (folder / "t.csv").write_text(CSV)
+    (folder / "t.csv.gz").write_bytes(gzip.compress(CSV.encode()))
+    (folder / "t.csv.bz2").write_bytes(bz2.compress(CSV.encode()))
+    with zipfile.ZipFile(folder / "t.csv.zip", "w") as archive:
+        archive.writestr("t.csv", CSV)
+    (folder / "t.tsv").write_text(CSV.replace(",", "\t"))
+    parquet.write_table(table, folder / "t.parquet")
+    (folder / "parts").mkdir()
+    parquet.write_table(table.slice(0, 1), folder / "parts" / "0.parquet")
+    parquet.write_table(table.slice(1, 0), folder / "parts" / "1.parquet")  # an empty part
+    parquet.write_table(table.slice(1), folder / "parts" / "2.parquet")
+    names = ["t.csv", "t.csv.gz", "t.csv.bz2", "t.csv.zip", "t.tsv", "t.parquet", "parts", "parts/*.parquet"]
+    return {name: str(folder / name) for name in names} | {"uri": (folder / "t.parquet").as_uri()}
+
+
+def test_every_kind_of_file_gives_the_same_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, path in sources(tmp_path).items():
+        data = XYDataModule(path=path)
+        assert data.x.tolist() == X, name
+        assert data.y is not None
+        assert data.y.tolist() == [[1], [4], [7]], name
+        assert data.feature_names == ["a", "b"]
+        assert data.target_names == ["y"]
+        assert capsys.readouterr().out.count("name (text)") == 1
+
+
+def test_tables_in_memory_and_arrays(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"y": [1, 4, 7], "a": [2, 5, 8], "b": [3.5, 6, 10]}, index=[5, 6, 7])
+    for table in (frame, pa.Table.from_pandas(frame)):
+        assert XYDataModule(path=table, features=["a", "b"]).x.tolist() == X
+    np.save(tmp_path / "a.npy", frame.to_numpy())
+    data = XYDataModule(path=str(tmp_path / "a.npy"), target="0")
+    assert data.x.tolist() == X
+    assert data.feature_names == ["1", "2"]
+    np.savez(tmp_path / "a.npz", x=np.array(X), y=np.array([1.0, 4, 7]))
+    data = XYDataModule(path=str(tmp_path / "a.npz"))
+    assert data.x.tolist() == X
+    assert data.feature_names == ["x_0", "x_1"]
+    assert XYDataModule().feature_names == ["x"]
+    assert XYDataModule(X, [[1, 2]] * 3).target_names == ["y_0", "y_1"]
+
+
+def test_a_large_table_crosses_many_blocks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((50_000, 3)).astype("float32"), columns=["y", "a", "b"])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    parquet.write_table(pa.Table.from_pandas(frame), tmp_path / "t.parquet", row_group_size=7_001)
+    for name in ("t.csv", "t.parquet"):
+        data = XYDataModule(path=str(tmp_path / name), features="a,b")
+        assert np.array_equal(data.x.numpy(), frame[["a", "b"]].to_numpy())
+
+
+def test_one_hot(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    data = XYDataModule(path=str(tmp_path / "t.csv"), features="a", categorical="name")
+    assert data.feature_names == ["a", "name=u", "name=v"]
+    assert data.x.tolist() == [[2, 1, 0], [5, 0, 1], [8, 1, 0]]
+    assert data.hparams["categorical"] == {"name": ["u", "v"]}
+
+
+def test_rows_that_lack_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "t.csv")
+    Path(path).write_text("y,a\n1,2\n3,\n5,6\n,8\n9,10\n")
+    with pytest.raises(InputError, match=r"t.csv: column 'a' has no value in row 1 .*--data.missing drop"):
+        XYDataModule(path=path)
+    data = XYDataModule(path=path, missing="drop")
+    assert data.x.tolist() == [[2], [6], [10]]
+    assert data.row_numbers is not None
+    assert data.row_numbers.tolist() == [0, 2, 4]
+    assert "dropped 2 rows of 5" in capsys.readouterr().out
+
+
+BAD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a missing column": ("y,alpha\n1,2\n2,3\n", {"features": "alhpa"}, r"no column 'alhpa'.*mean 'alpha'"),
+    "a missing target": ("y,alpha\n1,2\n2,3\n", {"target": "yy"}, r"no column 'yy'.*mean 'y'"),
+    "no target": ("z,alpha\n1,2\n2,3\n", {}, r"--data.target"),
+    "text among the features": ("y,a\n1,2\n2,x\n", {"features": "a"}, r"'a' holds '2' in row 0.*not a num"),
+    "ragged rows": ("y,a\n1,2\n3\n", {}, r"bad.csv is not a table: line 3: Expected 2 columns, got 1"),
+    "infinity": ("y,a\n1,2\n2,inf\n", {}, r"bad.csv: column 'a' holds inf in row 1"),
+    "overflow": ("y,a\n1,2\n2,1e300\n", {}, r"column 'a' holds (inf|1e\+300) in row 1"),
+    "a constant target": ("y,a\n1,2\n1,3\n", {}, r"the target 'y' is 1 in every row"),
+    "equal names": ("y,a,a\n1,2,3\n", {}, r"two columns named 'a'"),
+    "no rows": ("y,a\n", {}, r"bad.csv has no rows"),
+    "an empty file": ("", {}, r"bad.csv cannot be read.*mpty"),
+    "too few rows": ("y,a\n1,2\n2,3\n", {"val_fraction": 0.1}, r"0.1 of 2 rows is less than one row"),
+    "a weight below zero": ("y,a,w\n1,2,1\n2,3,-1\n", {"weight": "w"}, r"weight -1 in row 1"),
+    "a feature that is the target": ("y,a\n1,2\n2,3\n", {"features": "a,y"}, r"'y' is a feature and also"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables(case: str, tmp_path: Path) -> None:
+    content, options, message = BAD[case]
+    (tmp_path / "bad.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        trainer(tmp_path, 1).fit(GradientDescent(), XYDataModule(path=str(tmp_path / "bad.csv"), **options))
+
+
+def test_text_beyond_what_the_types_were_guessed_from(tmp_path: Path) -> None:
+    rows = [f"{i},{i}.25,{i}.125" for i in range(100_000)]
+    rows[90_000] = "1,many,2"
+    (tmp_path / "bad.csv").write_text("y,a,b\n" + "\n".join(rows) + "\n")
+    with pytest.raises(InputError, match=r"bad.csv: column 'a' holds 'many' in row 90000"):
+        XYDataModule(path=str(tmp_path / "bad.csv"))
+
+
+def test_bad_files(tmp_path: Path) -> None:
+    for path, message in {
+        tmp_path / "no.csv": "there is no file",
+        tmp_path / "*.csv": "has no files that end in",
+        tmp_path / "a.xls": "the ending of .* is unknown",
+        tmp_path / "cut.parquet": "cut.parquet cannot be read",
+        tmp_path / "cut.csv.gz": "cut.csv.gz cannot be read",
+    }.items():
+        parquet.write_table(pa.table({"y": range(1000), "a": range(1000)}), tmp_path / "whole")
+        if path.suffix == ".xls":
+            path.write_text("1")
+        elif path.name.startswith("cut"):
+            whole = tmp_path / "whole"
+            if path.suffix == ".gz":
+                whole.write_bytes(gzip.compress(CSV.encode() * 1000))
+            path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        with pytest.raises(InputError, match=message):
+            XYDataModule(path=str(path))
+
+
+@pytest.mark.parametrize("method", [GradientDescent, Backpropagation, LinearRegression, ExhaustiveSearch])
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_weight_of_k_counts_as_k_rows(
+    method: type[LinearModel], batch_size: int | None, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"y": [2.0, 3, 7], "a": [1.0, 2, 3], "k": [1, 2, 3]})
+    repeated = frame.loc[frame.index.repeat(frame["k"])]
+    losses, weights = [], []
+    for table, weight in ((frame, "k"), (repeated, None)):
+        data = XYDataModule(path=table, target="y", features="a", weight=weight, dtype="float64")
+        data.batch_size = batch_size if weight else None
+        model = method(w0=0.5) if method is LinearRegression else method()  # type: ignore[call-arg]
+        run = trainer(tmp_path, 20)
+        run.fit(model, data)
+        weights.append(model.w.item())
+        losses.append(run.callback_metrics["train_loss"].item())
+    assert weights[0] == pytest.approx(weights[1], rel=1e-12)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+def test_standardized_training_in_the_datas_own_units(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # lightning's own command line uses them
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 2)) * [1000, 0.01] + [5000, 3]
+    frame = pd.DataFrame(x, columns=["a", "b"]).assign(y=x @ [0.002, 300] + 7, who=range(60))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    method = ["--model", "GradientDescent", "--model.bias", "true", "--model.lr", "0.2"]
+    data = [f"--data.path={tmp_path / 't.csv'}", "--data.features=a,b", "--data.standardize=true"]
+    root = f"--trainer.default_root_dir={tmp_path}"
+    main(["fit", *method, *data, "--data.dtype=float64", root, "--trainer.logger=false"])
+    run = Path(capsys.readouterr().out.split("run: ")[-1].strip())
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["weights"][0] == pytest.approx([0.002, 300], rel=1e-9)
+    assert summary["bias"] == pytest.approx([7], rel=1e-8)
+    assert summary["feature_names"] == ["a", "b"]
+
+    # A checkpoint alone predicts: from a new table without the target, its columns in another order.
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    model = GradientDescent.load_from_checkpoint(checkpoint, weights_only=True)
+    assert model(torch.from_numpy(x)).detach().numpy()[:, 0] == pytest.approx(frame["y"].to_numpy())
+    frame[["who", "b", "a"]].to_csv(tmp_path / "new.csv", index=False)
+    new = [f"--ckpt_path={checkpoint}", f"--data.path={tmp_path / 'new.csv'}", root]
+    for kind, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        main(["predict", *new, "--data.id=who", f"--format={kind}"])
+        run = Path(capsys.readouterr().out.split("run: ")[-1].strip())
+        table = read(run / f"predictions.{kind}")
+        assert list(table) == ["row", "who", "prediction"]
+        assert table["who"].tolist() == list(range(60))
+        assert table["prediction"].to_numpy() == pytest.approx(frame["y"].to_numpy())
+    frame[["who", "a"]].to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", *new])
+    assert "new.csv has no column 'b'" in capsys.readouterr().err
