@@ -130,6 +130,11 @@ class LinearModel(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Takes the sizes from the data, or checks that they fit."""
+        if self.trainer.precision != "32-true":
+            raise InputError(
+                f"precision {self.trainer.precision} is not used here: "
+                "--data.dtype float32 or float64 is the type of all numbers"
+            )
         self.val_loss, self.test_loss = self.loss_metric(), self.loss_metric()
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, XYDataModule):
@@ -149,6 +154,20 @@ class LinearModel(LightningModule):
             raise InputError(
                 f"the model has {self.linear.in_features} features and the data have {data.features}: "
                 "give the features it was trained on, in the same order"
+            )
+        elif self.w.dtype != data.x.dtype:
+            was, given = (str(dtype).removeprefix("torch.") for dtype in (self.w.dtype, data.x.dtype))
+            raise InputError(
+                f"the model's numbers are {was} and the data's {given}: give them as dtype {was}"
+            )
+        self._check_targets(data, self.w.shape[0])
+
+    @staticmethod
+    def _check_targets(data: XYDataModule, targets: int) -> None:
+        if data.targets not in (None, targets):
+            raise InputError(
+                f"the model has {targets} targets and the data have {data.targets}: "
+                "give the targets it was trained on, in the same order"
             )
 
     def _scaling(self) -> Scaling | None:
@@ -185,6 +204,9 @@ class LinearModel(LightningModule):
                 f"the checkpoint has {features} features and the data have {self.linear.in_features}: "
                 "give the features it was trained on, in the same order"
             )
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        if isinstance(data, XYDataModule):
+            self._check_targets(data, targets)
         if self.linear is None or self.linear.out_features != targets:
             self.build(features, targets, weight.dtype)
         if self._trainer is not None and self.trainer.state.fn == "fit":
@@ -226,6 +248,10 @@ class LinearModel(LightningModule):
         # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
         checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def remarks(self) -> list[str]:
+        """What a user should know of the result, a line each."""
+        return []
 
     # The loss -------------------------------------------------------------------------------------------
 
@@ -296,10 +322,15 @@ class LinearModel(LightningModule):
         self._losses.add(loss, rows, total=self.loss_is_total)
         # Reading a loss from a GPU makes it wait, so there it is read now and then only.
         if loss.device.type == "cpu" or self.trainer.global_step % 50 == 0:
-            self._check_finite(loss)
+            self.check_finite(loss.item())
 
-    def _check_finite(self, loss: Tensor) -> None:
-        if math.isfinite(loss.item()):
+    def check_finite(self, loss: float) -> None:
+        """Stops a training whose loss has grown beyond all numbers.
+
+        Raises:
+            InputError: With what to do about it.
+        """
+        if math.isfinite(loss):
             return
         if self.trainer.global_step == 0:
             raise InputError(
@@ -345,7 +376,7 @@ class LinearModel(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
-        self._check_finite(self.epoch_loss)
+        self.check_finite(self.epoch_loss.item())
         if self.trainer.world_size > 1:
             check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
         # `self.log` would do the same at a third of the cost of a whole step on small data.
@@ -358,7 +389,8 @@ class LinearModel(LightningModule):
         metric: torchmetrics.Metric = getattr(self, name)
         self.add_loss(metric, batch)
         # The dashboard draws it beside the training loss; `validate` and `test` print it.
-        self.log(name, metric, on_step=False, on_epoch=True, logger=False)
+        fitting = self.trainer.state.fn == "fit"
+        self.log(name, metric, on_step=False, on_epoch=True, logger=not fitting)
 
     def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
         """Adds the loss of a batch to a metric made by `loss_metric`."""

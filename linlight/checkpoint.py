@@ -49,34 +49,41 @@ def find_last(args: Sequence[str]) -> str | None:
 _OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
 
 
-def arguments_from_checkpoint(path: str, args: Sequence[str], command: str) -> list[str]:
-    """The options that recreate a checkpoint's method and data, to stand before what was typed.
-
-    What was typed comes later and wins. With other data typed, `--data.x` keeps only the type of the numbers
-    of the data's settings, and `--data.path` the columns' names too.
-
-    Args:
-        path: The checkpoint.
-        args: The words that were typed.
-        command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
-    """
-    checkpoint = load(path)
+def model_arguments(checkpoint: dict[str, Any]) -> list[str]:
+    """The options that make a checkpoint's method again, to stand before what was typed, which wins."""
     settings = dict(checkpoint["hyper_parameters"])
     # The command line links these two into the model.
     outside = {key: settings.pop(key, None) for key in ("optimizer", "lr_scheduler")}
-    words = [f"--model={json.dumps({'class_path': checkpoint['method'], 'init_args': settings})}"]
-    words += _as_options("", outside)
+    model = {"class_path": checkpoint["method"], "init_args": settings}
+    return [f"--model={json.dumps(model)}", *_as_options("", outside)]
+
+
+def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) -> list[str]:
+    """The options that make a checkpoint's data again, and for `fit` its end.
+
+    Args:
+        checkpoint: The checkpoint.
+        command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
+        source: Where other data come from: `x`, which keeps only the type of the numbers of the data's
+            settings, `path`, which keeps the columns' names too, or None.
+
+    Raises:
+        InputError: If the checkpoint does not hold its data and no other are given.
+    """
     data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
-    if typed(args, "--data.x") is not None:
+    if source == "x":
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
-    elif typed(args, "--data.path") is not None:
+    elif source == "path":
         data = {key: data[key] for key in _OF_OTHER_DATA if key in data}
+    elif not {"x", "y", "path"} <= data.keys():
+        raise InputError(
+            "the checkpoint was trained on arrays, which it does not hold: add --data.x and --data.y, "
+            "or --data.path"
+        )
     if command == "predict":
         data = {key: value for key, value in data.items() if key not in ("target", "weight")}
-    words += _as_options("data.", data)
-    if command == "fit":
-        words += _as_options("trainer.", checkpoint.get("until", {}))
-    return words
+    until = checkpoint.get("until", {}) if command == "fit" else {}
+    return _as_options("data.", data) + _as_options("trainer.", until)
 
 
 def _as_options(prefix: str, settings: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from linlight import predictions
 from linlight.base import LinearModel
-from linlight.checkpoint import arguments_from_checkpoint, find_last, typed
+from linlight.checkpoint import find_last, load, model_arguments, run_arguments, typed
 from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
@@ -74,6 +74,7 @@ class Cli(LightningCLI):
         self._command = args[0]
         self.run_folder: Path | None = None
         self.summary: dict[str, Any] = {}
+        self._run_summary = RunSummary()
         super().__init__(
             LinearModel,
             XYDataModule,
@@ -98,7 +99,7 @@ class Cli(LightningCLI):
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The one command that was typed; to set up the parsers of all takes four times as long."""
-        return {self._command: LightningCLI.subcommands()[self._command]}
+        return {self._command: LightningCLI.subcommands()[self._command] | {"verbose"}}
 
     # Parsing --------------------------------------------------------------------------------------------
 
@@ -130,14 +131,12 @@ class Cli(LightningCLI):
         path = typed(words, "--ckpt_path")
         if path == "last":
             words, path = self._last(words)
-        if path is not None:
-            words = [*arguments_from_checkpoint(path, words, self._command), *words]
-        try:
-            self.config = parser.parse_args([self._command, *words])
-        except ArgumentError as error:
-            options = options_of(self._subcommand_parsers[self._command])
-            raise InputError(one_line(str(error), options)) from error
-        config = self.config[self._command]
+        config = self._parse([*(model_arguments(load(path)) if path is not None else []), *words])
+        if config.ckpt_path is not None:  # it may stand in a config file
+            checkpoint = load(config.ckpt_path)
+            source = next((key for key in ("x", "path") if config.data[key] is not None), None)
+            remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
+            config = self._parse([*remembered, *words])
         if self._command != "fit" and not config.ckpt_path:
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
@@ -151,6 +150,15 @@ class Cli(LightningCLI):
                     f"{name} moves its weights by hand and takes no --{key}: set --model.lr, "
                     "or use --model LinearRegression"
                 )
+
+    def _parse(self, words: list[str]) -> Namespace:
+        try:
+            self.config = self.parser.parse_args([self._command, *words])
+        except ArgumentError as error:
+            options = options_of(self._subcommand_parsers[self._command])
+            raise InputError(one_line(str(error), options)) from error
+        config: Namespace = self.config[self._command]
+        return config
 
     def _last(self, words: list[str]) -> tuple[list[str], str | None]:
         """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
@@ -187,17 +195,25 @@ class Cli(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if not self.model.automatic_optimization:
             self._refuse_automatic_options(config)
+        given = config["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        for callback in given:
+            if getattr(callback, "monitor", None) == "val_loss" and self.datamodule.val_rows is None:
+                raise InputError(
+                    f"{type(callback).__name__} monitors val_loss and there are no validation rows: "
+                    "set --data.val_fraction, or monitor train_loss"
+                )
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
-        callbacks: list[Callback] = [Dashboard(), RunSummary()]
+        callbacks: list[Callback] = [Dashboard(), self._run_summary]
         # In `fit` it has options of its own.
-        if self._command != "fit" and config["enable_checkpointing"] is not False:
+        if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
             callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
-        config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        if config["logger"] in (None, True):
+        config["callbacks"] = [*given, *callbacks]
+        if config["logger"] in (None, True) and not config["barebones"]:
             config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
         with removed_on_failure(self.run_folder):
             return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
@@ -217,23 +233,43 @@ class Cli(LightningCLI):
             )
 
     def _run_subcommand(self, subcommand: str) -> None:
+        """Does nothing yet: `execute` runs the command, once all that is made of the options is made."""
+
+    def execute(self) -> None:
+        """Runs the command."""
         with removed_on_failure(self.run_folder, keep=self._training_began):
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(self._command)
+            except SystemExit:  # Lightning's way out when it is stopped from the keyboard
+                if self._training_began() and _rank() == 0:
+                    assert self.run_folder is not None
+                    folder = folder_name(self.run_folder)
+                    print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
+                    print(f"run: {folder}", flush=True)
+                raise SystemExit(130) from None
 
     def _training_began(self) -> bool:
-        return self.trainer.state.fn == "fit" and self.trainer.global_step > 0
+        return self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
+
+    def validate(self, **kwargs: Any) -> None:
+        """Evaluates the validation rows; `after_validate` says what was found."""
+        self.trainer.validate(**kwargs, verbose=False)
+
+    def test(self, **kwargs: Any) -> None:
+        """Evaluates the test rows; `after_test` says what was found."""
+        self.trainer.test(**kwargs, verbose=False)
 
     def after_fit(self) -> None:
         """Says what was found."""
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, RunSummary):
-                self.summary = callback.summary
+        self.summary = self._run_summary.summary
         if _rank() == 0:
             s, names = self.summary, self.datamodule.feature_names
             print(
                 f"{s['method']}: {equation(s, names)}, loss {s['train_loss']:.6g} on "
                 f"{count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
             )
+            for remark in self.model.remarks():
+                print(remark)
 
     def _after_evaluation(self) -> None:
         data: XYDataModule = self.datamodule
@@ -242,7 +278,9 @@ class Cli(LightningCLI):
         self.summary = describe(self.model, len(data.x if chosen is None else chosen)) | metrics
         if _rank() == 0:
             found = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
-            print(f"{self.summary['method']}: {found} on {count(self.summary['rows'], 'row')}")
+            rows = count(self.summary["rows"], "row")
+            where = rows if chosen is not None else f"all {rows}, for none were set aside"
+            print(f"{self.summary['method']}: {found} on {where}")
         self._write_summary()
 
     after_validate = after_test = _after_evaluation
@@ -282,6 +320,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
         warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
+        # The dashboard logs at least once an epoch, however short.
+        warnings.filterwarnings("ignore", message="The number of training batches")
         # Lightning asks for an empty list where there is no validation, and warns of it.
         warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
         try:
@@ -293,15 +333,39 @@ def _quiet() -> Iterator[None]:
 
 def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.main.main`."""
-    # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
-    sys.path.append(str(Path.cwd()))
+    if (here := str(Path.cwd())) not in sys.path:
+        # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
+        sys.path.append(here)
     try:
         with _quiet():
-            folder = _compare(args[1:]) if args[0] == "compare" else Cli(args).run_folder
+            folder = _compare(args[1:]) if args[0] == "compare" else _run_cli(args)
     except (InputError, MisconfigurationException) as error:
-        fail(error)
+        _fail_once(error)
+    except BrokenPipeError:
+        raise  # the reader of our output has gone, which is no matter of files
+    except OSError as error:
+        _fail_once(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     if folder is not None:
         print(f"run: {folder_name(folder)}")
+
+
+def _fail_once(error: Exception | str) -> NoReturn:
+    """Of several processes that fail alike, one says so."""
+    if _rank() == 0:
+        fail(error)
+    raise SystemExit(2)
+
+
+def _run_cli(args: Sequence[str]) -> Path | None:
+    try:
+        cli = Cli(args)
+    except (InputError, MisconfigurationException, OSError):
+        raise
+    except (ImportError, TypeError, ValueError) as error:
+        # Nothing of ours has run yet: a class was given an argument that it refuses.
+        raise InputError(one_line(str(error), [])) from error
+    cli.execute()
+    return cli.run_folder
 
 
 def _compare(args: Sequence[str]) -> Path:

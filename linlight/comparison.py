@@ -1,11 +1,14 @@
 """`linlight compare`: the five methods of the notes on the same data, side by side."""
 
+import math
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor, nn
 
@@ -80,13 +83,10 @@ class PathRecorder(Callback):
 
     def _keep(self, trainer: Trainer, model: LinearModel) -> None:
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self.path.append(
-            {
-                "weights": model.w.tolist(),
-                "bias": None if model.b is None else model.b.tolist(),
-                "loss": _mean_squared_error(model, data),
-            }
-        )
+        loss = _mean_squared_error(model, data)
+        if math.isfinite(loss):
+            bias = None if model.b is None else model.b.tolist()
+            self.path.append({"weights": model.w.tolist(), "bias": bias, "loss": loss})
 
 
 def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
@@ -134,6 +134,12 @@ def compare(
     data = dict(data or {})
     if epochs < 1:
         raise InputError(f"epochs must be at least 1, got {epochs}")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0, got {seed}")
+    try:
+        Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
+    except (ValueError, MisconfigurationException) as error:
+        raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
     reduction = "sum" if data.get("x") is None else "mean"
     contenders = (
         Contender("exhaustive search", lambda: ExhaustiveSearch(bias=bias)),
@@ -228,17 +234,20 @@ def table(results: list[Result], example: Tensor) -> str:
     for r in results:
         if r.error is not None:
             lines.append(f"{r.name:<27} {r.epochs:>6}  gave up, see below")
-            notes.append(f"{r.name}: {r.error}")
+            notes.append(f"{r.name}: {r.error.replace('--model.lr', '--lr')}")
             continue
         weights = [w for row in r.weights or [] for w in row]
         lines.append(
             f"{r.name:<27} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
             f"{_short(r.prediction):>10} {r.seconds:>7.2f}"
         )
-    return "\n".join([*lines, *notes])
+    return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, 80))])
 
 
 def _short(numbers: list[float] | None) -> str:
     if numbers is None:
         return "-"
-    return f"{numbers[0]:.6g}" if len(numbers) == 1 else f"({len(numbers)})"
+    if len(numbers) > 1:
+        return f"({len(numbers)})"
+    text = f"{numbers[0]:.6g}"
+    return text if len(text) <= 8 else f"{numbers[0]:.2g}"

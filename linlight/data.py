@@ -168,6 +168,8 @@ class XYDataModule(LightningDataModule):
                 f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no rows to train on: "
                 "their sum must be below 1"
             )
+        if seed < 0:
+            raise InputError(f"seed must be at least 0, got {seed}")
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
         if missing not in ("error", "drop"):

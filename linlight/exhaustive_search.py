@@ -113,6 +113,22 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
 
+    def remarks(self) -> list[str]:
+        """Says where the best candidate lies on the edge of the grid, so that a better one may lie beyond."""
+        names = ["weight"] * self.w.shape[1] + ["bias"] * (self.b is not None)
+        options = {"weight": ("low", "high"), "bias": ("bias_low", "bias_high")}
+        best = self.candidates[self.losses.argmin(dim=1)]  # (T, parameters)
+        lowest, highest = self.candidates.amin(dim=0), self.candidates.amax(dim=0)
+        found = []
+        for i, name in enumerate(names):
+            for edge, option in zip((lowest, highest), options[name], strict=True):
+                if lowest[i] < highest[i] and (best[:, i] == edge[i]).any():
+                    verb = "lower" if option.endswith("low") else "raise"
+                    found.append(
+                        f"the best {name} lies on the grid's edge, {edge[i]:.6g}: {verb} --model.{option}"
+                    )
+        return found
+
     def epoch_state(self) -> dict[str, Any]:
         """Adds the search's own sums."""
         own = {"candidates": self.candidates, "squared_errors": self._squared_errors, "searched": self._rows}

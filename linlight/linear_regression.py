@@ -14,12 +14,26 @@ from linlight.lr import check_lr
 
 def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:
     """What made a criterion, in primitives: torch's keep their arguments under the arguments' names."""
-    names = inspect.signature(type(criterion).__init__).parameters
-    arguments = {name: getattr(criterion, name) for name in names if hasattr(criterion, name)}
+    signature = inspect.signature(type(criterion).__init__).parameters
+    names = [name for name in signature if name not in ("self", "args", "kwargs", "size_average", "reduce")]
+    lost = [name for name in names if not hasattr(criterion, name)]
+    if lost:
+        raise InputError(
+            f"{type(criterion).__name__} does not keep its argument {lost[0]} as an attribute of that name, "
+            "so a checkpoint could not make it again"
+        )
+    arguments = {name: getattr(criterion, name) for name in names}
     return {
         "class_path": f"{type(criterion).__module__}.{type(criterion).__qualname__}",
         "init_args": arguments,
     }
+
+
+def _made(option: str, first: Any, init: dict[str, Any]) -> Any:
+    try:
+        return instantiate_class(first, init)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--{option} {init['class_path'].rpartition('.')[2]}: {error}") from error
 
 
 class LinearRegression(LinearModel):
@@ -57,6 +71,13 @@ backward() and step() in that order: this is automatic optimization."""
     ) -> None:
         made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
         super().__init__(bias, w0, made)
+        try:
+            self.criterion(torch.zeros(1, 1), torch.zeros(1, 1))
+        except (RuntimeError, TypeError, ValueError) as error:
+            name = type(self.criterion).__name__
+            raise InputError(
+                f"criterion {name} does not compare predictions with targets: {error}"
+            ) from error
         if getattr(self.criterion, "reduction", "mean") not in ("mean", "sum"):
             raise InputError(
                 f"criterion must reduce to one number: {self.criterion} needs reduction mean or sum"
@@ -66,15 +87,26 @@ backward() and step() in that order: this is automatic optimization."""
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
+        super().on_load_checkpoint(checkpoint)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            was, now = (
+                (setting or {"class_path": "torch.optim.SGD"})["class_path"].rpartition(".")[2]
+                for setting in (checkpoint["hyper_parameters"].get("optimizer"), self.optimizer)
+            )
+            if was != now:
+                raise InputError(f"the checkpoint was trained by {was}, not {now}: use --optimizer {was}")
+
     def configure_optimizers(self) -> Any:
         """SGD with `lr`, or what was asked for."""
         if self.optimizer is None:
             optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
         else:
-            optimizer = instantiate_class(self.parameters(), self.optimizer)
+            optimizer = _made("optimizer", self.parameters(), self.optimizer)
         if self.lr_scheduler is None:
             return optimizer
-        scheduler = instantiate_class(optimizer, self.lr_scheduler)
+        scheduler = _made("lr_scheduler", optimizer, self.lr_scheduler)
         return LightningCLI.configure_optimizers(self, optimizer, scheduler)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,8 +34,9 @@ class RowOrder:
         """The row numbers in order, (rows,), or None where they are visited as they come."""
         if not self.shuffle:
             return None
-        # Mixed by Python's tuple hash, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
-        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**63)
+        # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
+        (state,) = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
         return torch.randperm(self.rows, generator=generator)
 
 

@@ -13,8 +13,8 @@ def check_lr(lr: float) -> float:
     Raises:
         InputError: If it is not positive and finite.
     """
-    if not (lr > 0 and math.isfinite(lr)):
-        raise InputError(f"lr must be a positive finite number, got {lr:g}: try 0.01")
+    if not isinstance(lr, int | float) or not 0 < lr < math.inf:
+        raise InputError(f"lr must be a positive finite number, got {lr}: try 0.01")
     return lr
 
 

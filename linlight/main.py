@@ -4,6 +4,7 @@ Nothing heavy is imported here, so `linlight --help` and a mistyped command answ
 """
 
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -72,7 +73,14 @@ def main(args: Sequence[str] | None = None) -> None:
         fail(error)
     from linlight.cli import run
 
-    run(args)
+    try:
+        run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `linlight ... | head`. What is still to be flushed at the
+        # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def fail(error: Exception | str) -> NoReturn:

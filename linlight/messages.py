@@ -29,6 +29,9 @@ def one_line(message: str, options: Iterable[str]) -> str:
         return _unknown_option(unknown[1], options)
     keys = re.findall(r'Parser key "([^"]+)"', message)
     path = _option(keys)
+    required = re.findall(r'Key "([^"]+)" is required', message)
+    if required and keys:
+        return f"{path} needs {path}.{required[0]}"
     unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
     if unaccepted:
         return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
@@ -48,9 +51,12 @@ def one_line(message: str, options: Iterable[str]) -> str:
         where = f" (line {place[1]}, column {place[2]})" if place else ""
         return f"the config is not valid YAML{where}: {_squeeze(message.splitlines()[-2])}"
     types = list(dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", message)))
+    if types == ["NoneType"] and keys:
+        return f"{path} cannot be made of what was given: check its name and the options that it needs"
     if types and value and keys:
         wanted = " or ".join("null" if name == "NoneType" else name for name in types)
-        return f"{path} must be of type {wanted}, got {value[1]}"
+        got = "" if "Namespace(" in value[1] else f", got {value[1]}"
+        return f"{path} must be of type {wanted}{got}"
     literal = re.search(r"Expected a typing.Literal\[([^\]]+)\]\. Got value: (.*)", message)
     if literal:
         return f"{path} must be one of {literal[1]}, got {literal[2]}"
@@ -101,6 +107,8 @@ def _unaccepted(path: str, owner: str, option: str) -> str:
 
 def _unknown_class(keys: list[str], path: str, name: str) -> str:
     base = _BASES.get(keys[-1])
+    if base is None and keys[-1] != "model":
+        return f"{path}: there is no class {name!r}: check its name, or give its full path"
     if base is None:
         return f"there is no method {name!r}: {_did_you_mean(name, METHODS, 'one of ' + ', '.join(METHODS))}"
     names = {cls.__name__ for cls in _subclasses(base) if cls.__module__.startswith("torch.")}

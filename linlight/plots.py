@@ -56,7 +56,10 @@ def search_curve(search: "ExhaustiveSearch") -> Figure:
     elif len(names) == 2:
         shape = [len(candidates[:, i].unique()) for i in range(2)]
         grid = candidates.T.reshape(2, *shape)
-        drawn = axes.contourf(*grid, losses[0].reshape(shape), levels=20, cmap="cividis_r")
+        # Levels that lie as close near the bottom as the curve there is flat.
+        depth = torch.linspace(0, 1, 20).square() * (losses[0].max() - losses[0].min()).clamp(min=1e-30)
+        levels = (losses[0].min() + depth).unique().tolist()
+        drawn = axes.contourf(*grid, losses[0].reshape(shape), levels=levels, cmap="cividis_r")
         figure.colorbar(drawn, label="mean squared error")
         at = candidates[best[0]]
         axes.plot(*at, "*", color=RED, markersize=16)
@@ -129,6 +132,7 @@ def _paths(
     axes.set(xlabel="w", ylabel="mean squared error", title="the loss curve and each method's path")
     margin = 0.05 * (high - low)
     axes.set_xlim(low - margin, high + margin)
-    axes.set_ylim(-0.05 * losses.max().item(), 1.1 * losses.max().item())
+    highest = losses.max().item() or 1.0
+    axes.set_ylim(-0.05 * highest, 1.1 * highest)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

@@ -61,7 +61,7 @@ def removed_on_failure(folder: Path | None, keep: Callable[[], bool] = lambda: F
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file in one move: a reader finds all of it or none."""
     draft = path.with_name(path.name + ".part")
-    draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
@@ -156,10 +156,12 @@ class RunSummary(Callback):
 
     def __init__(self) -> None:
         self.summary: dict[str, Any] = {}
+        self.first_step = 0
         self._started = time.perf_counter()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Starts the clock."""
+        """Starts the clock; a resumed run has steps behind it."""
+        self.first_step = trainer.global_step
         self._started = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -167,8 +169,10 @@ class RunSummary(Callback):
         seconds = time.perf_counter() - self._started
         model: LinearModel = pl_module
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        train_loss = model.train_loss()
+        model.check_finite(train_loss)
         metrics: dict[str, Any] = {
-            "train_loss": model.train_loss(),
+            "train_loss": train_loss,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
         }
