@@ -17,6 +17,7 @@ class Backpropagation(LinearModel):
         InputError: If `lr` is not positive and finite.
     """
 
+    takes_several = True
     explanation = """\
 The forward pass builds a graph from w to the loss; loss.backward() walks it back and adds the
 gradient to w.grad, a tensor beside w.data, None until then. The update changes w.data, so that
@@ -31,11 +32,12 @@ it is not itself recorded in the graph; and because backward() adds, w.grad is z
         """The update `w.data -= lr * w.grad.data`."""
         return ByHand(self.parameters(), self.lr)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Forward, backward, update, zero: the four steps of the notes."""
-        loss = self.differentiable_loss(batch)
-        self.manual_backward(loss)
-        self.optimizers().step()  # type: ignore[union-attr]
-        for w in self.parameters():
-            if w.grad is not None:
-                w.grad.data.zero_()
+        for one in self.updates(batch):
+            loss = self.differentiable_loss(one)
+            self.manual_backward(loss)
+            self.step()
+            for w in self.parameters():
+                if w.grad is not None:
+                    w.grad.data.zero_()

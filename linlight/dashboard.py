@@ -71,6 +71,7 @@ class Dashboard(Callback):
     def __init__(self) -> None:
         self._gradients: dict[str, float] = {}
         self._one_batch = False
+        self._logged = 0  # the step logged last
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes sure that short epochs are seen: Lightning's default is every 50 steps."""
@@ -81,13 +82,15 @@ class Dashboard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Logs where the weights start."""
+        self._logged = trainer.global_step
         _log(trainer, trainer.global_step, _named("step", _weights(pl_module)))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
         """Keeps the gradient, which a method may zero after its update."""
-        model: LinearModel = pl_module
-        if trainer.loggers and (self._one_batch or self._due(trainer, 1) or trainer.is_last_batch):
-            w, b = model.w, model.b
+        if not trainer.loggers:
+            return
+        if self._one_batch or trainer.is_last_batch or self._due(trainer.global_step + 1, trainer):
+            w, b = pl_module.w, pl_module.b
             self._gradients = _values("grad_w", w.grad)
             if b is not None:
                 self._gradients |= _values("grad_b", b.grad)
@@ -96,14 +99,16 @@ class Dashboard(Callback):
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Logs a step."""
-        if trainer.loggers and not self._one_batch and self._due(trainer, 0):
+        if trainer.loggers and not self._one_batch and self._due(trainer.global_step, trainer):
+            self._logged = trainer.global_step
             model: LinearModel = pl_module
             values = {"train_loss": model.step_loss.item(), **self._gradients, **_weights(model)}
             _log(trainer, trainer.global_step, _named("step", values))
 
-    def _due(self, trainer: Trainer, ahead: int) -> bool:
-        due: bool = (trainer.global_step + ahead) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-        return due
+    def _due(self, step: int, trainer: Trainer) -> bool:
+        """Whether a multiple of `log_every_n_steps` was reached, or passed by several updates at once."""
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return step // every > self._logged // every
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Logs an epoch; where it is a single step, as one event with the step."""

@@ -127,6 +127,9 @@ class XYDataModule(LightningDataModule):
         weight: The column of row weights: how many times a row counts in the loss.
         id: Columns that predictions are written with.
         missing: What to do about a row without a value: `error`, or `drop` it.
+        updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
+            them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
+            small, where nothing counts steps.
         standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
             predictions and the summary are in the data's own units all the same.
 
@@ -152,6 +155,7 @@ class XYDataModule(LightningDataModule):
         id: str | list[str] | None = None,
         missing: Literal["error", "drop"] = "error",
         standardize: bool = False,
+        updates_per_step: int | None = None,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -177,6 +181,9 @@ class XYDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        if updates_per_step is not None and updates_per_step < 1:
+            raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
+        self.updates_per_step = updates_per_step
         self.standardize = standardize
         self.weight: Tensor | None = None  # (N,)
         self.row_numbers: np.ndarray | None = None  # (N,) where rows of a table were dropped
@@ -339,7 +346,9 @@ class XYDataModule(LightningDataModule):
             batch = tuple(tensor[rows] for tensor in batch)
         return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])
 
-    def _loader(self, tensors: tuple[Tensor, ...], *, shuffle: bool = False) -> BatchLoader:
+    def _loader(
+        self, tensors: tuple[Tensor, ...], *, shuffle: bool = False, together: int = 1
+    ) -> BatchLoader:
         rank, world_size = 0, 1
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
@@ -355,11 +364,26 @@ class XYDataModule(LightningDataModule):
             seed=self.seed,
             rank=rank,
             world_size=world_size,
+            together=together,
         )
+
+    def _together(self) -> int:
+        """How many batches the training hands out at once."""
+        trainer = self.trainer
+        if trainer is None or not getattr(trainer.lightning_module, "takes_several", False):
+            return 1
+        if self.updates_per_step is not None:
+            return self.updates_per_step
+        # What counts batches would count several as one.
+        counted = trainer.max_steps != -1 or trainer.limit_train_batches != 1.0
+        if counted or trainer.val_check_interval != 1.0:
+            return 1
+        together = min(64, 2**14 // (self.batch_size or self.train_size))  # rows that stay in the cache
+        return together if together > 1 and self.batches >= 4 * together else 1
 
     def train_dataloader(self) -> BatchLoader:
         """Batches (x, y) of the training rows."""
-        return self._loader(self.train_batch(), shuffle=self.shuffle)
+        return self._loader(self.train_batch(), shuffle=self.shuffle, together=self._together())
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""

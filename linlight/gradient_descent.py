@@ -23,6 +23,7 @@ class GradientDescent(LinearModel):
         InputError: If `lr` is not positive and finite.
     """
 
+    takes_several = True
     explanation = """\
 The loss of a row is (x*w - y)^2. By the chain rule its gradient with respect to w is 2*x*(x*w - y);
 a batch takes the mean over its rows. The loss falls fastest against the gradient, hence
@@ -37,15 +38,16 @@ w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the paramete
         """The update `w.data -= lr * w.grad.data`."""
         return ByHand(self.parameters(), self.lr)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Computes the gradient of the mean squared error, and steps against it."""
-        x, y, *weight = batch
-        with torch.no_grad():
-            error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b, *weight)
-            count = self.mass(batch) * y.shape[1]
-            error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
-        self.record(error / count, count.item() / y.shape[1])
-        self.w.grad = grad_w / count
-        if self.b is not None:
-            self.b.grad = grad_b / count
-        self.optimizers().step()  # type: ignore[union-attr]
+        for one in self.updates(batch):
+            x, y, *weight = one
+            with torch.no_grad():
+                error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b, *weight)
+                count = self.mass(one) * y.shape[1]
+                error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
+            self.record(error / count, count.item() / y.shape[1])
+            self.w.grad = grad_w / count
+            if self.b is not None:
+                self.b.grad = grad_b / count
+            self.step()

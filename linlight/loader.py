@@ -1,6 +1,7 @@
 """Batches cut from tensors that are already in memory."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,6 +56,8 @@ class BatchLoader:
         seed: Seed of the reordering.
         rank: This process.
         world_size: Number of processes.
+        together: Batches handed out at once; where more than one, an item is a list of so many, the last
+            item of what is left.
     """
 
     # Lightning asks every loader that has a sampler for this one too.
@@ -69,12 +72,15 @@ class BatchLoader:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        together: int = 1,
     ) -> None:
         self.tensors = tensors
         self.rows = len(tensors[0])
         self.batch_size = min(batch_size, self.rows)
         self.rank = rank
         self.world_size = world_size
+        self.together = together
+        self.batches = -(-self.rows // self.batch_size)
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
         self._first = 0  # the batch with which the next iteration begins
         self._given = 0  # batches handed out in this epoch
@@ -84,7 +90,7 @@ class BatchLoader:
 
         The position is counted in whole batches, so it holds for any number of processes.
         """
-        return {"batch": self._given % len(self), **self._settings()}
+        return {"batch": self._given % self.batches, **self._settings()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Makes the next iteration begin with the batch after the last that was handed out.
@@ -105,26 +111,40 @@ class BatchLoader:
         return {
             "rows": self.rows,
             "batch_size": self.batch_size,
+            "updates_per_step": self.together,
             "shuffle": int(sampler.shuffle),
             "seed": sampler.seed,
         }
 
     def __len__(self) -> int:
-        """Number of batches in an epoch, the same on every process."""
-        return -(-self.rows // self.batch_size)
+        """Number of items in an epoch, the same on every process."""
+        return -(-self.batches // self.together)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
         order = self.sampler.permutation()
         begin, self._first = self._first, 0
-        for batch in range(begin, len(self)):
-            self._given = batch + 1
-            first = batch * self.batch_size
-            size = min(self.batch_size, self.rows - first)
-            start = first + size * self.rank // self.world_size
-            stop = first + size * (self.rank + 1) // self.world_size
-            if order is None:
-                yield tuple(tensor[start:stop] for tensor in self.tensors)
-            else:
-                chosen = order[start:stop].to(self.tensors[0].device)
-                yield tuple(tensor[chosen] for tensor in self.tensors)
+        for first in range(begin, self.batches, self.together):
+            self._given = min(first + self.together, self.batches)
+            cut = self._cut(first, self._given, order)
+            yield cut if self.together > 1 else cut[0]
+
+    def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
+        """This process's shares of the batches from `first` to before `end`."""
+        if self.world_size == 1:  # taken at once, then divided
+            start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
+            parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
+            return list(zip(*parts, strict=True))
+        shares = []
+        for start in range(first * self.batch_size, min(end * self.batch_size, self.rows), self.batch_size):
+            size = min(self.batch_size, self.rows - start)
+            mine = start + size * self.rank // self.world_size
+            next_one = start + size * (self.rank + 1) // self.world_size
+            shares.append(self._rows(mine, next_one, order))
+        return shares
+
+    def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
+        if order is None:
+            return tuple(tensor[start:stop] for tensor in self.tensors)
+        chosen = order[start:stop].to(self.tensors[0].device)
+        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors)

@@ -29,6 +29,10 @@ class Trace(Callback):
     def __init__(self) -> None:
         self._batch: Batch | None = None
 
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Sees to it that every batch is seen."""
+        trainer.datamodule.updates_per_step = 1  # type: ignore[attr-defined]
+
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Explains the method and predicts with the weights it starts from."""
         if trainer.is_global_zero:

@@ -96,7 +96,7 @@ def test_shuffling_is_a_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         loader = BatchLoader((torch.arange(50),), 50, shuffle=True, seed=seed)
         loader.sampler.set_epoch(epoch)
-        return next(iter(loader))[0].tolist()
+        return [int(row) for row in next(iter(loader))[0]]
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
