@@ -272,6 +272,16 @@ class LinearModel(LightningModule):
         y_hat: Tensor = self(batch[0])
         return y_hat
 
+    # What it says after training ------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """What a method adds to `summary.json`; every process asks for it."""
+        return {}
+
+    def report(self) -> str:
+        """What the command line prints after training, if anything, before the line that all methods get."""
+        return ""
+
     @torch.no_grad()
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""

@@ -173,6 +173,9 @@ class Cli(LightningCLI):
                 self.summary = callback.summary
         if _rank() == 0:
             s = self.summary
+            report = self.model.report()
+            if report:
+                print(report)
             print(
                 f"{s['method']}: {equation(s)}, loss {s['train_loss']:.6g} on {s['rows']} rows "
                 f"after {s['epochs']} epochs, {s['steps']} steps"

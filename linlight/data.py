@@ -186,6 +186,17 @@ class XYDataModule(LightningDataModule):
         return None if self.y is None else self.y.shape[1]
 
     @property
+    def feature_names(self) -> list[str]:
+        """A name for each feature, in order."""
+        return ["x"] if self.features == 1 else [f"x_{i}" for i in range(self.features)]
+
+    @property
+    def target_names(self) -> list[str]:
+        """A name for each target, in order."""
+        targets = self.targets or 0
+        return ["y"] if targets == 1 else [f"y_{i}" for i in range(targets)]
+
+    @property
     def train_size(self) -> int:
         """Number of rows to train on."""
         return len(self.x) if self.train_rows is None else len(self.train_rows)

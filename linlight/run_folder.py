@@ -121,7 +121,7 @@ class RunSummary(Callback):
         }
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
-        self.summary = describe(model, data.train_size) | metrics | {"seconds": seconds}
+        self.summary = describe(model, data.train_size) | metrics | {"seconds": seconds} | model.summary()
         _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
     @rank_zero_only

@@ -1,0 +1,192 @@
+"""The exact answer: one pass over the data, then a solve."""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from linlight.base import Batch, LinearModel
+from linlight.errors import InputError
+from linlight.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
+from linlight.moments import Moments, empty, loss, merge, moments
+from linlight.optim import Place
+from linlight.optimum import Optimum, equations, optimum
+from linlight.table import table
+
+
+class LeastSquares(LinearModel):
+    """The weights of least squared error, with their standard errors, in one epoch.
+
+    The batches only add to a statistic of fixed size (`moments.py`); the small problem that is left is
+    solved once, at the end of the epoch. Standard errors suppose that rows are independent, and unless
+    `robust` is given, that their errors have one variance.
+
+    Args:
+        bias: Whether the model has a bias (an intercept).
+        l2: Ridge penalty on the sum of the squared weights, added to the sum of the squared errors, as
+            scikit-learn's `alpha`; the bias is not penalised. There are no standard errors with it.
+        robust: Heteroscedasticity-robust standard errors of this kind, by a second pass: HC0 to HC3. Their
+            t and p are Student's.
+
+    Raises:
+        InputError: If `l2` is negative, or given together with `robust`.
+
+    Attributes:
+        moments: The statistic of all rows seen, on every process.
+        fit: The optimum.
+    """
+
+    explanation = """\
+The squared error is a parabola in w, so its bottom needs no steps: there the gradient
+2*x*(x*w - y), summed over the rows, is zero, and that is a linear equation for w. One pass
+gathers what the equation needs; then it is solved."""
+
+    def __init__(
+        self,
+        bias: bool = True,
+        l2: float = 0.0,
+        robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None,
+    ) -> None:
+        super().__init__(bias, w0=0.0)
+        if not (l2 >= 0 and math.isfinite(l2)):
+            raise InputError(f"l2 must be 0 or a positive finite number, got {l2:g}")
+        if robust is not None and robust not in ROBUST:
+            raise InputError(f"robust must be one of {', '.join(ROBUST)}, got {robust!r}")
+        if l2 > 0 and robust is not None:
+            raise InputError("a penalty biases the weights and leaves no standard errors: drop robust or l2")
+        self.l2 = l2
+        self.robust = robust
+        self.automatic_optimization = False
+        self.moments: Moments | None = None
+        self.fit: Optimum | None = None
+        self._inferred: list[Inference] = []
+
+    def configure_optimizers(self) -> Place:
+        """The step that puts the weights at the optimum."""
+        return Place(self.parameters())
+
+    def on_train_epoch_start(self) -> None:
+        """Forgets the rows of an earlier pass."""
+        super().on_train_epoch_start()
+        self.moments = empty(self.w.shape[1], self.w.shape[0])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds a batch to the statistic, and after the last one solves."""
+        assert self.moments is not None
+        x, y = batch
+        self.moments = merge([self.moments, moments(x, y)])
+        if not self.trainer.is_last_batch:
+            return
+        self.moments = merge(self._from_all_processes(self.moments)).cpu()
+        self.fit = optimum(self.moments, self._bias, self.l2)
+        self.record(loss(self.moments, self.fit.w, self.fit.b).mean(), int(self.moments.rows))
+        optimizer = self.optimizers()
+        values = [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
+        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+
+    def on_train_epoch_end(self) -> None:
+        """Infers; another epoch would repeat this one."""
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True
+        assert self.moments is not None
+        assert self.fit is not None
+        meat = [None] * self.moments.targets if self.robust is None else self._meat(self.fit, self.robust)
+        if self.l2 == 0:
+            self._inferred = [
+                infer(self.moments, self.fit, t, m, self.robust or "") for t, m in enumerate(meat)
+            ]
+
+    def _from_all_processes(self, mine: Moments) -> list[Moments]:
+        """Every process's statistic, in the same order everywhere, so that all solve the same to the bit."""
+        if self.trainer.world_size == 1:
+            return [mine]
+        # A sum in which every process has a row of its own, and zeros elsewhere, gathers them.
+        state = mine.state_dict()
+        sizes = [tensor.numel() for tensor in state.values()]
+        rows = torch.zeros(self.trainer.world_size, sum(sizes), dtype=torch.float64, device=self.device)
+        rows[self.trainer.global_rank] = torch.cat([tensor.reshape(-1).to(rows) for tensor in state.values()])
+        (rows,) = self.sum_over_processes(rows)
+        return [
+            Moments.load(
+                {
+                    name: part.reshape(state[name].shape)
+                    for name, part in zip(state, row.split(sizes), strict=True)
+                }
+            )
+            for row in rows
+        ]
+
+    def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
+        total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
+        for x, y in self.trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+            total += robust_meat(x, y, fit, hc)
+        (total,) = self.sum_over_processes(total)
+        return list(total.cpu())
+
+    # What it says ---------------------------------------------------------------------------------------
+
+    def train_loss(self) -> float:
+        """The loss at the weights as they were placed, without another pass."""
+        assert self.moments is not None
+        b = None if self.b is None else self.b.cpu()
+        return loss(self.moments, self.w.cpu(), b).mean().item()
+
+    def summary(self) -> dict[str, Any]:
+        """Coefficients in float64 with their inference; lists over the targets where there are several."""
+        assert self.fit is not None
+        names = self._coefficient_names()
+        shared = {"rank": self.fit.rank, "condition_number": finite(self.fit.condition_number)}
+        if not self._inferred:
+            estimates = self.fit.w if self.fit.b is None else torch.cat([self.fit.b[:, None], self.fit.w], 1)
+            coefficients = [
+                [
+                    dict.fromkeys(("std_error", "t", "p", "ci_low", "ci_high"))
+                    | {"name": name, "estimate": value}
+                    for name, value in zip(names, row, strict=True)
+                ]
+                for row in estimates.tolist()
+            ]
+            return {"coefficients": coefficients[0] if len(coefficients) == 1 else coefficients} | shared
+        found: dict[str, Any] = {
+            "coefficients": [as_json(names, i) for i in self._inferred],
+            "residual_sd": [finite(i.residual_sd) for i in self._inferred],
+            "r_squared": [finite(i.r_squared) for i in self._inferred],
+        }
+        if len(self._inferred) == 1:
+            found = {key: values[0] for key, values in found.items()}
+        return found | shared
+
+    def report(self) -> str:
+        """The table of each target, and what was done about collinear columns."""
+        assert self.fit is not None
+        assert self.moments is not None
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        kind = self.robust or "classical"
+        parts = [
+            table(
+                f"LeastSquares: {target}, {'with' if self._bias else 'without'} intercept",
+                self._coefficient_names(),
+                inferred,
+                self.fit.condition_number,
+                int(self.moments.rows),
+                kind,
+            )
+            for target, inferred in zip(data.target_names, self._inferred, strict=False)
+        ]
+        if self.l2 > 0:
+            parts.append(
+                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors\n"
+                "and p-values would say nothing true and are left out."
+            )
+        scales = self.moments.triangle_of(self._bias)[:, : self.moments.features].norm(dim=0)
+        collinear = equations(self.fit.relations, scales, data.feature_names)
+        parts += [f"collinear: {line}" for line in collinear[:10]]
+        if collinear:
+            parts.append("Of all weights that fit as well, these have the least norm.")
+        return "\n".join(parts)
+
+    def _coefficient_names(self) -> list[str]:
+        names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
+        return ["intercept", *names] if self._bias else list(names)
