@@ -1,6 +1,8 @@
 """The exact answer: one pass over the data, then a solve."""
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -9,9 +11,10 @@ from torch import Tensor
 from linlight.base import Batch, LinearModel
 from linlight.errors import InputError
 from linlight.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
-from linlight.moments import Moments, empty, loss, merge, moments
+from linlight.moments import BLOCK, Moments, empty, loss, merge, moments
 from linlight.optim import Place
 from linlight.optimum import Optimum, equations, optimum
+from linlight.refine import ExactProducts
 from linlight.table import table
 
 
@@ -28,6 +31,9 @@ class LeastSquares(LinearModel):
             scikit-learn's `alpha`; the bias is not penalised. There are no standard errors with it.
         robust: Heteroscedasticity-robust standard errors of this kind, by a second pass: HC0 to HC3. Their
             t and p are Student's.
+        refine: Whether to read the data once more, in more than twice the precision of float64, for
+            coefficients and standard errors right to all its digits however ill-conditioned the columns.
+            Default: where it costs next to nothing, up to 8,192 rows of 32 columns that are independent.
 
     Raises:
         InputError: If `l2` is negative, or given together with `robust`.
@@ -47,6 +53,7 @@ gathers what the equation needs; then it is solved."""
         bias: bool = True,
         l2: float = 0.0,
         robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None,
+        refine: bool | int | None = None,
     ) -> None:
         super().__init__(bias, w0=0.0)
         if not (l2 >= 0 and math.isfinite(l2)):
@@ -55,8 +62,11 @@ gathers what the equation needs; then it is solved."""
             raise InputError(f"robust must be one of {', '.join(ROBUST)}, got {robust!r}")
         if l2 > 0 and robust is not None:
             raise InputError("a penalty biases the weights and leaves no standard errors: drop robust or l2")
+        if l2 > 0 and refine:
+            raise InputError("refine is for the optimum without a penalty: drop refine or l2")
         self.l2 = l2
         self.robust = robust
+        self.refine = refine
         self.automatic_optimization = False
         self.moments: Moments | None = None
         self.fit: Optimum | None = None
@@ -80,6 +90,8 @@ gathers what the equation needs; then it is solved."""
             return
         self.moments = merge(self._from_all_processes(self.moments)).cpu()
         self.fit = optimum(self.moments, self._bias, self.l2)
+        if self._refines(self.fit, self.moments):
+            self.fit = self._refined(self.fit, self.moments)
         self.record(loss(self.moments, self.fit.w, self.fit.b).mean(), int(self.moments.rows))
         optimizer = self.optimizers()
         values = [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
@@ -118,9 +130,29 @@ gathers what the equation needs; then it is solved."""
             for row in rows
         ]
 
+    def _refines(self, fit: Optimum, m: Moments) -> bool:
+        if self.refine is not None:
+            return bool(self.refine)
+        return self.l2 == 0 and not len(fit.relations) and m.features <= 32 and int(m.rows) <= BLOCK
+
+    def _refined(self, fit: Optimum, m: Moments) -> Optimum:
+        products = ExactProducts(m, self._bias)
+        for x, y in self._rows_again():
+            products.add(x, y)
+        if self.trainer.world_size > 1:
+            shares: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, products.sums)
+            products.sums = sum(shares)
+        return products.solve(fit)
+
+    def _rows_again(self) -> Iterator[Batch]:
+        """Another pass over this process's share of the epoch's batches."""
+        loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        return islice(loader, int(self.trainer.num_training_batches))
+
     def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
         total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
-        for x, y in self.trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+        for x, y in self._rows_again():
             total += robust_meat(x, y, fit, hc)
         (total,) = self.sum_over_processes(total)
         return list(total.cpu())

@@ -193,22 +193,17 @@ def _checked(weights: Tensor, rows: int) -> Tensor:
 
 def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
     origin = z[0].clone()
-    z = z - origin
+    z -= origin
     count = torch.tensor(len(z), dtype=z.dtype, device=z.device)
     if weights is None:
         weight, offset = count, z.mean(0)
         z -= offset
-        # The mean was rounded; what the rows still have of one belongs to it.
-        left = z.mean(0)
-        z -= left
     else:
         weight = weights.sum()
         offset = weights @ z / weight
         z -= offset
-        left = weights @ z / weight
-        z -= left
         z *= weights.sqrt()[:, None]
-    return Moments(features, count, weight, origin, offset + left, _triangle(z))
+    return Moments(features, count, weight, origin, offset, _triangle(z))
 
 
 def _triangle(rows: Tensor) -> Tensor:

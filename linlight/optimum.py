@@ -72,7 +72,9 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     scale = torch.where(norms > 0, norms, 1.0)
     u, s, vt = torch.linalg.svd(x / scale, full_matrices=False)
     kept = s > RANK_TOLERANCE * s[0]
-    u, null = u[:, kept], vt[~kept] / scale  # (p, rank), (D - rank, D)
+    u, null = u[:, kept], vt[~kept]  # (p, rank), (D - rank, D)
+    # A feature outside a relation has a part of rounding in it, which its own units could make large.
+    null = torch.where(null.abs() > RANK_TOLERANCE, null, 0.0) / scale
     slopes = vt[kept].T / s[kept] / scale[:, None]  # (D, rank)
     if len(null):
         q = torch.linalg.qr(null.T).Q
