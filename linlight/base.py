@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
+from linlight.moments import Moments, merge
 
 Batch = tuple[Tensor, Tensor]
 
@@ -50,6 +51,9 @@ class LinearModel(LightningModule):
         self.step_loss: Tensor | None = None
         self.epoch_loss = torch.zeros(())
         self._epoch_rows = 0
+        self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
+        self.findings: dict[str, Any] = {}  # what they found out, for the summary
+        self.autopsy = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -148,7 +152,8 @@ class LinearModel(LightningModule):
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
         metric = torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
-        # Apple's MPS has no float64.
+        # Moved before its type is set: the move would undo it. Apple's MPS has no float64.
+        metric = metric.to(self.trainer.strategy.root_device)
         on_mps = self.trainer.strategy.root_device.type == "mps"
         return metric if on_mps else metric.set_dtype(torch.float64)
 
@@ -163,6 +168,22 @@ class LinearModel(LightningModule):
         flat = self.trainer.strategy.reduce(flat, reduce_op="sum")
         parts = flat.split([tensor.numel() for tensor in tensors])
         return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
+
+    def merge_over_processes(self, mine: Moments) -> Moments:
+        """The statistic of all processes' rows, equal to the bit on all of them."""
+        if self.trainer.world_size == 1:
+            return mine
+        # A sum in which every process has a row of its own, and zeros elsewhere, gathers them.
+        state = mine.state_dict()
+        sizes = [tensor.numel() for tensor in state.values()]
+        rows = torch.zeros(self.trainer.world_size, sum(sizes), dtype=torch.float64, device=self.device)
+        rows[self.trainer.global_rank] = torch.cat([tensor.reshape(-1).to(rows) for tensor in state.values()])
+        (rows,) = self.sum_over_processes(rows)
+        parts = []
+        for row in rows:
+            named = zip(state.items(), row.split(sizes), strict=True)
+            parts.append(Moments.load({name: part.reshape(like.shape) for (name, like), part in named}))
+        return merge(parts)
 
     def differentiable_loss(self, batch: Batch) -> Tensor:
         """The loss of a training batch, for `backward`; records it too.
@@ -210,7 +231,7 @@ class LinearModel(LightningModule):
             )
         raise InputError(
             f"the loss left the finite numbers in epoch {self.trainer.current_epoch}, "
-            f"step {self.trainer.global_step}: {self.divergence_advice()}"
+            f"step {self.trainer.global_step}: {self.autopsy or self.divergence_advice()}"
         )
 
     def divergence_advice(self) -> str:
@@ -225,6 +246,10 @@ class LinearModel(LightningModule):
             f"lr {lr:g} is above {stable:.4g}, the largest stable step of the whole batch for these data, "
             f"try --model.lr {stable / 2:.3g}"
         )
+
+    def plain_lr(self) -> float | None:
+        """The learning rate of plain gradient steps, all of one length; None where the rule is another."""
+        return self.hparams.get("lr")
 
     def stable_step(self) -> float | None:
         """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
@@ -276,7 +301,7 @@ class LinearModel(LightningModule):
 
     def summary(self) -> dict[str, Any]:
         """What a method adds to `summary.json`; every process asks for it."""
-        return {}
+        return self.findings
 
     def report(self) -> str:
         """What the command line prints after training, if anything, before the line that all methods get."""
@@ -285,7 +310,7 @@ class LinearModel(LightningModule):
     @torch.no_grad()
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""
-        metric = self.loss_metric().to(self.device)
+        metric = self.loss_metric()
         for batch in self.trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
             self.add_loss(metric, batch)
         loss: float = metric.compute().item()

@@ -26,6 +26,7 @@ from linlight.checkpoint import arguments_from_checkpoint, typed
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
 from linlight.errors import InputError
+from linlight.explain import Explain
 from linlight.main import fail
 from linlight.messages import no_method, one_line
 from linlight.run_folder import LastCheckpoint, RunSummary, describe, folder_name, new_folder, write_json
@@ -106,6 +107,12 @@ class Cli(LightningCLI):
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
         if self._command == "fit":
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+            parser.add_argument(
+                "--stop_at_se",
+                type=float | None,
+                default=None,
+                help="Stop within so many standard errors of the optimum, such as 0.01.",
+            )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself standing before what was typed."""
@@ -142,6 +149,9 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         callbacks = [Dashboard(), LastCheckpoint(), RunSummary()]
+        if self._command == "fit":
+            # First, so that the others find what it measured.
+            callbacks.insert(0, Explain(self._get(self.config_init, "stop_at_se")))
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]

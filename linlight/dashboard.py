@@ -71,7 +71,12 @@ class Dashboard(Callback):
         if not trainer.loggers:
             return
         model: LinearModel = pl_module
-        values = {"train_loss": model.epoch_loss.item(), **_weights(model), **self._gradients}
+        values = {
+            "train_loss": model.epoch_loss.item(),
+            **_weights(model),
+            **self._gradients,
+            **model.figures,
+        }
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             values["val_loss"] = trainer.callback_metrics["val_loss"].item()
         _log(trainer, "epoch", values, trainer.current_epoch + 1)

@@ -88,7 +88,7 @@ gathers what the equation needs; then it is solved."""
         self.moments = merge([self.moments, moments(x, y)])
         if not self.trainer.is_last_batch:
             return
-        self.moments = merge(self._from_all_processes(self.moments)).cpu()
+        self.moments = self.merge_over_processes(self.moments).cpu()
         self.fit = optimum(self.moments, self._bias, self.l2)
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)
@@ -109,26 +109,6 @@ gathers what the equation needs; then it is solved."""
             self._inferred = [
                 infer(self.moments, self.fit, t, m, self.robust or "") for t, m in enumerate(meat)
             ]
-
-    def _from_all_processes(self, mine: Moments) -> list[Moments]:
-        """Every process's statistic, in the same order everywhere, so that all solve the same to the bit."""
-        if self.trainer.world_size == 1:
-            return [mine]
-        # A sum in which every process has a row of its own, and zeros elsewhere, gathers them.
-        state = mine.state_dict()
-        sizes = [tensor.numel() for tensor in state.values()]
-        rows = torch.zeros(self.trainer.world_size, sum(sizes), dtype=torch.float64, device=self.device)
-        rows[self.trainer.global_rank] = torch.cat([tensor.reshape(-1).to(rows) for tensor in state.values()])
-        (rows,) = self.sum_over_processes(rows)
-        return [
-            Moments.load(
-                {
-                    name: part.reshape(state[name].shape)
-                    for name, part in zip(state, row.split(sizes), strict=True)
-                }
-            )
-            for row in rows
-        ]
 
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
