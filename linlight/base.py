@@ -112,6 +112,8 @@ class LinearModel(LightningModule):
             return
         if stage != "predict":
             data.train_data()  # says so if there is no y
+            if data.reduce:
+                self.check_reducible()
         if self.linear is None:
             self.build(data.features, data.targets or 1, data.x.dtype)
         elif self.linear.in_features != data.features:
@@ -137,6 +139,14 @@ class LinearModel(LightningModule):
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     # The loss -------------------------------------------------------------------------------------------
+
+    def check_reducible(self) -> None:
+        """Raises where rows of the same mean squared error would not do for all rows."""
+        if not isinstance(self.criterion, nn.MSELoss) or self.loss_is_total:
+            raise InputError(
+                f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
+                "set reduce to false"
+            )
 
     @property
     def loss_is_total(self) -> bool:

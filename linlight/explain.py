@@ -214,14 +214,17 @@ class Explain(Callback):
 
 def _gather(trainer: Trainer, model: LinearModel) -> tuple[Moments, bool]:
     """The statistic of the training rows, and whether it is of all of them."""
-    loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+    data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    if data.reduce:
+        return data.train_moments.cpu(), True
+    loader = data.train_dataloader()
     total = empty(model.w.shape[1], model.w.shape[0])
-    for x, y in _blocks(islice(loader, MOST_BATCHES)):
+    for x, y in _blocks(islice(iter(loader), MOST_BATCHES)):
         total = merge([total, moments(x, y)])
     return model.merge_over_processes(total).cpu(), len(loader) <= MOST_BATCHES
 
 
-def _blocks(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _blocks(batches: Iterator[Any]) -> Iterator[Batch]:
     """Batches put together to blocks that are worth a factorisation."""
     held: list[Batch] = []
     rows = 0

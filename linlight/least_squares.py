@@ -76,6 +76,10 @@ gathers what the equation needs; then it is solved."""
         """The step that puts the weights at the optimum."""
         return Place(self.parameters())
 
+    def check_reducible(self) -> None:
+        """Raises: rows that stand for others would be counted as data."""
+        raise InputError("LeastSquares reads the data only once as it is: set reduce to false")
+
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
         super().on_train_epoch_start()
