@@ -2,20 +2,19 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import Tensor, nn
+from torch import nn
 
-from linlight.base import Batch, LinearModel
+from linlight.base import LinearModel
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
-from linlight.moments import BLOCK, Moments, empty, merge, moments
+from linlight.moments import Moments, blocks, empty, merge, moments
 from linlight.optimum import Optimum, optimum
 
 TOLERANCE = 1e-6
@@ -219,27 +218,9 @@ def _gather(trainer: Trainer, model: LinearModel) -> tuple[Moments, bool]:
         return data.train_moments.cpu(), True
     loader = data.train_dataloader()
     total = empty(model.w.shape[1], model.w.shape[0])
-    for x, y in _blocks(islice(iter(loader), MOST_BATCHES)):
+    for x, y in blocks(islice(iter(loader), MOST_BATCHES)):
         total = merge([total, moments(x, y)])
     return model.merge_over_processes(total).cpu(), len(loader) <= MOST_BATCHES
-
-
-def _blocks(batches: Iterator[Any]) -> Iterator[Batch]:
-    """Batches put together to blocks that are worth a factorisation."""
-    held: list[Batch] = []
-    rows = 0
-    for batch in batches:
-        held.append(batch)
-        rows += len(batch[0])
-        if rows >= BLOCK:
-            yield _joined(held)
-            held, rows = [], 0
-    if rows:
-        yield _joined(held)
-
-
-def _joined(batches: list[Batch]) -> tuple[Tensor, Tensor]:
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
 def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:

@@ -10,8 +10,9 @@ columns of very different sizes do no harm. How means and scatter of parts combi
 "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -145,6 +146,20 @@ def merge(parts: Iterable[Moments]) -> Moments:
         offset=offset,
         triangle=_triangle(torch.cat([*(part.triangle for part in filled), between])),
     )
+
+
+def blocks(batches: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Puts batches (x, y) together until they are worth a factorisation, so that small ones cost little."""
+    held: list[tuple[Tensor, Tensor]] = []
+    rows = 0
+    for x, y in batches:
+        held.append((x, y))
+        rows += len(x)
+        if rows >= BLOCK:
+            yield torch.cat([x for x, _ in held]), torch.cat([y for _, y in held])
+            held, rows = [], 0
+    if rows:
+        yield torch.cat([x for x, _ in held]), torch.cat([y for _, y in held])
 
 
 def design(m: Moments, bias: bool) -> tuple[Tensor, Tensor]:

@@ -125,10 +125,10 @@ def equations(relations: Tensor, scales: Tensor, names: Sequence[str]) -> list[s
         names: The features' names.
     """
     lines = []
+    scales = torch.where(scales > 0, scales, 1.0)  # a feature without scatter is a relation by itself
     for relation in relations:
         size = (relation * scales).abs()
-        # A feature without scatter is a relation by itself.
-        involved = (size > 1e-9 * size.max()) | ((scales == 0) & (relation.abs() > 1e-9))
+        involved = size > 1e-9 * size.max()
         pivot = int((relation + 1).abs().argmin())
         terms = [f"{relation[i]:.6g} {names[i]}" for i in involved.nonzero().flatten() if i != pivot]
         right = " + ".join(terms).replace("+ -", "- ")
