@@ -21,6 +21,7 @@ from lightning.pytorch.cli import (
 from torch.optim import Optimizer
 
 from linlight import predictions
+from linlight.audit import Audit
 from linlight.base import LinearModel
 from linlight.checkpoint import arguments_from_checkpoint, typed
 from linlight.dashboard import Dashboard, TensorBoardLogger
@@ -107,6 +108,7 @@ class Cli(LightningCLI):
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
         if self._command == "fit":
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+            parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
             parser.add_argument(
                 "--stop_at_se",
                 type=float | None,
@@ -154,6 +156,8 @@ class Cli(LightningCLI):
             callbacks.insert(0, Explain(self._get(self.config_init, "stop_at_se")))
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
+        if self._get(self.config_init, "audit", default=False):
+            callbacks.append(Audit())
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         if config["logger"] in (None, True):
             config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
