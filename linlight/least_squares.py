@@ -11,11 +11,14 @@ from torch import Tensor
 from linlight.base import Batch, LinearModel
 from linlight.errors import InputError
 from linlight.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
-from linlight.moments import BLOCK, Moments, empty, loss, merge, moments
+from linlight.moments import Moments, empty, loss, merge, moments
 from linlight.optim import Place
 from linlight.optimum import Optimum, equations, optimum
 from linlight.refine import ExactProducts
 from linlight.table import table
+
+FEW_ROWS = 8192
+"""Up to so many rows the fit is refined without being asked."""
 
 
 class LeastSquares(LinearModel):
@@ -117,7 +120,7 @@ gathers what the equation needs; then it is solved."""
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
             return bool(self.refine)
-        return self.l2 == 0 and not len(fit.relations) and m.features <= 32 and int(m.rows) <= BLOCK
+        return self.l2 == 0 and not len(fit.relations) and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
         products = ExactProducts(m, self._bias)

@@ -11,6 +11,7 @@ columns of very different sizes do no harm. How means and scatter of parts combi
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,8 +21,10 @@ from torch import Tensor
 from linlight.errors import InputError
 from linlight.functional import check_same_shape
 
-BLOCK = 8192
+BLOCK = 4096
 """Rows to a QR factorisation: enough to keep LAPACK busy, few enough to stay in the cache."""
+TASK = 16 * BLOCK
+"""Rows to a task; how rows are grouped does not depend on the machine's cores, so neither does rounding."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,27 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
         weights = _checked(weights.to(device=x.device, dtype=torch.float64), len(x))
         used = weights > 0
         x, y, weights = x[used], y[used], weights[used]
+    starts = range(0, len(x), TASK)
+    if len(starts) < 2:
+        return _task(x, y, weights)
+    used_threads = torch.get_num_threads()
+    # Tasks side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
+    # which on a machine that does other work as well made a pass 20 times slower.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(used_threads) as pool:
+            parts = pool.map(
+                lambda i: _task(
+                    x[i : i + TASK], y[i : i + TASK], None if weights is None else weights[i : i + TASK]
+                ),
+                starts,
+            )
+            return merge(parts)
+    finally:
+        torch.set_num_threads(used_threads)
+
+
+def _task(x: Tensor, y: Tensor, weights: Tensor | None) -> Moments:
     total = empty(x.shape[1], y.shape[1])
     for first in range(0, len(x), BLOCK):
         part = slice(first, first + BLOCK)

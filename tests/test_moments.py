@@ -57,8 +57,8 @@ def test_any_split_in_any_order_gives_the_same(
     _assert_same(shards, moments(x, y, weights))
 
 
-def test_more_rows_than_a_block_and_rows_in_another_order() -> None:
-    x, y = _data(0, 20_000)
+def test_more_rows_than_a_task_and_rows_in_another_order() -> None:
+    x, y = _data(0, 140_000)
     perm = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
     _assert_same(moments(x, y), moments(x[perm], y[perm]))
     z = np.column_stack([x.numpy(), y.numpy()])
