@@ -144,11 +144,14 @@ def search(rounds: int, rows: int = 1_000_000) -> list[str]:
     found = medians(
         rounds,
         linlight=lambda: fit(ExhaustiveSearch(), XYDataModule(x, 2 * x), 1),
+        reduce=lambda: fit(ExhaustiveSearch(), XYDataModule(x, 2 * x, reduce=True), 1),
         notes=lambda: search_of_the_notes(x[:few, 0].numpy(), 2 * x[:few, 0].numpy()),
     )
     notes = found["notes"] * rows / few
+    reduced = found["reduce"]
     return [
         f"| ExhaustiveSearch, 41 candidates on {rows:,} rows | {found['linlight']:.2f} s | 1 | |",
+        f"| ExhaustiveSearch, the same with reduce | {reduced:.2f} s | {reduced / found['linlight']:.2f} | |",
         f"| the notes' program (from {few:,} rows) | {notes:.1f} s | {notes / found['linlight']:.0f} | 100 |",
     ]
 

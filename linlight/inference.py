@@ -66,8 +66,10 @@ def infer(m: Moments, fit: Optimum, target: int = 0, meat: Tensor | None = None,
     squares = fit.residual_squares[target].item()
     variance = squares / degrees if degrees > 0 else math.nan
     core = variance * torch.eye(fit.rank, dtype=torch.float64) if meat is None else meat
-    if hc == "HC1":
-        core = core * (rows / degrees if degrees > 0 else math.nan)
+    if degrees <= 0:
+        core = core * math.nan  # rows that are all met exactly say nothing of their errors
+    elif hc == "HC1":
+        core = core * (rows / degrees)
     # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
     std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
     t = estimates / std_errors

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from linlight.base import Batch, LinearModel
+from linlight.coefficient_table import table
 from linlight.errors import InputError
 from linlight.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
 from linlight.moments import Moments, empty, loss, merge, moments
 from linlight.optim import Place
 from linlight.optimum import Optimum, equations, optimum
 from linlight.refine import ExactProducts
-from linlight.table import table
 
 FEW_ROWS = 8192
 """Up to so many rows the fit is refined without being asked."""

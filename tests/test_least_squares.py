@@ -148,8 +148,10 @@ def test_fewer_rows_than_columns(tmp_path: Path) -> None:
         ([[3.0], [3.0], [3.0]], [1.0, 2.0, 3.0], [[0.0]], [2.0]),  # rank zero
     ],
 )
-def test_degenerate_data(x: Any, y: Any, weights: Any, bias: Any, tmp_path: Path) -> None:
-    model = fit(x, y, tmp_path)
+@pytest.mark.parametrize("robust", [None, "HC3"])
+def test_degenerate_data(x: Any, y: Any, weights: Any, bias: Any, robust: Any, tmp_path: Path) -> None:
+    model = fit(x, y, tmp_path, robust=robust)
+    assert (len(y) > 1) == (model.summary()["coefficients"][0]["std_error"] is not None)
     torch.testing.assert_close(
         model.w.detach(), torch.tensor(weights, dtype=torch.float64), atol=1e-14, rtol=0
     )
