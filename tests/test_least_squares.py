@@ -39,10 +39,12 @@ def fit(x: Any, y: Any, tmp_path: Path, batch_size: int | None = None, **argumen
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("batch_size", [None, 100])
-def test_agrees_with_statsmodels_on_diabetes(bias: bool, batch_size: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("batch_size", "refine"), [(None, None), (None, False), (100, False)])
+def test_agrees_with_statsmodels_on_diabetes(
+    bias: bool, batch_size: int | None, refine: bool | None, tmp_path: Path
+) -> None:
     x, y = load_diabetes(return_X_y=True)
-    model = fit(x, y, tmp_path, batch_size=batch_size, bias=bias)
+    model = fit(x, y, tmp_path, batch_size=batch_size, bias=bias, refine=refine)
     expected = sm.OLS(y, sm.add_constant(x) if bias else x).fit()
     summary = model.summary()
     table = {
@@ -68,7 +70,7 @@ def test_agrees_with_statsmodels_on_diabetes(bias: bool, batch_size: int | None,
 @pytest.mark.parametrize("kind", ["HC0", "HC1", "HC2", "HC3"])
 def test_robust_errors_agree_with_statsmodels(kind: Any, bias: bool, tmp_path: Path) -> None:
     x, y = load_diabetes(return_X_y=True)
-    model = fit(x, y, tmp_path, batch_size=100, bias=bias, robust=kind)
+    model = fit(x, y, tmp_path, batch_size=100, bias=bias, robust=kind, refine=bias)
     design = sm.add_constant(x) if bias else x
     expected = sm.OLS(y, design).fit(cov_type=kind, use_t=True)
     coefficients = model.summary()["coefficients"]
