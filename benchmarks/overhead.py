@@ -78,6 +78,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     import linlight
     from linlight.dashboard import Dashboard, TensorBoardLogger
     from linlight.data import XYDataModule
+    from linlight.explain import Explain
     from linlight.run_folder import LastCheckpoint, RunSummary, new_folder
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -94,7 +95,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_model_summary=False,
             default_root_dir=run,
             logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[Dashboard(), LastCheckpoint(), RunSummary()],
+            callbacks=[Explain(), Dashboard(), LastCheckpoint(), RunSummary()],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from linlight.errors import InputError as InputError
     from linlight.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
     from linlight.gradient_descent import GradientDescent as GradientDescent
+    from linlight.least_squares import LeastSquares as LeastSquares
     from linlight.linear_regression import LinearRegression as LinearRegression
 
 _MODULES = {
@@ -18,6 +19,7 @@ _MODULES = {
     "ExhaustiveSearch": "exhaustive_search",
     "GradientDescent": "gradient_descent",
     "InputError": "errors",
+    "LeastSquares": "least_squares",
     "LinearModel": "base",
     "LinearRegression": "linear_regression",
     "XYDataModule": "data",

@@ -15,6 +15,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
 from linlight.lr import set_lr
+from linlight.moments import Moments, merge
 from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
 
@@ -88,6 +89,9 @@ class LinearModel(LightningModule):
         self._losses = _EpochLoss()
         self._is_seen = True
         self._changed: dict[str, tuple[Any, Any]] = {}
+        self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
+        self.findings: dict[str, Any] = {}  # what they found out, for the summary
+        self.autopsy = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -151,6 +155,8 @@ class LinearModel(LightningModule):
             return
         if stage != "predict":
             data.check_targets()
+            if data.reduce:
+                self.check_reducible()
         if data.standardize and not self._bias and stage == "fit":
             raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
         if self.linear is None:
@@ -254,11 +260,15 @@ class LinearModel(LightningModule):
         checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
-    def remarks(self) -> list[str]:
-        """What a user should know of the result, a line each."""
-        return []
-
     # The loss -------------------------------------------------------------------------------------------
+
+    def check_reducible(self) -> None:
+        """Raises where rows of the same mean squared error would not do for all rows."""
+        if not isinstance(self.criterion, nn.MSELoss) or self.loss_is_total:
+            raise InputError(
+                f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
+                "set reduce to false"
+            )
 
     @property
     def loss_is_total(self) -> bool:
@@ -298,6 +308,22 @@ class LinearModel(LightningModule):
         flat = self.trainer.strategy.reduce(flat, reduce_op="sum")
         parts = flat.split([tensor.numel() for tensor in tensors])
         return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
+
+    def merge_over_processes(self, mine: Moments) -> Moments:
+        """The statistic of all processes' rows, equal to the bit on all of them."""
+        if self.trainer.world_size == 1:
+            return mine
+        # A sum in which every process has a row of its own, and zeros elsewhere, gathers them.
+        state = mine.state_dict()
+        sizes = [tensor.numel() for tensor in state.values()]
+        rows = torch.zeros(self.trainer.world_size, sum(sizes), dtype=torch.float64, device=self.device)
+        rows[self.trainer.global_rank] = torch.cat([tensor.reshape(-1).to(rows) for tensor in state.values()])
+        (rows,) = self.sum_over_processes(rows)
+        parts = []
+        for row in rows:
+            named = zip(state.items(), row.split(sizes), strict=True)
+            parts.append(Moments.load({name: part.reshape(like.shape) for (name, like), part in named}))
+        return merge(parts)
 
     def differentiable_loss(self, batch: Batch) -> Tensor:
         """The loss of a training batch, for `backward`; records it too.
@@ -367,7 +393,7 @@ class LinearModel(LightningModule):
             )
         raise InputError(
             f"the loss left the finite numbers in epoch {self.trainer.current_epoch}, "
-            f"step {self.trainer.global_step}: {self.divergence_advice()}"
+            f"step {self.trainer.global_step}: {self.autopsy or self.divergence_advice()}"
         )
 
     def divergence_advice(self) -> str:
@@ -382,6 +408,10 @@ class LinearModel(LightningModule):
             f"lr {lr:g} is above {stable:.4g}, the largest stable step of the whole batch for these data, "
             f"try --model.lr {stable / 2:.3g}"
         )
+
+    def plain_lr(self) -> float | None:
+        """The learning rate of plain gradient steps, all of one length; None where the rule is another."""
+        return self.hparams.get("lr")
 
     def stable_step(self) -> float | None:
         """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
@@ -443,11 +473,21 @@ class LinearModel(LightningModule):
         y_hat: Tensor = self(batch[0])
         return y_hat
 
+    # What it says after training ------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """What a method adds to `summary.json`; every process asks for it."""
+        return self.findings
+
+    def report(self) -> str:
+        """What the command line prints after training, if anything, before the line that all methods get."""
+        return ""
+
     @torch.no_grad()
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""
-        metric = self.loss_metric().to(self.device)
-        for batch in self.trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+        metric = self.loss_metric()
+        for batch in self.trainer.datamodule.train_pass():  # type: ignore[attr-defined]
             self.add_loss(metric, batch)
         loss: float = metric.compute().item()
         return loss

@@ -21,12 +21,14 @@ from lightning.pytorch.cli import (
 from torch.optim import Optimizer
 
 from linlight import predictions
+from linlight.audit import Audit
 from linlight.base import LinearModel
 from linlight.checkpoint import find_last, load, model_arguments, run_arguments, typed
 from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import XYDataModule
 from linlight.errors import InputError
+from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
 from linlight.run_folder import (
@@ -121,6 +123,13 @@ class Cli(LightningCLI):
         if self._command == "fit":
             parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+            parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
+            parser.add_argument(
+                "--stop_at_se",
+                type=float | None,
+                default=None,
+                help="Stop within so many standard errors of the optimum, such as 0.01.",
+            )
         if self._command == "predict":
             kinds = Literal["csv", "parquet"]
             parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")
@@ -207,11 +216,16 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         callbacks: list[Callback] = [Dashboard(), self._run_summary]
+        if self._command == "fit":
+            # First, so that the others find what it measured.
+            callbacks.insert(0, Explain(self._get(self.config_init, "stop_at_se")))
         # In `fit` it has options of its own.
-        if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
+        elif config["enable_checkpointing"] is not False and not config["barebones"]:
             callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())
+        if self._get(self.config_init, "audit", default=False):
+            callbacks.append(Audit())
         config["callbacks"] = [*given, *callbacks]
         if config["logger"] in (None, True) and not config["barebones"]:
             config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
@@ -264,12 +278,13 @@ class Cli(LightningCLI):
         self.summary = self._run_summary.summary
         if _rank() == 0:
             s, names = self.summary, self.datamodule.feature_names
+            report = self.model.report()
+            if report:
+                print(report)
             print(
                 f"{s['method']}: {equation(s, names)}, loss {s['train_loss']:.6g} on "
                 f"{count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
             )
-            for remark in self.model.remarks():
-                print(remark)
 
     def _after_evaluation(self) -> None:
         data: XYDataModule = self.datamodule

@@ -18,6 +18,7 @@ from linlight.dashboard import Dashboard, TensorBoardLogger
 from linlight.data import Numbers, XYDataModule, as_matrix
 from linlight.errors import InputError
 from linlight.exhaustive_search import ExhaustiveSearch
+from linlight.explain import Explain
 from linlight.functional import squared_error_sums
 from linlight.gradient_descent import GradientDescent
 from linlight.linear_regression import LinearRegression
@@ -202,7 +203,7 @@ def _train(
         enable_model_summary=False,
         default_root_dir=str(run),
         logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-        callbacks=[Dashboard(), recorder, summary, LastCheckpoint()],
+        callbacks=[Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint()],
     )
     result = Result(name, type(model).__name__)
     try:

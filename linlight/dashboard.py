@@ -115,7 +115,12 @@ class Dashboard(Callback):
         if not trainer.loggers:
             return
         model: LinearModel = pl_module
-        values = {"train_loss": model.epoch_loss.item(), **self._gradients, **_weights(model)}
+        values = {
+            "train_loss": model.epoch_loss.item(),
+            **self._gradients,
+            **_weights(model),
+            **model.figures,
+        }
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:

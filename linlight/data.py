@@ -1,5 +1,6 @@
 """x and y, checked once at the door, split, and handed out in batches."""
 
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor
 from linlight import scaling
 from linlight.errors import InputError
 from linlight.loader import BatchLoader
+from linlight.moments import Moments, moments
+from linlight.reduce import reduced
 
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
@@ -132,6 +135,8 @@ class XYDataModule(LightningDataModule):
             small, where nothing counts steps.
         standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
             predictions and the summary are in the data's own units all the same.
+        reduce: Whether to train on a few rows that have the same mean squared error as all of them for
+            every model, so that an epoch costs the same whatever the number of rows.
 
     Raises:
         InputError: If the data or a setting cannot be used.
@@ -156,6 +161,7 @@ class XYDataModule(LightningDataModule):
         missing: Literal["error", "drop"] = "error",
         standardize: bool = False,
         updates_per_step: int | None = None,
+        reduce: bool = False,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -178,7 +184,10 @@ class XYDataModule(LightningDataModule):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
         if missing not in ("error", "drop"):
             raise InputError(f"missing must be error or drop, got {missing!r}")
+        if reduce and batch_size is not None:
+            raise InputError("reduce stands for all rows in one batch: leave out batch_size")
         self.batch_size = batch_size
+        self.reduce = reduce
         self.shuffle = shuffle
         self.seed = seed
         if updates_per_step is not None and updates_per_step < 1:
@@ -333,8 +342,23 @@ class XYDataModule(LightningDataModule):
         return x, y
 
     def train_batch(self) -> tuple[Tensor, ...]:
-        """The rows to train on as one batch: x, y and, where rows have weights, those, (N,)."""
-        return self._batch(self.train_rows)
+        """The rows to train on as one batch: x, y and, where rows have weights, those, (N,).
+
+        With `reduce`, the rows that stand for them.
+        """
+        if not self.reduce:
+            return self._batch(self.train_rows)
+        x, y = reduced(self.train_moments)
+        return x.to(self.x.dtype), y.to(self.x.dtype)
+
+    @cached_property
+    def train_moments(self) -> Moments:
+        """The statistic of all rows to train on."""
+        return moments(*self._batch(self.train_rows))
+
+    def train_pass(self) -> BatchLoader:
+        """The batches of the training rows, in the order of the rows, for a look beside the training."""
+        return self._loader(self.train_batch())
 
     def _batch(self, rows: Tensor | None) -> tuple[Tensor, ...]:
         self.check_targets()

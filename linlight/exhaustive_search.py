@@ -113,7 +113,7 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
 
-    def remarks(self) -> list[str]:
+    def report(self) -> str:
         """Says where the best candidate lies on the edge of the grid, so that a better one may lie beyond."""
         names = ["weight"] * self.w.shape[1] + ["bias"] * (self.b is not None)
         options = {"weight": ("low", "high"), "bias": ("bias_low", "bias_high")}
@@ -127,7 +127,7 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
                     found.append(
                         f"the best {name} lies on the grid's edge, {edge[i]:.6g}: {verb} --model.{option}"
                     )
-        return found
+        return "\n".join(found)
 
     def epoch_state(self) -> dict[str, Any]:
         """Adds the search's own sums."""

@@ -113,6 +113,10 @@ backward() and step() in that order: this is automatic optimization."""
         """The loss; Lightning does the rest."""
         return self.differentiable_loss(batch)
 
+    def plain_lr(self) -> float | None:
+        """That of SGD without a schedule; other rules have none."""
+        return self.lr if self.optimizer is None and self.lr_scheduler is None else None
+
     def stable_step(self) -> float | None:
         """The bound for SGD on the squared error; other rules and losses have none of this kind."""
         if self.optimizer is not None or not isinstance(self.criterion, nn.MSELoss):

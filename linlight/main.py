@@ -14,6 +14,7 @@ from linlight.errors import InputError
 
 COMMANDS = {
     "compare": "run the five methods of the notes on the same data, side by side",
+    "inspect": "look at the data, and at what each method will need for them",
     "fit": "train one method",
     "validate": "evaluate a checkpoint on the validation rows",
     "test": "evaluate a checkpoint on the test rows",
@@ -71,6 +72,11 @@ def main(args: Sequence[str] | None = None) -> None:
         _choose(args)
     except InputError as error:
         fail(error)
+    if args[0] == "inspect":
+        from linlight import inspection
+
+        inspection.run(args[1:])
+        return
     from linlight.cli import run
 
     try:

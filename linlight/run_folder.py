@@ -179,7 +179,8 @@ class RunSummary(Callback):
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
         names = {"feature_names": data.feature_names, "target_names": data.target_names}
-        self.summary = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
+        described = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
+        self.summary = described | model.summary()
         _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:

@@ -1,0 +1,238 @@
+"""The run explains itself: how far the optimum is, which step is too big, and how long it will take."""
+
+import math
+import textwrap
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+
+from linlight.base import LinearModel
+from linlight.data import XYDataModule
+from linlight.errors import InputError
+from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
+from linlight.moments import Moments, moments
+from linlight.optimum import Optimum, optimum
+
+TOLERANCE = 1e-6
+"""Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+MOST_CYCLE = 512
+"""Up to so many batches of an epoch are multiplied out for their exact bound."""
+
+
+class Explain(Callback):
+    """Reads the data once before training, and holds every gradient method against the exact answer.
+
+    Only for the mean or the sum of squared errors. It says the largest stable step and the predicted
+    number of epochs before the first step; logs the gap to the optimum's loss, and the predicted gap, after
+    every epoch; and stops a run that diverges at the first sure sign.
+
+    Args:
+        stop_at_se: Stop as soon as no coefficient, and no combination of them, is further from the optimum
+            than this many of its standard errors: more epochs would fit noise.
+        quiet: Whether to print nothing.
+    """
+
+    def __init__(self, stop_at_se: float | None = None, quiet: bool = False) -> None:
+        if stop_at_se is not None and not (stop_at_se > 0 and math.isfinite(stop_at_se)):
+            raise InputError(f"stop_at_se must be a positive number, got {stop_at_se:g}: try 0.01")
+        self.stop_at_se = stop_at_se
+        self.quiet = quiet
+        self._moments: Moments | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gathers the statistic, and says what it foretells."""
+        model: LinearModel = pl_module
+        self._moments = None
+        if model.hparams.get("lr") is None or not isinstance(model.criterion, nn.MSELoss):
+            if self.stop_at_se is not None:
+                raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
+            return
+        self._moments = _gather(trainer, model)
+        self._fit: Optimum = optimum(self._moments, model.b is not None)
+        self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
+        self._lr = model.plain_lr()
+        self._start = self._predicted = stack(model.w, model.b)
+        self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
+        self._reached: int | None = None
+        self._epochs = 0
+        self._cycle: Cycle | None = None
+        self._bound, self._rule = self._stability(trainer, model)
+        model.autopsy = ""
+        if self._lr is not None and self._lr > self._bound:
+            model.autopsy = (
+                f"lr {self._lr:g} is above {self._bound:.4g}, {self._rule} for this data; "
+                f"try {self._bound / 2:.3g}"
+            )
+        if trainer.is_global_zero and not self.quiet:
+            for line in self._foretold(trainer.max_epochs or 0):
+                print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+    def _stability(self, trainer: Trainer, model: LinearModel) -> tuple[float, str]:
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        batches = data.batches
+        if batches == 1:
+            return self._parabola.largest_stable_step, "the largest stable step"
+        in_order = not data.shuffle and data.weight is None
+        if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
+            self._cycle = _cycle(data, model)
+            return self._cycle.largest_stable_step(), "the largest stable step of batches in this order"
+        x, y, *_ = data.train_batch()
+        rows = x.double().square().sum(1) + (model.b is not None)
+        scale = 2.0 if model.loss_is_total else 2.0 / y.shape[1]
+        size = min(data.batch_size or len(x), len(x))
+        curvature = self._parabola.curvatures.max() * (size / len(x) if model.loss_is_total else 1.0)
+        steepest = rows.max().item() * scale * (size if model.loss_is_total else 1.0)
+        order = "shuffled" if data.shuffle else "that many"
+        return shuffled_step(
+            curvature, steepest, size
+        ), f"an estimate of the largest stable step of {order} batches"
+
+    def _foretold(self, max_epochs: int) -> list[str]:
+        assert self._moments is not None
+        lines = [
+            f"optimum: loss {self._parabola.lowest:.6g}, from {int(self._moments.rows)} rows; "
+            f"condition number {self._fit.condition_number:.4g}"
+        ]
+        if self._lr is None:
+            return lines
+        relation = "below" if self._lr < self._bound else "ABOVE"
+        lines.append(f"step: lr {self._lr:g} is {relation} {self._bound:.4g}, {self._rule}")
+        if self._cycle is None and "estimate" not in self._rule and self._lr < self._bound:
+            after = self._parabola.gap_after(self._start, self._lr, max_epochs)
+            lines.append(
+                f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {max_epochs} epochs; "
+                f"a millionth after {_count(self._epochs_to_tolerance())}"
+            )
+        return lines
+
+    def _epochs_to_tolerance(self) -> int | None:
+        if self._lr is None or self._rule != "the largest stable step":
+            return None
+        return self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Measures the gap, and stops when it is small enough or grows for good."""
+        if self._moments is None:
+            return
+        model: LinearModel = pl_module
+        self._epochs += 1
+        gaps = self._parabola.gaps(stack(model.w, model.b))
+        before, self._gap = self._gap, float(gaps.sum())
+        model.figures = {"gap": self._gap}
+        predicted = self._predict()
+        if predicted is not None:
+            model.figures["predicted_gap"] = predicted
+        if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
+            self._reached = self._epochs
+        if model.autopsy and self._diverges(before):
+            raise InputError(f"the loss grows without end: {model.autopsy}")
+        distance = self._standard_errors(gaps, model.loss_is_total)
+        if self.stop_at_se is not None and distance <= self.stop_at_se:
+            trainer.should_stop = True
+        model.findings = self._findings(trainer, distance, predicted)
+
+    def _predict(self) -> float | None:
+        """The gap that was foretold for the end of this epoch."""
+        if self._lr is None or "estimate" in self._rule:
+            return None
+        if self._cycle is None:
+            return self._parabola.gap_after(self._start, self._lr, self._epochs)
+        self._predicted = self._cycle.epoch(self._predicted, self._lr)
+        return float(self._parabola.gaps(self._predicted).sum())
+
+    def _diverges(self, before: float) -> bool:
+        """Whether the gap, at a step that is too large, shows that it will not come back.
+
+        In whole batches the gap is a sum of exponentials of the epoch, which is convex: once it has risen it
+        rises for ever. Elsewhere it may rise for a while and fall again.
+        """
+        if not math.isfinite(self._gap):
+            return True
+        lowest = self._parabola.lowest
+        if self._cycle is None and "estimate" not in self._rule:
+            return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * lowest
+        factor = 1e3 if "estimate" in self._rule else 10
+        return self._gap + lowest > factor * (self._first_gap + lowest)
+
+    def _standard_errors(self, gaps: np.ndarray, total: bool) -> float:
+        """The largest distance to the optimum of any combination of coefficients, in its standard errors.
+
+        For every c, (cᵀ(θ − θ*))² is at most |x̃(θ − θ*)|² cᵀ(X̃ᵀX̃)⁻¹c, by Cauchy and Schwarz.
+        """
+        assert self._moments is not None
+        degrees = int(self._moments.rows) - self._fit.rank
+        if degrees <= 0 or self._parabola.lowest == 0:
+            return math.inf
+        count = 1.0 if total else self._moments.weight.item() * self._moments.targets
+        variances = self._fit.residual_squares.numpy() / degrees
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.sqrt(gaps * count / variances).max())
+
+    def _findings(self, trainer: Trainer, distance: float, predicted: float | None) -> dict[str, Any]:
+        fit = self._fit
+        w, b = fit.w, fit.b
+        scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
+        if scaling is not None and b is not None:
+            w, b = scaling.own_units(w, b)
+        found: dict[str, Any] = {
+            "optimum": {
+                "weights": w.tolist(),
+                "bias": None if b is None else b.tolist(),
+                "loss": self._parabola.lowest,
+            },
+            "gap": self._gap,
+            "gap_in_standard_errors": distance if math.isfinite(distance) else None,
+            "condition_number": fit.condition_number if math.isfinite(fit.condition_number) else None,
+            "epochs_to_tolerance": self._reached,
+        }
+        if self._lr is not None:
+            found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
+            found["predicted"] = {"gap": predicted, "epochs_to_tolerance": None, "tolerance": TOLERANCE}
+        return found
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Says how far the run came."""
+        if self._moments is None or not self._epochs:
+            return
+        found = pl_module.findings
+        if "predicted" in found:
+            found["predicted"]["epochs_to_tolerance"] = self._epochs_to_tolerance()
+        if not trainer.is_global_zero or self.quiet:
+            return
+        line = f"gap: {self._gap:.4g} above the optimum's loss"
+        predicted = found.get("predicted", {}).get("gap")
+        if predicted is not None:
+            line += f", predicted {predicted:.4g}"
+        distance = found["gap_in_standard_errors"]
+        if distance is not None:
+            line += f"; {distance:.3g} standard errors"
+            line += ": more epochs would fit noise" if distance < 0.1 else ""
+        print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+
+def _gather(trainer: Trainer, model: LinearModel) -> Moments:
+    """The statistic of the training rows, each process reading its share of them."""
+    data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    if data.reduce:
+        return data.train_moments.cpu()
+    batch = data.train_batch()
+    first, last = (len(batch[0]) * (trainer.global_rank + i) // trainer.world_size for i in (0, 1))
+    mine = moments(*(tensor[first:last].to(model.device) for tensor in batch))
+    return model.merge_over_processes(mine).cpu()
+
+
+def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
+    x, y = (tensor.double().cpu() for tensor in data.train_data())
+    if model.b is not None:
+        x = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), x], dim=1)
+    size = data.batch_size or len(x)
+    return Cycle([p.numpy() for p in x.split(size)], [p.numpy() for p in y.split(size)], model.loss_is_total)
+
+
+def _count(epochs: int | None) -> str:
+    if epochs is None:
+        return "more epochs than anyone has"
+    return f"{epochs} epochs" if epochs < 10**6 else f"{epochs:.2g} epochs"

@@ -1,0 +1,156 @@
+"""`linlight inspect`: what the data will do to each method, before anything is trained."""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor
+
+from linlight.data import XYDataModule
+from linlight.errors import InputError
+from linlight.forecast import parabola
+from linlight.main import fail
+from linlight.messages import one_line, options_of
+from linlight.moments import Moments, design
+from linlight.optimum import Optimum, equations, optimum
+
+TOLERANCE = 1e-6
+MOST_COLUMNS = 40
+NEAR = 100.0
+"""A variance inflation from which a column counts as nearly collinear: its standard error is 10 times as
+large as if it were independent of the others."""
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs `linlight inspect`.
+
+    Args:
+        args: The words after the command.
+    """
+    parser = ArgumentParser(prog="linlight inspect", exit_on_error=False)
+    parser.add_class_arguments(XYDataModule, "data")
+    parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
+    try:
+        try:
+            config = parser.parse_args(list(args))
+        except ArgumentError as error:
+            raise InputError(one_line(str(error), options_of(parser))) from error
+        data = parser.instantiate_classes(config).data
+        print("\n".join(inspect(data, config.bias)))
+    except InputError as error:
+        fail(error)
+
+
+def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
+    """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
+    x = data.train_batch()[0]
+    low, high = x.amin(0).tolist(), x.amax(0).tolist()
+    m = data.train_moments.cpu()
+    fit = optimum(m, bias)
+    unit = _standardised(m)
+    spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
+    scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
+    relations = equations(fit.relations, scales, data.feature_names)
+    before, after = _condition(m, bias), _condition(unit, bias)
+    lines = [
+        f"{int(m.rows):,} rows, {m.features} features, {m.targets} targets; no value is missing",
+        "",
+        f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
+    ]
+    inflation = _inflation(fit, spread, m)
+    columns = zip(data.feature_names, m.mean.tolist(), spread.tolist(), low, high, inflation, strict=False)
+    for name, mean, deviation, least, greatest, vif in list(columns)[:MOST_COLUMNS]:
+        numbers = (mean, deviation, least, greatest, vif)
+        short = name if len(name) <= 19 else name[:9] + "…" + name[-9:]
+        lines.append(f"{short:<20}" + "".join(f"{value:>12.4g}" for value in numbers))
+    if m.features > MOST_COLUMNS:
+        lines.append(f"... {m.features} columns")
+    lines += ["", f"condition number {before:.4g}; standardised {after:.4g}", ""]
+    needs = [_needs(m, bias), _needs(unit, bias)]
+    lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
+    lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
+    lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{needs[0][1]:>18}{needs[1][1]:>18}")
+    lines.append(f"{'epochs of LeastSquares':<44}{1:>18}{1:>18}")
+    candidates = 41.0 ** (m.features + bias)
+    lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18.4g}{'':>18}")
+    lines.append("")
+    return lines + [f"advice: {line}" for line in _advice(data, m, fit, relations, inflation, needs, bias)]
+
+
+def _standardised(m: Moments) -> Moments:
+    """The statistic after each feature's mean is taken away and its standard deviation divided out."""
+    spread = m.triangle.norm(dim=0) / m.weight.sqrt()
+    divide = torch.where(spread > 0, spread, 1.0)
+    divide[m.features :] = 1.0
+    shift = m.mean.clone()
+    shift[m.features :] = 0.0
+    return replace(
+        m, origin=(m.mean - shift) / divide, offset=torch.zeros_like(shift), triangle=m.triangle / divide
+    )
+
+
+def _condition(m: Moments, bias: bool) -> float:
+    s = torch.linalg.svdvals(design(m, bias)[0])
+    return float(s[0] / s[-1]) if s[-1] > 1e-15 * s[0] else math.inf
+
+
+def _inflation(fit: Optimum, spread: Tensor, m: Moments) -> list[float]:
+    """Variance inflation factors, 1/(1 − R²) of each feature on the others; 1 without a bias or alone."""
+    if fit.b is None:
+        return [math.nan] * m.features
+    squares = fit.basis[1:].square().sum(1) * spread.square() * m.weight
+    inflation = squares.clamp(min=1.0)
+    inflation[fit.relations.abs().gt(1e-9).any(0)] = math.inf
+    return [float(value) for value in inflation]
+
+
+def _needs(m: Moments, bias: bool) -> tuple[float, str]:
+    """The largest stable step, and the epochs to a millionth of the gap at half of it, from w = 1, b = 0."""
+    shape = parabola(m, optimum(m, bias))
+    start = np.ones_like(shape.theta)
+    start[:, :bias] = 0.0
+    goal = TOLERANCE * float(shape.gaps(start).sum())
+    bound = shape.largest_stable_step
+    epochs = 0 if not math.isfinite(bound) else shape.epochs_to(start, bound / 2, goal)
+    return bound, "-" if epochs is None else f"{epochs:,}" if epochs < 10**6 else f"{epochs:.2g}"
+
+
+def _advice(
+    data: XYDataModule,
+    m: Moments,
+    fit: Optimum,
+    relations: list[str],
+    inflation: list[float],
+    needs: list[tuple[float, str]],
+    bias: bool,
+) -> list[str]:
+    advice = []
+    if int(m.rows) < m.features + bias:
+        advice.append(f"{int(m.rows)} rows do not determine {m.features + bias} coefficients: use l2")
+    advice += [f"leave out a column: {relation}" for relation in relations[:10]]
+    near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
+    if near:
+        advice.append(f"nearly collinear, with large standard errors: {', '.join(near[:8])}")
+    spread = m.triangle.norm(dim=0) / m.weight.sqrt()
+    far = [
+        name
+        for name, mean, deviation in zip(
+            [*data.feature_names, *data.target_names], m.mean, spread, strict=True
+        )
+        if 0 < deviation < 1e-4 * mean.abs()
+    ]
+    if far and data.x.dtype == torch.float32:
+        advice.append(f"little variation beside its mean, use --data.dtype float64: {', '.join(far[:8])}")
+    with suppress(ValueError):
+        plain, standardised = (float(text.replace(",", "")) for _, text in needs)
+        if plain > 10 * max(standardised, 1):
+            advice.append(
+                f"standardise the features before descent: {needs[1][1]} epochs instead of {needs[0][1]}"
+            )
+    if math.isfinite(needs[0][0]):
+        advice.append(f"descend with --model.lr {needs[0][0] / 2:.3g} in whole batches, or use LeastSquares")
+    return advice
