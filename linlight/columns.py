@@ -221,8 +221,9 @@ class _Growing:
 
     def append(self, block: Tensor) -> None:
         end = self.rows + len(block)
-        if end > len(self._array):  # pages that are never written to take no memory
-            self._array.resize((max(end, 2 * len(self._array)), self._array.shape[1]), refcheck=False)
+        if end > len(self._array):  # by an eighth only: NumPy fills with zeros what it adds
+            rows = max(end, len(self._array) * 9 // 8)
+            self._array.resize((rows, self._array.shape[1]), refcheck=False)
         self._array[self.rows : end] = block.numpy()
         self.rows = end
 
