@@ -447,8 +447,8 @@ class LinearModel(LightningModule):
         metric: torchmetrics.Metric = getattr(self, name)
         self.add_loss(metric, batch)
         # The dashboard draws it beside the training loss; `validate` and `test` print it.
-        fitting = self.trainer.state.fn == "fit"
-        self.log(name, metric, on_step=False, on_epoch=True, logger=not fitting)
+        logged = self.trainer.state.fn != "fit" and bool(self.trainer.loggers)
+        self.log(name, metric, on_step=False, on_epoch=True, logger=logged)
 
     def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
         """Adds the loss of a batch to a metric made by `loss_metric`."""

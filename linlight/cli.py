@@ -215,12 +215,11 @@ class Cli(LightningCLI):
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
-        callbacks: list[Callback] = [Dashboard(), self._run_summary]
-        if self._command == "fit":
-            # First, so that the others find what it measured.
-            callbacks.insert(0, Explain(self._get(self.config_init, "stop_at_se")))
-        # In `fit` it has options of its own.
-        elif config["enable_checkpointing"] is not False and not config["barebones"]:
+        # It is first, so that the others find what it measured.
+        explain = Explain(self._get(self.config_init, "stop_at_se", default=None))
+        callbacks: list[Callback] = [explain, Dashboard(), self._run_summary]
+        # In `fit` the checkpoint has options of its own.
+        if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
             callbacks.append(LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):
             callbacks.append(Trace())

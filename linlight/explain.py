@@ -41,6 +41,30 @@ class Explain(Callback):
         self.stop_at_se = stop_at_se
         self.quiet = quiet
         self._moments: Moments | None = None
+        self._so_far: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the forecast started, so that a resumed training is held against the same one."""
+        if self._moments is None:
+            return self._so_far
+        return {
+            "lr": self._lr,
+            "start": self._start.tolist(),
+            "predicted": self._predicted.tolist(),
+            "first_gap": self._first_gap,
+            "epochs": self._epochs,
+            "reached": self._reached,
+            "findings": self._found,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps what `on_train_start` goes on from."""
+        self._so_far = state_dict
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gives back what had been found, in case that nothing is left to train."""
+        pl_module.findings = self._so_far.get("findings", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Gathers the statistic, and says what it foretells."""
@@ -58,6 +82,11 @@ class Explain(Callback):
         self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
         self._reached: int | None = None
         self._epochs = 0
+        if self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
+            self._start, self._predicted = (np.array(self._so_far[key]) for key in ("start", "predicted"))
+            self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
+            self._reached = self._so_far["reached"]
+        self._so_far = {}
         self._cycle: Cycle | None = None
         self._bound, self._rule = self._stability(trainer, model)
         model.autopsy = ""
@@ -132,7 +161,7 @@ class Explain(Callback):
         distance = self._standard_errors(gaps, model.loss_is_total)
         if self.stop_at_se is not None and distance <= self.stop_at_se:
             trainer.should_stop = True
-        model.findings = self._findings(trainer, distance, predicted)
+        model.findings = self._found = self._findings(trainer, distance, predicted)
 
     def _predict(self) -> float | None:
         """The gap that was foretold for the end of this epoch."""

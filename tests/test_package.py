@@ -18,6 +18,7 @@ PUBLIC = [
     "ExhaustiveSearch",
     "GradientDescent",
     "InputError",
+    "LeastSquares",
     "LinearModel",
     "LinearRegression",
     "XYDataModule",
@@ -58,8 +59,13 @@ def readme_commands() -> list[str]:
 def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None:
     Path("configs").symlink_to(ROOT / "configs")
     words = shlex.split(command)[1:]
+    people = [("name", "city", "age", "income"), *((f"p{i}", "ABC"[i % 3], i, 100 + i * i) for i in range(9))]
+    Path("people.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in people))
+    Path("new.csv").write_text("name,city,age\nq,B,30\n")
     if "RUN/checkpoints/last.ckpt" in words:
-        run = linlight("fit", "--config", "configs/gradient_descent.yaml")
+        table = "--model LeastSquares --data.path people.csv --data.target income --data.categorical city"
+        textbook = ["--config", "configs/gradient_descent.yaml"]
+        run = linlight("fit", *(table.split() if "new.csv" in words else textbook))
         words = [word.replace("RUN", str(run.folder)) for word in words]
     linlight(*words)
 
