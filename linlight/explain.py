@@ -112,7 +112,7 @@ class Explain(Callback):
         rows = x.double().square().sum(1) + (model.b is not None)
         scale = 2.0 if model.loss_is_total else 2.0 / y.shape[1]
         size = min(data.batch_size or len(x), len(x))
-        curvature = self._parabola.curvatures.max() * (size / len(x) if model.loss_is_total else 1.0)
+        curvature = float(self._parabola.curvatures.max()) * (size / len(x) if model.loss_is_total else 1.0)
         steepest = rows.max().item() * scale * (size if model.loss_is_total else 1.0)
         order = "shuffled" if data.shuffle else "that many"
         return shuffled_step(
