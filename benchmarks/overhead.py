@@ -95,7 +95,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_model_summary=False,
             default_root_dir=run,
             logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[Explain(), Dashboard(), LastCheckpoint(), RunSummary()],
+            callbacks=[Explain(quiet=True), Dashboard(), LastCheckpoint(), RunSummary()],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())
 

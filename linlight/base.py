@@ -335,10 +335,10 @@ class LinearModel(LightningModule):
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
         loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
-        mass = self.mass(batch)
         if self.trainer.world_size == 1:
-            self.record(loss.detach(), mass.item())
+            self.record(loss.detach(), self.mass(batch).item() if weight else len(x))
             return loss
+        mass = self.mass(batch)
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
         share = 1.0 if self.loss_is_total else (mass / rows).item()
         self.record(total if self.loss_is_total else total / rows, rows.item())

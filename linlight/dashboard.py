@@ -115,14 +115,10 @@ class Dashboard(Callback):
         if not trainer.loggers:
             return
         model: LinearModel = pl_module
-        values = {
-            "train_loss": model.epoch_loss.item(),
-            **self._gradients,
-            **_weights(model),
-            **model.figures,
-        }
+        values = {"train_loss": model.epoch_loss.item(), **self._gradients, **_weights(model)}
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
+        values |= model.figures
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             values["val_loss"] = trainer.callback_metrics["val_loss"].item()
         by_epoch = _named("epoch", values)

@@ -82,6 +82,7 @@ class Explain(Callback):
         self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
         self._reached: int | None = None
         self._epochs = 0
+        self._curve: list[float] = []  # the gaps foretold for the next epochs, last first
         if self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
             self._start, self._predicted = (np.array(self._so_far[key]) for key in ("start", "predicted"))
             self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
@@ -148,29 +149,30 @@ class Explain(Callback):
             return
         model: LinearModel = pl_module
         self._epochs += 1
-        gaps = self._parabola.gaps(stack(model.w, model.b))
-        before, self._gap = self._gap, float(gaps.sum())
-        model.figures = {"gap": self._gap}
+        self._gaps = self._parabola.gaps(stack(model.w, model.b))
+        before, self._gap = self._gap, sum(self._gaps.tolist())
         predicted = self._predict()
-        if predicted is not None:
-            model.figures["predicted_gap"] = predicted
+        model.figures = (
+            {"gap": self._gap} if predicted is None else {"gap": self._gap, "predicted_gap": predicted}
+        )
         if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
         if model.autopsy and self._diverges(before):
             raise InputError(f"the loss grows without end: {model.autopsy}")
-        distance = self._standard_errors(gaps, model.loss_is_total)
-        if self.stop_at_se is not None and distance <= self.stop_at_se:
+        if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
             trainer.should_stop = True
-        model.findings = self._found = self._findings(trainer, distance, predicted)
 
     def _predict(self) -> float | None:
         """The gap that was foretold for the end of this epoch."""
         if self._lr is None or "estimate" in self._rule:
             return None
-        if self._cycle is None:
-            return self._parabola.gap_after(self._start, self._lr, self._epochs)
-        self._predicted = self._cycle.epoch(self._predicted, self._lr)
-        return float(self._parabola.gaps(self._predicted).sum())
+        if self._cycle is not None:
+            self._predicted = self._cycle.epoch(self._predicted, self._lr)
+            return float(self._parabola.gaps(self._predicted).sum())
+        if not self._curve:  # foretold for many epochs at once, which costs what it costs for one
+            coming = range(self._epochs, self._epochs + 256)
+            self._curve = self._parabola.gaps_after(self._start, self._lr, coming)[::-1]
+        return self._curve.pop()
 
     def _diverges(self, before: float) -> bool:
         """Whether the gap, at a step that is too large, shows that it will not come back.
@@ -186,7 +188,7 @@ class Explain(Callback):
         factor = 1e3 if "estimate" in self._rule else 10
         return self._gap + lowest > factor * (self._first_gap + lowest)
 
-    def _standard_errors(self, gaps: np.ndarray, total: bool) -> float:
+    def _standard_errors(self, total: bool) -> float:
         """The largest distance to the optimum of any combination of coefficients, in its standard errors.
 
         For every c, (cᵀ(θ − θ*))² is at most |x̃(θ − θ*)|² cᵀ(X̃ᵀX̃)⁻¹c, by Cauchy and Schwarz.
@@ -198,10 +200,11 @@ class Explain(Callback):
         count = 1.0 if total else self._moments.weight.item() * self._moments.targets
         variances = self._fit.residual_squares.numpy() / degrees
         with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.sqrt(gaps * count / variances).max())
+            return float(np.sqrt(self._gaps * count / variances).max())
 
-    def _findings(self, trainer: Trainer, distance: float, predicted: float | None) -> dict[str, Any]:
+    def _findings(self, trainer: Trainer, model: LinearModel) -> dict[str, Any]:
         fit = self._fit
+        distance = self._standard_errors(model.loss_is_total)
         w, b = fit.w, fit.b
         scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
         if scaling is not None and b is not None:
@@ -219,16 +222,18 @@ class Explain(Callback):
         }
         if self._lr is not None:
             found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
-            found["predicted"] = {"gap": predicted, "epochs_to_tolerance": None, "tolerance": TOLERANCE}
+            found["predicted"] = {
+                "gap": model.figures.get("predicted_gap"),
+                "epochs_to_tolerance": self._epochs_to_tolerance(),
+                "tolerance": TOLERANCE,
+            }
         return found
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Says how far the run came."""
         if self._moments is None or not self._epochs:
             return
-        found = pl_module.findings
-        if "predicted" in found:
-            found["predicted"]["epochs_to_tolerance"] = self._epochs_to_tolerance()
+        found = pl_module.findings = self._found = self._findings(trainer, pl_module)
         if not trainer.is_global_zero or self.quiet:
             return
         line = f"gap: {self._gap:.4g} above the optimum's loss"

@@ -52,10 +52,16 @@ class Parabola:
 
     def gap_after(self, theta: np.ndarray, lr: float, epochs: int) -> float:
         """The gap after so many whole-batch steps of length `lr` from θ."""
-        shrinking = (1 - lr * self.curvatures) ** 2
+        return self.gaps_after(theta, lr, range(epochs, epochs + 1))[0]
+
+    def gaps_after(self, theta: np.ndarray, lr: float, epochs: range) -> list[float]:
+        """The gaps after each of these numbers of whole-batch steps of length `lr` from θ."""
+        shrinking = (1 - lr * self.curvatures) ** 2  # (K,)
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = 0.5 * (self.coordinates(theta) ** 2).sum(0) * self.curvatures
-            return float(np.sum(parts * shrinking**epochs, where=parts > 0))
+            parts = 0.5 * (self.coordinates(theta) ** 2).sum(0) * self.curvatures  # (K,)
+            powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, K)
+            gaps: list[float] = np.sum(parts * powers, axis=1, where=parts > 0).tolist()
+        return gaps
 
     def epochs_to(self, theta: np.ndarray, lr: float, gap: float) -> int | None:
         """The first epoch after which whole-batch steps of length `lr` have come down to a gap.
@@ -98,9 +104,8 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
 
 def stack(w: Tensor, b: Tensor | None) -> np.ndarray:
     """θ = (b, w), (T, K), in float64."""
-    w = w.detach().cpu().double()
-    theta = w if b is None else torch.cat([b.detach().cpu().double()[:, None], w], 1)
-    copy: np.ndarray = theta.numpy().copy()  # the parameters move on
+    theta = w.detach() if b is None else torch.cat([b.detach()[:, None], w.detach()], 1)
+    copy: np.ndarray = theta.to("cpu", torch.float64, copy=True).numpy()  # the parameters move on
     return copy
 
 

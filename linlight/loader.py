@@ -131,6 +131,8 @@ class BatchLoader:
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
         """This process's shares of the batches from `first` to before `end`."""
+        if self.batches == 1 and self.world_size == 1 and order is None:
+            return [self.tensors]
         if self.world_size == 1:  # taken at once, then divided
             start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
             parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
