@@ -3,7 +3,6 @@
 import copy
 import inspect
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -67,9 +66,6 @@ class LinearModel(LightningModule):
         criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
     """
 
-    takes_several = False
-    """Whether `training_step` loops over `updates`, and so takes several batches at once."""
-
     explanation = ""
     """What `--trace` prints first: where the method's update comes from."""
 
@@ -87,7 +83,6 @@ class LinearModel(LightningModule):
         self.criterion = criterion or nn.MSELoss()
         self.linear: nn.Linear | None = None
         self._losses = _EpochLoss()
-        self._is_seen = True
         self._changed: dict[str, tuple[Any, Any]] = {}
         self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
         self.findings: dict[str, Any] = {}  # what they found out, for the summary
@@ -344,29 +339,6 @@ class LinearModel(LightningModule):
         self.record(total if self.loss_is_total else total / rows, rows.item())
         return loss * (share * self.trainer.world_size)
 
-    def updates(self, batch: Batch | list[Batch]) -> Iterator[Batch]:
-        """The batches of a step of a by-hand method, one update each; see `step`."""
-        batches = batch if isinstance(batch, list) else [batch]
-        for i, one in enumerate(batches):
-            logged = self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-            self._is_seen = logged or i == len(batches) - 1
-            yield one
-
-    def step(self) -> None:
-        """Updates the weights by hand.
-
-        Lightning's way around an update costs ten times the update. Of several in one `training_step`, only
-        those that are logged and the last take it; the others are counted all the same.
-        """
-        optimizer = self.optimizers()
-        if self._is_seen:
-            optimizer.step()  # type: ignore[union-attr]
-            return
-        optimizer.optimizer.step()  # type: ignore[union-attr]
-        steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        steps.increment_ready()
-        steps.increment_completed()
-
     def record(self, loss: Tensor, rows: float) -> None:
         """Notes the loss of a training batch (over all processes) at the weights before its update.
 
@@ -410,8 +382,8 @@ class LinearModel(LightningModule):
         )
 
     def plain_lr(self) -> float | None:
-        """The learning rate of plain gradient steps, all of one length; None where the rule is another."""
-        return self.hparams.get("lr")
+        """The learning rate of plain gradient steps, whose future is known; None for other rules."""
+        return None
 
     def stable_step(self) -> float | None:
         """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""

@@ -394,7 +394,7 @@ class XYDataModule(LightningDataModule):
     def _together(self) -> int:
         """How many batches the training hands out at once."""
         trainer = self.trainer
-        if trainer is None or not getattr(trainer.lightning_module, "takes_several", False):
+        if trainer is None or not hasattr(trainer.lightning_module, "updates"):
             return 1
         if self.updates_per_step is not None:
             return self.updates_per_step

@@ -2,41 +2,22 @@
 
 import torch
 
-from linlight.base import Batch, LinearModel
+from linlight.base import Batch
+from linlight.by_hand import ByHandModel
 from linlight.functional import squared_error_sums
-from linlight.lr import check_lr
-from linlight.optim import ByHand
 
 
-class GradientDescent(LinearModel):
+class GradientDescent(ByHandModel):
     """Gradient by the formula, `w.data` updated by hand.
 
     With the whole data as the batch this is the notes' gradient descent; with `--data.batch_size 1` it is
     their stochastic gradient descent. The line of code is the same: the batch belongs to the data.
-
-    Args:
-        lr: Learning rate, the length of a step in units of the gradient.
-        bias: Whether the model has a bias; the notes have none.
-        w0: Starting value of every weight; the bias starts at 0.
-
-    Raises:
-        InputError: If `lr` is not positive and finite.
     """
 
-    takes_several = True
     explanation = """\
 The loss of a row is (x*w - y)^2. By the chain rule its gradient with respect to w is 2*x*(x*w - y);
 a batch takes the mean over its rows. The loss falls fastest against the gradient, hence
 w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the parameter w."""
-
-    def __init__(self, lr: float = 0.01, bias: bool = False, w0: float = 1.0) -> None:
-        super().__init__(bias, w0)
-        self.lr = check_lr(lr)
-        self.automatic_optimization = False
-
-    def configure_optimizers(self) -> ByHand:
-        """The update `w.data -= lr * w.grad.data`."""
-        return ByHand(self.parameters(), self.lr)
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Computes the gradient of the mean squared error, and steps against it."""
