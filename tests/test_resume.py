@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +117,7 @@ def test_killed_at_random_moments(tmp_path: Path, server: Any, capsys: pytest.Ca
     for _ in range(12):  # also while it starts, and while it writes a checkpoint
         process = server.Process(target=stopped, args=(words, -1))
         process.start()
-        time.sleep(moments.uniform(0.2, 1.2))
+        process.join(moments.uniform(0.2, 1.2))
         kills += process.is_alive()
         process.kill()
         process.join()
