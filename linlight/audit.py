@@ -40,7 +40,7 @@ class Audit(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Sees to it that every batch is seen."""
-        trainer.datamodule.updates_per_step = 1  # type: ignore[attr-defined]
+        trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keeps the batch whose gradient will come."""

@@ -132,7 +132,8 @@ class XYDataModule(LightningDataModule):
         missing: What to do about a row without a value: `error`, or `drop` it.
         updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
             them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
-            small, where nothing counts steps.
+            small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over it
+            so many times; for every method, by default once.
         standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
             predictions and the summary are in the data's own units all the same.
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
@@ -193,6 +194,7 @@ class XYDataModule(LightningDataModule):
         if updates_per_step is not None and updates_per_step < 1:
             raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
         self.updates_per_step = updates_per_step
+        self.one_by_one = False  # set by callbacks that look at every batch
         self.standardize = standardize
         self.weight: Tensor | None = None  # (N,)
         self.row_numbers: np.ndarray | None = None  # (N,) where rows of a table were dropped
@@ -308,9 +310,14 @@ class XYDataModule(LightningDataModule):
         return len(self.x) if self.train_rows is None else len(self.train_rows)
 
     @property
+    def passes(self) -> int:
+        """How many times a training epoch goes over the rows; more than once only with `reduce`."""
+        return (self.updates_per_step or 1) if self.reduce else 1
+
+    @property
     def batches(self) -> int:
-        """Number of batches in a training epoch."""
-        return -(-self.train_size // (self.batch_size or self.train_size))
+        """Number of batches, and so of updates, in a training epoch."""
+        return self.passes * -(-self.train_size // (self.batch_size or self.train_size))
 
     def check_targets(self) -> None:
         """Makes sure that there is something to learn from, or to compare with.
@@ -371,7 +378,7 @@ class XYDataModule(LightningDataModule):
         return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])
 
     def _loader(
-        self, tensors: tuple[Tensor, ...], *, shuffle: bool = False, together: int = 1
+        self, tensors: tuple[Tensor, ...], *, shuffle: bool = False, together: int = 1, passes: int = 1
     ) -> BatchLoader:
         rank, world_size = 0, 1
         if self.trainer is not None:
@@ -389,12 +396,13 @@ class XYDataModule(LightningDataModule):
             rank=rank,
             world_size=world_size,
             together=together,
+            passes=passes,
         )
 
     def _together(self) -> int:
         """How many batches the training hands out at once."""
         trainer = self.trainer
-        if trainer is None or not hasattr(trainer.lightning_module, "updates"):
+        if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates"):
             return 1
         if self.updates_per_step is not None:
             return self.updates_per_step
@@ -407,7 +415,12 @@ class XYDataModule(LightningDataModule):
 
     def train_dataloader(self) -> BatchLoader:
         """Batches (x, y) of the training rows."""
-        return self._loader(self.train_batch(), shuffle=self.shuffle, together=self._together())
+        return self._loader(
+            self.train_batch(),
+            shuffle=self.shuffle and not self.reduce,
+            together=self._together(),
+            passes=self.passes,
+        )
 
     def val_dataloader(self) -> BatchLoader | list[Any]:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""

@@ -89,6 +89,7 @@ class Explain(Callback):
             self._reached = self._so_far["reached"]
         self._so_far = {}
         self._cycle: Cycle | None = None
+        self._passes = trainer.datamodule.passes  # type: ignore[attr-defined]
         self._bound, self._rule = self._stability(trainer, model)
         model.autopsy = ""
         if self._lr is not None and self._lr > self._bound:
@@ -103,7 +104,7 @@ class Explain(Callback):
     def _stability(self, trainer: Trainer, model: LinearModel) -> tuple[float, str]:
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         batches = data.batches
-        if batches == 1:
+        if batches == data.passes:
             return self._parabola.largest_stable_step, "the largest stable step"
         in_order = not data.shuffle and data.weight is None
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
@@ -131,7 +132,7 @@ class Explain(Callback):
         relation = "below" if self._lr < self._bound else "ABOVE"
         lines.append(f"step: lr {self._lr:g} is {relation} {self._bound:.4g}, {self._rule}")
         if self._cycle is None and "estimate" not in self._rule and self._lr < self._bound:
-            after = self._parabola.gap_after(self._start, self._lr, max_epochs)
+            after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
             lines.append(
                 f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {max_epochs} epochs; "
                 f"a millionth after {_count(self._epochs_to_tolerance())}"
@@ -141,7 +142,8 @@ class Explain(Callback):
     def _epochs_to_tolerance(self) -> int | None:
         if self._lr is None or self._rule != "the largest stable step":
             return None
-        return self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
+        steps = self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
+        return None if steps is None else -(-steps // self._passes)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures the gap, and stops when it is small enough or grows for good."""
@@ -170,7 +172,7 @@ class Explain(Callback):
             self._predicted = self._cycle.epoch(self._predicted, self._lr)
             return float(self._parabola.gaps(self._predicted).sum())
         if not self._curve:  # foretold for many epochs at once, which costs what it costs for one
-            coming = range(self._epochs, self._epochs + 256)
+            coming = range(self._epochs * self._passes, (self._epochs + 256) * self._passes, self._passes)
             self._curve = self._parabola.gaps_after(self._start, self._lr, coming)[::-1]
         return self._curve.pop()
 

@@ -58,6 +58,7 @@ class BatchLoader:
         world_size: Number of processes.
         together: Batches handed out at once; where more than one, an item is a list of so many, the last
             item of what is left.
+        passes: How many times an epoch goes over the rows.
     """
 
     # Lightning asks every loader that has a sampler for this one too.
@@ -73,6 +74,7 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
         together: int = 1,
+        passes: int = 1,
     ) -> None:
         self.tensors = tensors
         self.rows = len(tensors[0])
@@ -80,7 +82,9 @@ class BatchLoader:
         self.rank = rank
         self.world_size = world_size
         self.together = together
-        self.batches = -(-self.rows // self.batch_size)
+        self.passes = passes
+        self._of_a_pass = -(-self.rows // self.batch_size)
+        self.batches = passes * self._of_a_pass
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
         self._first = 0  # the batch with which the next iteration begins
         self._given = 0  # batches handed out in this epoch
@@ -99,7 +103,7 @@ class BatchLoader:
             InputError: If the batches of the checkpoint were others.
         """
         for name, value in self._settings().items():
-            if state[name] != value:
+            if state.get(name, value) != value:  # an older version did not know all of them
                 raise InputError(
                     f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
                     f"{value}: go on with the same data and batches, or from the end of an epoch"
@@ -112,6 +116,7 @@ class BatchLoader:
             "rows": self.rows,
             "batch_size": self.batch_size,
             "updates_per_step": self.together,
+            "passes": self.passes,
             "shuffle": int(sampler.shuffle),
             "seed": sampler.seed,
         }
@@ -131,14 +136,15 @@ class BatchLoader:
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
         """This process's shares of the batches from `first` to before `end`."""
-        if self.batches == 1 and self.world_size == 1 and order is None:
-            return [self.tensors]
-        if self.world_size == 1:  # taken at once, then divided
+        if self._of_a_pass == 1 and self.world_size == 1 and order is None:
+            return [self.tensors] * (end - first)
+        if self.world_size == 1 and self.passes == 1:  # taken at once, then divided
             start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
             parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
             return list(zip(*parts, strict=True))
         shares = []
-        for start in range(first * self.batch_size, min(end * self.batch_size, self.rows), self.batch_size):
+        for batch in range(first, end):
+            start = batch % self._of_a_pass * self.batch_size
             size = min(self.batch_size, self.rows - start)
             mine = start + size * self.rank // self.world_size
             next_one = start + size * (self.rank + 1) // self.world_size

@@ -31,7 +31,7 @@ class Trace(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Sees to it that every batch is seen."""
-        trainer.datamodule.updates_per_step = 1  # type: ignore[attr-defined]
+        trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Explains the method and predicts with the weights it starts from."""

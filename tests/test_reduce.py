@@ -84,3 +84,18 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     summary = json.loads((tmp_path / out.splitlines()[-1].removeprefix("run: ") / "summary.json").read_text())
     assert summary["rows"] == 3
     assert summary["weights"][0][0] == pytest.approx(1.9999444396553017, rel=1e-14)
+
+
+@pytest.mark.parametrize("model", [GradientDescent, Backpropagation, LinearRegression])
+def test_several_passes_in_an_epoch_are_the_same_path(model: Any, tmp_path: Path) -> None:
+    x, y = table(1000)
+    options = {"lr": 0.01, "bias": True, "w0": 1.0}
+    one = train(model(**options), x, y, tmp_path, epochs=24, reduce=True)
+    eight = train(model(**options), x, y, tmp_path, epochs=3, reduce=True, updates_per_step=8)
+    assert eight.trainer.global_step == one.trainer.global_step == 24
+    assert torch.equal(eight.w, one.w)
+    assert eight.findings["gap"] == one.findings["gap"]
+    assert eight.findings["predicted"]["gap"] == pytest.approx(one.findings["predicted"]["gap"], rel=1e-9)
+    few, many = (m.findings["predicted"]["epochs_to_tolerance"] for m in (eight, one))
+    assert few == -(-many // 8)
+    assert eight.findings["largest_stable_step"] == one.findings["largest_stable_step"]

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,17 @@ def test_killed_in_the_middle_of_an_epoch(
 def test_killed_at_random_moments(tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--data.shuffle=true", "--data.batch_size=1", "--trainer.max_epochs=60"]
     (tmp_path / "whole").mkdir()
+    start = time.perf_counter()
     _, expected = finish(command(tmp_path / "whole", "GradientDescent", *options), capsys)
+    whole = time.perf_counter() - start
     words = command(tmp_path, "GradientDescent", *options, "--checkpoint.every_steps=5", "--ckpt_path=last")
     moments = random.Random(0)
     kills = 0
     for _ in range(12):  # also while it starts, and while it writes a checkpoint
         process = server.Process(target=stopped, args=(words, -1))
         process.start()
-        process.join(moments.uniform(0.2, 1.2))
+        # However fast the machine is, five of them are not enough for the whole.
+        process.join(moments.uniform(0.05, 0.3) + moments.uniform(0, 0.16) * whole)
         kills += process.is_alive()
         process.kill()
         process.join()
