@@ -132,8 +132,8 @@ class XYDataModule(LightningDataModule):
         missing: What to do about a row without a value: `error`, or `drop` it.
         updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
             them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
-            small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over it
-            so many times; for every method, by default once.
+            small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over
+            it so many times; for every method, by default once.
         standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
             predictions and the summary are in the data's own units all the same.
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
