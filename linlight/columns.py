@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from pyarrow import csv
 from torch import Tensor
 
 from linlight.errors import InputError
@@ -205,11 +206,20 @@ def _numbers(block: Block, name: str) -> np.ndarray:
     column = block.batch[name]
     if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
         if not is_number(column.type):
-            found = next((i for i, v in enumerate(column) if v.is_valid), 0)
+            found = next((i for i, v in enumerate(column) if v.is_valid and not _may_be_number(v.as_py())), 0)
             raise InputError(not_a_number(block.file, name, block.first + found, column[found].as_py()))
         column = column.cast(pa.float64())
     numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
     return numbers
+
+
+def _may_be_number(value: object) -> bool:
+    """Whether a text among numbers would have been read as one, or as none."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value in csv.ConvertOptions().null_values
+    return True
 
 
 class _Growing:
@@ -252,6 +262,11 @@ def choose(
         InputError: If a column that is named is not there, or cannot serve.
     """
     types = table.types
+    if len(types) == 1 and re.search("[;\t|]", next(iter(types))):
+        raise InputError(
+            f"{table.name} has one column, {next(iter(types))!r}: separate the fields by commas, or by tabs "
+            "in a .tsv"
+        )
     targets, id_names = as_names(target), as_names(ids)
     given = categorical if isinstance(categorical, Mapping) else dict.fromkeys(as_names(categorical))
     chosen = as_names(features)
@@ -288,6 +303,8 @@ def choose(
         if not is_number(types[name]):
             _refuse_text(table, name)
     if not chosen and not given:
+        for name in left_out:
+            _refuse_text(table, name)
         raise InputError(f"{table.name} has no numeric column besides the target: name --data.features")
     categories = {n: given[n] or _categories(table, n, missing) for n in given}
     return Columns(table, chosen, targets, categories, weight, id_names, missing, dtype), left_out, no_target

@@ -95,7 +95,11 @@ class Files(Table):
 
     def fragment(self, file: str) -> Any:
         """A Parquet file as pyarrow's dataset sees it: its schema, its row groups."""
-        return pads.ParquetFileFormat().make_fragment(file, self.filesystem)
+        # Without the check a damaged page is read as other numbers; files with checksums are few, but then.
+        checked = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
+        return pads.ParquetFileFormat(default_fragment_scan_options=checked).make_fragment(
+            file, self.filesystem
+        )
 
     def blocks(self, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
         """The rows in order, block by block; see `Table.blocks`."""
@@ -282,6 +286,8 @@ def _filesystem(path: str) -> tuple[fs.FileSystem, str]:
         return fs.LocalFileSystem(), path
     try:
         filesystem, root = fs.FileSystem.from_uri(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error}") from error
     except pa.ArrowInvalid:
         import fsspec  # which knows more schemes than pyarrow
 
@@ -334,6 +340,8 @@ def _reading(file: str) -> Iterator[None]:
         raise InputError(f"{file} may not be read: change its permissions") from error
     except FileNotFoundError as error:
         raise InputError(f"there is no file {file}: check --data.path, and that nothing moves it") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not in UTF-8: save it in that encoding") from error
     except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read, it is damaged, cut short or empty: {reason}") from error

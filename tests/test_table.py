@@ -1,8 +1,12 @@
 """Tables of every kind give the same data, and bad ones one clear line."""
 
 import bz2
+import functools
 import gzip
+import http.server
 import json
+import os
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,7 @@ from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
 from linlight.errors import InputError
 from linlight.main import main
+from linlight.table import open_table
 
 CSV = "y,a,b,name\n1,2,3.5,u\n4,5,6,v\n7,8,10,u\n"
 X = [[2.0, 3.5], [5.0, 6.0], [8.0, 10.0]]
@@ -43,6 +48,9 @@ def sources(folder: Path) -> dict[str, str]:
     (folder / "t.csv").write_text(CSV)
     (folder / "t.csv.gz").write_bytes(gzip.compress(CSV.encode()))
     (folder / "t.csv.bz2").write_bytes(bz2.compress(CSV.encode()))
+    for codec, ending in (("zstd", "zst"), ("lz4", "lz4")):
+        with pa.CompressedOutputStream(folder / f"t.csv.{ending}", codec) as stream:
+            stream.write(CSV.encode())
     with zipfile.ZipFile(folder / "t.csv.zip", "w") as archive:
         archive.writestr("t.csv", CSV)
     (folder / "t.tsv").write_text(CSV.replace(",", "\t"))
@@ -51,7 +59,10 @@ def sources(folder: Path) -> dict[str, str]:
     parquet.write_table(table.slice(0, 1), folder / "parts" / "0.parquet")
     parquet.write_table(table.slice(1, 0), folder / "parts" / "1.parquet")  # an empty part
     parquet.write_table(table.slice(1), folder / "parts" / "2.parquet")
-    names = ["t.csv", "t.csv.gz", "t.csv.bz2", "t.csv.zip", "t.tsv", "t.parquet", "parts", "parts/*.parquet"]
+    names = [
+        *(f"t.csv{ending}" for ending in ("", ".gz", ".bz2", ".zst", ".lz4", ".zip")),
+        *("t.tsv", "t.parquet", "parts", "parts/*.parquet"),
+    ]
     return {name: str(folder / name) for name in names} | {"uri": (folder / "t.parquet").as_uri()}
 
 
@@ -118,7 +129,10 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a missing column": ("y,alpha\n1,2\n2,3\n", {"features": "alhpa"}, r"no column 'alhpa'.*mean 'alpha'"),
     "a missing target": ("y,alpha\n1,2\n2,3\n", {"target": "yy"}, r"no column 'yy'.*mean 'y'"),
     "no target": ("z,alpha\n1,2\n2,3\n", {}, r"--data.target"),
-    "text among the features": ("y,a\n1,2\n2,x\n", {"features": "a"}, r"'a' holds '2' in row 0.*not a num"),
+    "text among the features": ("y,a\n1,2\n2,x\n", {"features": "a"}, r"'a' holds 'x' in row 1.*not a num"),
+    "only text": ("y,a\n1,2\n2,NA\n3,?\n", {}, r"'a' holds '\?' in row 2.*not a num"),
+    "semicolons": ("y;a\n1;2\n2;3\n", {"target": "y;a"}, r"one column, 'y;a': separate the fields"),
+    "another encoding": ("y,größe\n1,2\n2,3\n", {}, r"bad.csv is not in UTF-8: save it"),
     "ragged rows": ("y,a\n1,2\n3\n", {}, r"bad.csv is not a table: line 3: Expected 2 columns, got 1"),
     "infinity": ("y,a\n1,2\n2,inf\n", {}, r"bad.csv: column 'a' holds inf in row 1"),
     "overflow": ("y,a\n1,2\n2,1e300\n", {}, r"column 'a' holds (inf|1e\+300) in row 1"),
@@ -135,7 +149,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_tables(case: str, tmp_path: Path) -> None:
     content, options, message = BAD[case]
-    (tmp_path / "bad.csv").write_text(content)
+    (tmp_path / "bad.csv").write_text(content, encoding="latin-1")
     with pytest.raises(InputError, match=message):
         trainer(tmp_path, 1).fit(GradientDescent(), XYDataModule(path=str(tmp_path / "bad.csv"), **options))
 
@@ -155,8 +169,10 @@ def test_bad_files(tmp_path: Path) -> None:
         tmp_path / "a.xls": "the ending of .* is unknown",
         tmp_path / "cut.parquet": "cut.parquet cannot be read",
         tmp_path / "cut.csv.gz": "cut.csv.gz cannot be read",
+        tmp_path / "damaged.parquet": "damaged.parquet cannot be read",
     }.items():
-        parquet.write_table(pa.table({"y": range(1000), "a": range(1000)}), tmp_path / "whole")
+        table = pa.table({"y": range(1000), "a": range(1000)})
+        parquet.write_table(table, tmp_path / "whole", write_page_checksum=True)
         if path.suffix == ".xls":
             path.write_text("1")
         elif path.name.startswith("cut"):
@@ -164,8 +180,44 @@ def test_bad_files(tmp_path: Path) -> None:
             if path.suffix == ".gz":
                 whole.write_bytes(gzip.compress(CSV.encode() * 1000))
             path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+        elif path.name.startswith("damaged"):
+            content = (tmp_path / "whole").read_bytes()
+            path.write_bytes(content[:500] + bytes(20) + content[520:])
         with pytest.raises(InputError, match=message):
             XYDataModule(path=str(path))
+
+
+def test_a_file_by_http(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert XYDataModule(path=f"{address}/t.csv", target="y").x.tolist() == X
+        with pytest.raises(InputError, match=r"there is no file http.*no.csv"):
+            XYDataModule(path=f"{address}/no.csv")
+        server.shutdown()
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    for change in (lambda: path.write_text(CSV + "7,8,9,u\n"), path.unlink):
+        path.write_text(CSV)
+        blocks = open_table(str(path)).blocks(["y"], pa.float64(), lean=True)
+        next(blocks)
+        change()
+        with pytest.raises(InputError, match="changed while it was read"):
+            list(blocks)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(CSV)
+    path.chmod(0)
+    with pytest.raises(InputError, match="may not be read: change its permissions"):
+        XYDataModule(path=str(path))
 
 
 @pytest.mark.parametrize("method", [GradientDescent, Backpropagation, LinearRegression, ExhaustiveSearch])
