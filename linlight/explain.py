@@ -18,6 +18,8 @@ from linlight.optimum import Optimum, optimum
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+OUT_OF_HAND = 1e3
+"""Steps of an unsure bound are stopped where the loss has grown by this factor."""
 MOST_CYCLE = 512
 """Up to so many batches of an epoch are multiplied out for their exact bound."""
 
@@ -145,6 +147,17 @@ class Explain(Callback):
         steps = self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
         return None if steps is None else -(-steps // self._passes)
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
+        if self._moments is None or not pl_module.autopsy or trainer.is_last_batch:
+            return
+        gap = float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum())
+        lowest = self._parabola.lowest
+        if not gap + lowest <= OUT_OF_HAND * (self._first_gap + lowest):
+            raise InputError(f"the loss grows without end: {pl_module.autopsy}")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures the gap, and stops when it is small enough or grows for good."""
         if self._moments is None:
@@ -187,7 +200,7 @@ class Explain(Callback):
         lowest = self._parabola.lowest
         if self._cycle is None and "estimate" not in self._rule:
             return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * lowest
-        factor = 1e3 if "estimate" in self._rule else 10
+        factor = OUT_OF_HAND if "estimate" in self._rule else 10
         return self._gap + lowest > factor * (self._first_gap + lowest)
 
     def _standard_errors(self, total: bool) -> float:

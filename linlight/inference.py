@@ -107,7 +107,7 @@ def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     return square / len(g)
 
 
-def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str) -> Tensor:
+def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | None = None) -> Tensor:
     """Σ e² q qᵀ over some rows for each target, (T, rank, rank); sums over all rows make up the whole.
 
     q = x̃ L is a row in the basis, so |q|² is its leverage h. HC2 divides e² by 1 − h and HC3 by (1 − h)²,
@@ -120,6 +120,8 @@ def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str) -> Tensor:
         y: Targets, (N, T).
         fit: The optimum over all rows.
         hc: One of `ROBUST`.
+        weight: Weights of the rows, (N,), with which they were fitted; √weight of each row and of its
+            residual then stand in their place.
     """
     x, y = x.double(), y.double()
     w, basis = fit.w.to(x), fit.basis.to(x)
@@ -128,6 +130,9 @@ def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str) -> Tensor:
     else:
         residual = y - x @ w.T - fit.b.to(x)
         q = x @ basis[1:] + basis[0]  # (N, rank)
+    if weight is not None:
+        root = weight.to(x).sqrt()[:, None]
+        residual, q = root * residual, root * q
     squares = residual.square()
     if hc in ("HC2", "HC3"):
         left = (1 - q.square().sum(1, keepdim=True)).clamp(min=0)

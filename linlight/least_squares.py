@@ -88,8 +88,8 @@ gathers what the equation needs; then it is solved."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if stage == "fit" and data.standardize:
             raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
-        if stage == "fit" and data.weight is not None and (self.robust is not None or self.refine):
-            raise InputError("robust and refine are for rows without weights: leave them out")
+        if stage == "fit" and data.weight is not None and self.refine:
+            raise InputError("refine is for rows without weights: leave it out")
 
     def epoch_state(self) -> dict[str, Any]:
         """Adds the statistic of the rows seen so far."""
@@ -144,7 +144,7 @@ gathers what the equation needs; then it is solved."""
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
         products = ExactProducts(m, self._bias)
-        for x, y in self._rows_again():
+        for x, y, *_ in self._rows_again():
             products.add(x, y)
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
@@ -159,8 +159,8 @@ gathers what the equation needs; then it is solved."""
 
     def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
         total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
-        for x, y in self._rows_again():
-            total += robust_meat(x, y, fit, hc)
+        for x, y, *weight in self._rows_again():
+            total += robust_meat(x, y, fit, hc, *weight)
         (total,) = self.sum_over_processes(total)
         return list(total.cpu())
 

@@ -1,5 +1,6 @@
 """Predicted against actual: the curve, the bounds, the epochs, and the stops."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -183,6 +184,18 @@ def test_stops_a_run_that_diverges_well_before_overflow(
     with pytest.raises(InputError, match=message):
         train(model, None, None, tmp_path, epochs=1000, **data)
     assert model.w.abs().max() < 1e4
+
+
+@pytest.mark.parametrize("model", [GradientDescent(lr=2.0), LinearRegression(lr=2.0)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_stops_in_the_middle_of_an_epoch(model: Any, shuffle: bool, tmp_path: Path) -> None:
+    x, y = problem(7, rows=5000, targets=1)
+    options = {"batch_size": 4, "shuffle": shuffle, "updates_per_step": 1}
+    trained = copy.deepcopy(model)
+    with pytest.raises(InputError, match=r"grows without end: lr 2 is above"):
+        train(trained, x, y, tmp_path, epochs=2, **options)
+    assert trained.trainer.global_step < 100
+    assert trained.w.abs().max() < 1e4
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import statsmodels.api as sm
 import torch
@@ -76,6 +77,25 @@ def test_robust_errors_agree_with_statsmodels(kind: Any, bias: bool, tmp_path: P
     coefficients = model.summary()["coefficients"]
     np.testing.assert_allclose([c["std_error"] for c in coefficients], expected.bse, rtol=1e-10)
     np.testing.assert_allclose([c["p"] for c in coefficients], expected.pvalues, rtol=1e-8)
+    assert model._inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
+
+
+@pytest.mark.parametrize("kind", [None, "HC0", "HC1", "HC2", "HC3"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_weighted_fits_agree_with_statsmodels(kind: Any, bias: bool, tmp_path: Path) -> None:
+    x, y = load_diabetes(return_X_y=True)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    columns = {f"x{i}": x[:, i] for i in range(10)} | {"y": y, "weight": weight}
+    data = XYDataModule(path=pa.table(columns), weight="weight", dtype="float64", batch_size=100)
+    model = LeastSquares(bias=bias, robust=kind)
+    options: dict[str, Any] = {"enable_checkpointing": False, "enable_progress_bar": False, "logger": False}
+    Trainer(accelerator="cpu", max_epochs=1, default_root_dir=str(tmp_path), **options).fit(model, data)
+    robust = {} if kind is None else {"cov_type": kind, "use_t": True}
+    expected = sm.WLS(y, sm.add_constant(x) if bias else x, weights=weight).fit(**robust)
+    summary = model.summary()
+    for name, column in (("estimate", expected.params), ("std_error", expected.bse), ("t", expected.tvalues)):
+        np.testing.assert_allclose([c[name] for c in summary["coefficients"]], column, rtol=1e-10)
+    assert summary["r_squared"] == pytest.approx(expected.rsquared, rel=1e-10)
     assert model._inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
 
 
