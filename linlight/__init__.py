@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from linlight.gradient_descent import GradientDescent as GradientDescent
     from linlight.least_squares import LeastSquares as LeastSquares
     from linlight.linear_regression import LinearRegression as LinearRegression
+    from linlight.run import Run as Run
+    from linlight.run import load as load
 
 _MODULES = {
     "Backpropagation": "backpropagation",
@@ -22,8 +24,10 @@ _MODULES = {
     "LeastSquares": "least_squares",
     "LinearModel": "base",
     "LinearRegression": "linear_regression",
+    "Run": "run",
     "XYDataModule": "data",
     "compare": "comparison",
+    "load": "run",
 }
 
 __all__ = sorted(_MODULES)

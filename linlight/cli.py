@@ -31,6 +31,7 @@ from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
+from linlight.run import load as open_run
 from linlight.run_folder import (
     LastCheckpoint,
     RunSummary,
@@ -124,6 +125,9 @@ class Cli(LightningCLI):
             parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
             parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
+            parser.add_argument(
+                "--pictures", type=bool, default=False, help="Draw the run at its end, as linlight plot does."
+            )
             parser.add_argument(
                 "--stop_at_se",
                 type=float | None,
@@ -260,6 +264,21 @@ class Cli(LightningCLI):
                     print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
                     print(f"run: {folder}", flush=True)
                 raise SystemExit(130) from None
+        if self._get(self.config_init, "pictures", default=False) and _rank() == 0:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draws the finished run, into its folder and TensorBoard's images."""
+        assert self.run_folder is not None
+        run = open_run(self.run_folder)
+        run.save_pictures()
+        figures = run.plot()
+        assert isinstance(figures, dict)
+        for logger in self.trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                for name, figure in figures.items():
+                    logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
+                logger.experiment.close()
 
     def _training_began(self) -> bool:
         return self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step

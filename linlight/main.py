@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": "evaluate a checkpoint on the validation rows",
     "test": "evaluate a checkpoint on the test rows",
     "predict": "predict with a checkpoint",
+    "plot": "draw the pictures of a finished run",
 }
 
 HELP = """\
@@ -76,6 +77,11 @@ def main(args: Sequence[str] | None = None) -> None:
         from linlight import inspection
 
         inspection.run(args[1:])
+        return
+    if args[0] == "plot":
+        from linlight.run import plot
+
+        plot(args[1:])
         return
     from linlight.cli import run
 

@@ -23,6 +23,9 @@ from linlight.errors import InputError
 from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.plots import save_figure, search_curve
 
+FORMAT = 1
+"""Of `summary.json`; raised by a change that an older `linlight.load` would misread."""
+
 
 def new_folder(parent: Path) -> Path:
     """Makes `parent/version_0`, or the first higher number that is free.
@@ -180,7 +183,7 @@ class RunSummary(Callback):
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
         names = {"feature_names": data.feature_names, "target_names": data.target_names}
         described = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
-        self.summary = described | model.summary()
+        self.summary = {"format": FORMAT} | described | model.summary()
         _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:

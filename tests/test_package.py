@@ -21,8 +21,10 @@ PUBLIC = [
     "LeastSquares",
     "LinearModel",
     "LinearRegression",
+    "Run",
     "XYDataModule",
     "compare",
+    "load",
 ]
 
 
@@ -62,7 +64,7 @@ def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None
     people = [("name", "city", "age", "income"), *((f"p{i}", "ABC"[i % 3], i, 100 + i * i) for i in range(9))]
     Path("people.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in people))
     Path("new.csv").write_text("name,city,age\nq,B,30\n")
-    if "RUN/checkpoints/last.ckpt" in words:
+    if any(word.startswith("RUN") for word in words):
         table = "--model LeastSquares --data.path people.csv --data.target income --data.categorical city"
         textbook = ["--config", "configs/gradient_descent.yaml"]
         run = linlight("fit", *(table.split() if "new.csv" in words else textbook))
@@ -71,9 +73,13 @@ def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None
 
 
 def test_readme_python_runs(linlight: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
-    usage, method = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    usage, opened, method = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(usage, {"__name__": "readme"})
     assert "1.9999444396553017\n" in capsys.readouterr().out
+    linlight("fit", "--config", ROOT / "configs" / "gradient_descent.yaml")
+    exec(opened, {"__name__": "readme"})
+    assert "GradientDescent: y = 1.99994 x" in capsys.readouterr().out
+    assert Path("loss.png").stat().st_size > 10_000
     Path("my_module.py").write_text(method)
     words = ["--model", "my_module.SignDescent", "--trainer.max_epochs", 300]
     assert linlight("fit", *words).summary["weights"][0][0] == pytest.approx(2, abs=0.02)

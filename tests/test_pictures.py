@@ -1,0 +1,201 @@
+"""A finished run opens again, and its pictures show what happened."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from linlight import GradientDescent, InputError, XYDataModule, load
+from linlight.forecast import parabola
+from linlight.landscape import landscape
+from linlight.main import main
+from linlight.moments import moments
+from linlight.optimum import optimum
+from linlight.pictures import THEMES
+
+
+@pytest.fixture
+def table() -> Callable[[int, int], str]:
+    def write(features: int, targets: int = 1) -> str:
+        generator = torch.Generator().manual_seed(features)
+        x = torch.randn(60, features, generator=generator)
+        noise = 0.1 * torch.randn(60, targets, generator=generator)
+        y = x.sum(1, keepdim=True) * torch.arange(1, targets + 1) + 1 + noise
+        names = [f"x{i}" for i in range(features)] + [f"y_{i}" for i in range(targets)]
+        rows = [",".join(map(str, row)) for row in torch.cat([x, y], 1).tolist()]
+        Path(f"{features}_{targets}.csv").write_text("\n".join([",".join(names), *rows]))
+        return f"{features}_{targets}.csv"
+
+    return write
+
+
+@pytest.mark.parametrize("chosen", [(0,), (2,), (1, 3), (2, 0)])
+def test_the_landscape_has_the_others_at_their_best(chosen: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 3, generator=generator, dtype=torch.float64) + 1
+    y = x @ torch.ones(3, 1, dtype=torch.float64) + torch.randn(
+        50, 1, generator=generator, dtype=torch.float64
+    )
+    m = moments(x, y)
+    shape = parabola(m, optimum(m, True))
+    axes = [np.array([-1.0, 0.5, 2.0])[: 3 - k] for k in range(len(chosen))]
+    found = landscape(shape, chosen, axes)
+    design = np.column_stack([np.ones(50), x])
+    rest = [i for i in range(4) if i not in chosen]
+    for at in np.ndindex(*(len(axis) for axis in axes)):
+        values = np.array([axis[i] for axis, i in zip(axes, at, strict=True)])
+        left = y[:, 0].numpy() - design[:, chosen] @ values
+        best = np.linalg.lstsq(design[:, rest], left, rcond=None)[0]
+        expected = np.mean((left - design[:, rest] @ best) ** 2)
+        assert found.losses[at[::-1]] == pytest.approx(expected, rel=1e-10)
+    assert found.lowest == pytest.approx(tuple(shape.theta[0, list(chosen)]))
+
+
+def test_the_textbooks_path_lies_on_its_curve(linlight: Callable[..., Any]) -> None:
+    words = ["--model", "GradientDescent", "--data.dtype", "float64", "--trainer.max_epochs", "30"]
+    run = load(linlight("fit", *words).folder)
+    axes: Any = run.plot("loss").axes[0]  # type: ignore[union-attr]
+    curve, path, end = axes.lines
+    w = path.get_xdata()
+    expected = 2 - (1 - 0.02 * 14 / 3) ** np.arange(31)
+    np.testing.assert_allclose(w, expected, rtol=1e-6)  # TensorBoard keeps float32
+    np.testing.assert_allclose(path.get_ydata(), 14 / 3 * (2 - w) ** 2, rtol=1e-9)
+    np.testing.assert_allclose(curve.get_ydata(), 14 / 3 * (2 - curve.get_xdata()) ** 2, atol=1e-9)
+    assert end.get_xdata()[0] == w[-1]
+    assert axes.get_xlabel() == "weight of x"
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(
+    ("method", "features", "targets", "names"),
+    [
+        ("GradientDescent", 1, 1, "loss fit residuals epochs"),
+        ("LinearRegression", 2, 1, "loss fit residuals epochs"),
+        ("Backpropagation", 10, 1, "loss fit residuals epochs"),
+        ("LinearRegression", 2, 3, "loss fit residuals epochs"),
+        ("ExhaustiveSearch", 1, 1, "loss fit residuals"),
+        ("LeastSquares", 10, 1, "loss fit residuals coefficients"),
+        ("LeastSquares", 2, 2, "loss fit residuals coefficients"),
+    ],
+)
+def test_every_method_has_its_pictures(
+    method: str,
+    features: int,
+    targets: int,
+    names: str,
+    theme: str,
+    linlight: Callable[..., Any],
+    table: Callable[..., str],
+) -> None:
+    path = f"--data.path={table(features, targets)}"
+    run = load(linlight("fit", "--model", method, path, "--trainer.max_epochs=5").folder)
+    figures = run.plot(theme=theme)
+    assert isinstance(figures, dict)
+    assert " ".join(figures) == names
+    ground: Any = figures["fit"].get_facecolor()
+    dark = np.mean(ground[:3]) < 0.5
+    assert dark == (theme == "dark")
+    x, y = run.data.x.numpy(), run.data.y.numpy()  # type: ignore[union-attr]
+    y_hat = run.model(run.data.x).detach().numpy()
+    offsets = [np.asarray(dots.get_offsets()) for dots in figures["fit"].axes[0].collections]
+    for target, drawn in enumerate(offsets):
+        shown = x[:, 0] if features == 1 else y[:, target]
+        other = y[:, target] if features == 1 else y_hat[:, target]
+        np.testing.assert_allclose(drawn, np.column_stack([shown, other]), rtol=1e-5, atol=1e-5)
+    if "coefficients" in figures:
+        rows = run.summary["coefficients"] if targets == 1 else run.summary["coefficients"][0]
+        estimates = sorted(abs(row["estimate"]) * x[:, i].std() for i, row in enumerate(rows[1:]))
+        dots = figures["coefficients"].axes[0].lines[0].get_xdata()
+        np.testing.assert_allclose(np.abs(dots), estimates, rtol=1e-5)
+
+
+def test_a_standardized_path_is_in_the_datas_own_units(
+    linlight: Callable[..., Any], table: Callable[..., str]
+) -> None:
+    words = ["--model=GradientDescent", "--model.bias=true", "--model.lr=0.3", "--data.standardize=true"]
+    run = load(linlight("fit", *words, f"--data.path={table(1)}", "--trainer.max_epochs=40").folder)
+    path: Any = run.plot("loss").axes[0].lines[0]  # type: ignore[union-attr]
+    b = run.model.b
+    assert b is not None
+    assert path.get_xdata()[-1] == pytest.approx(run.model.w.item(), rel=1e-5)
+    assert path.get_ydata()[-1] == pytest.approx(b.item(), rel=1e-5)
+
+
+def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
+    found = linlight("fit", "--model=LinearRegression", "--pictures=true", "--trainer.max_epochs=3")
+    names = {f"{name}{theme}" for name in ("loss", "fit", "residuals", "epochs") for theme in ("", "-dark")}
+    assert {path.name for path in (found.folder / "pictures").iterdir()} == {
+        f"{name}.{ending}" for name in names for ending in ("png", "svg")
+    }
+    events = EventAccumulator(str(found.folder)).Reload()
+    assert {f"pictures/{name}" for name in ("loss", "fit", "residuals", "epochs")} <= set(
+        events.Tags()["images"]
+    )
+    printed = linlight("plot", found.folder, "--to", "here").out
+    assert "here/loss.png" in printed
+    assert Path("here/loss-dark.svg").exists()
+
+
+def test_what_a_notebook_shows(linlight: Callable[..., Any]) -> None:
+    run = load(
+        linlight("fit", "--model=LeastSquares", "--data.x=[1, 2, 3, 4]", "--data.y=[2, 4, 5, 9]").folder
+    )
+    assert repr(run).endswith("LeastSquares: y = 2.2 x - 0.5, loss 0.45 on 4 rows after 1 epoch)")
+    assert "| x | 2.2 | 0.424264 |" in run._repr_markdown_()
+
+
+def test_folders_that_are_no_finished_run(linlight: Callable[..., Any], tmp_path: Path) -> None:
+    done = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=1").folder
+    with pytest.raises(InputError, match="there is no folder nowhere"):
+        load("nowhere")
+    with pytest.raises(InputError, match="is not the folder of a run"):
+        load(tmp_path)
+    with pytest.raises(InputError, match="no picture 'coefficients' of this run: there are loss, fit"):
+        load(done).plot("coefficients")
+    with pytest.raises(InputError, match="no theme 'blue': it is light or dark"):
+        load(done).plot(theme="blue")
+    summary = json.loads((done / "summary.json").read_text())
+    (done / "summary.json").write_text(json.dumps(summary | {"format": 99}))
+    with pytest.raises(InputError, match="written by a newer linlight"):
+        load(done)
+    (done / "summary.json").write_text("{")
+    with pytest.raises(InputError, match=r"summary.json is damaged"):
+        load(done)
+    (done / "summary.json").unlink()
+    with pytest.raises(InputError, match="has not finished: linlight fit --ckpt_path"):
+        load(done)
+
+
+def test_arrays_are_given_again(tmp_path: Path) -> None:
+    from linlight.run_folder import LastCheckpoint, RunSummary
+
+    x = torch.tensor([[1.0], [2.0]])
+    data = XYDataModule(x, 3 * x)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+        callbacks=[RunSummary(), LastCheckpoint()],
+    )
+    trainer.fit(GradientDescent(), data)
+    with pytest.raises(InputError, match="trained on arrays"):
+        load(tmp_path)
+    run = load(tmp_path, XYDataModule(x, 3 * x))
+    assert list(run.plot()) == ["loss", "fit", "residuals"]  # type: ignore[arg-type]
+
+
+def test_plot_refuses_in_one_line(refused: Callable[..., str], linlight: Callable[..., Any]) -> None:
+    assert "there is no folder nowhere" in refused("plot", "nowhere")
+    assert "folder" in refused("plot")
+    Path("file").touch()
+    done = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=1").folder
+    with pytest.raises(SystemExit, match="2"):
+        main(["plot", str(done), "--to", "file/below"])
