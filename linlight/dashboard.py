@@ -70,11 +70,12 @@ def run_label(model: LinearModel, data: XYDataModule) -> str:
     it is long.
     """
     usual = inspect.signature(type(model).__init__).parameters
-    settings = {"lr": model.hparams["lr"]} if model.hparams.get("lr") is not None else {}
+    settings: dict[str, Any] = {"lr": model.hparams.get("lr")}
     optimizer = model.hparams.get("optimizer")
     if optimizer:
-        settings = {"optimizer": optimizer["class_path"].rpartition(".")[2], **optimizer.get("init_args", {})}
-    for name, value in model.hparams.items():
+        settings = {"optimizer": optimizer["class_path"].rpartition(".")[2]}
+        settings["lr"] = optimizer.get("init_args", {}).get("lr")
+    for name, value in sorted(model.hparams.items()):
         if name in usual and name not in settings and value != usual[name].default:
             settings[name] = value
     settings["batch"] = data.batch_size or "all"

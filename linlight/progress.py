@@ -118,7 +118,9 @@ class Verbose(Callback):
         self._began = (time.perf_counter(), trainer.current_epoch)
         if not trainer.is_global_zero:
             return
-        settings = (f"{name} {_short(value)}" for name, value in model.hparams.items() if value is not None)
+        settings = (
+            f"{name} {_short(value)}" for name, value in sorted(model.hparams.items()) if value is not None
+        )
         parts = [("training", data.train_size)]
         parts += [
             (n, len(r)) for n, r in (("validation", data.val_rows), ("test", data.test_rows)) if r is not None

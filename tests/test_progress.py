@@ -85,7 +85,7 @@ def test_verbose_adds_settings_and_epochs(linlight: Linlight) -> None:
     words += ["--data.batch_size", 2, "--trainer.max_epochs", 30]
     plain, run = (linlight(*FIT, *words, "--verbose", value) for value in ("false", "true"))
     lines = run.out.splitlines()
-    assert "settings: lr 0.01, bias False, w0 1.0" in lines
+    assert "settings: bias False, lr 0.01, w0 1.0" in lines
     assert "data: 1 feature, 1 target; rows: 3 for training, 1 for validation" in lines
     assert "batches: 2 of 2 rows an epoch, in order; 30 epochs" in lines
     assert any(re.fullmatch(r"device: cpu, \d+ threads?, float32", line) for line in lines)
