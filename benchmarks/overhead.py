@@ -2,12 +2,15 @@
 
     python benchmarks/overhead.py
 
-Two ratios, each the median of several runs taken in turn: the whole process `linlight fit` against the
-script, and a training step with linlight's defaults (TensorBoard, checkpoint) against the script's bare
-Trainer. Times depend on the machine; the ratios hardly do.
+Three ratios, each the median of several runs taken in turn: the whole process `linlight fit` against the
+script; a training step with linlight's defaults (TensorBoard, checkpoint) against the script's bare
+Trainer; and `linlight fit` after imports with TensorBoard and pictures against the same without. Times
+depend on the machine; the ratios hardly do.
 """
 
 import argparse
+import contextlib
+import io
 import logging
 import statistics
 import subprocess
@@ -106,6 +109,26 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     return {name: ratio(lambda: ours(name), lambda: names["train"](epochs), repeats) for name in methods}  # noqa: B023
 
 
+def showing(folder: str, repeats: int) -> dict[str, tuple[float, float, float]]:
+    """`linlight fit` after imports, with TensorBoard and pictures, against the same without."""
+    from linlight.main import main
+
+    def fit(*words: str) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            main(["fit", *words, "--trainer.default_root_dir", folder, "--trainer.accelerator", "cpu"])
+
+    rows = {}
+    for name in ("GradientDescent", "LinearRegression"):
+        words = ("--model", name)
+        fit(*words)  # imports
+        rows[name] = ratio(
+            lambda: fit(*words),  # noqa: B023
+            lambda: fit(*words, "--trainer.logger", "false"),  # noqa: B023
+            3 * repeats,
+        )
+    return rows
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -116,6 +139,8 @@ def main() -> None:
         rows = {"whole process, linlight fit": whole_process(folder, options.repeats)}
         for name, row in training(folder, options.repeats, options.epochs).items():
             rows[f"training alone, {name}"] = row
+        for name, row in showing(folder, options.repeats).items():
+            rows[f"fit with or without TensorBoard, {name}"] = row
     print("| on the textbook's three points | linlight | script | ratio |\n|---|---|---|---|")
     for name, (mine, other, quotient) in rows.items():
         print(f"| {name} | {mine:.2f} s | {other:.2f} s | {quotient:.2f} |")

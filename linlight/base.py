@@ -86,6 +86,8 @@ class LinearModel(LightningModule):
         self._changed: dict[str, tuple[Any, Any]] = {}
         self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
         self.findings: dict[str, Any] = {}  # what they found out, for the summary
+        # w, b and loss of the optimum, where they are known beforehand
+        self.exact: tuple[Tensor, Tensor | None, float] | None = None
         self.autopsy = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None

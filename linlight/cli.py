@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -12,6 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
@@ -25,12 +26,14 @@ from linlight.audit import Audit
 from linlight.base import LinearModel
 from linlight.checkpoint import find_last, load, model_arguments, run_arguments, typed
 from linlight.comparison import compare
-from linlight.dashboard import Dashboard, TensorBoardLogger
+from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
+from linlight.progress import silence, watch
+from linlight.report import evaluated, fitted
 from linlight.run import load as open_run
 from linlight.run_folder import (
     LastCheckpoint,
@@ -78,6 +81,7 @@ class Cli(LightningCLI):
         self.run_folder: Path | None = None
         self.summary: dict[str, Any] = {}
         self._run_summary = RunSummary()
+        self._going_on = ""
         super().__init__(
             LinearModel,
             XYDataModule,
@@ -91,7 +95,6 @@ class Cli(LightningCLI):
                 "devices": 1,
                 "use_distributed_sampler": False,  # the data module deals out the rows
                 "num_sanity_val_steps": 0,
-                "enable_progress_bar": False,
                 "enable_model_summary": False,
             },
             parser_kwargs={"exit_on_error": False, self._command: {"exit_on_error": False}},
@@ -121,7 +124,9 @@ class Cli(LightningCLI):
                 bases, key, instantiate=False, fail_untyped=False, skip={"params", "optimizer"}
             )
             parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
+        parser.add_argument("--quiet", type=bool, default=False, help="Print only `run:` and errors.")
         if self._command == "fit":
+            parser.add_argument("--verbose", type=bool, default=False, help="Print settings and epochs.")
             parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
             parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
@@ -156,6 +161,10 @@ class Cli(LightningCLI):
             )
         if config.get("model") is None:
             raise InputError(no_method())
+        if config.quiet and config.get("verbose"):
+            raise InputError("quiet and verbose ask for opposite things: leave out one")
+        if self._going_on and not config.quiet and _rank() == 0:
+            print(self._going_on)
         name = config.model.class_path.rpartition(".")[2]
         for key in ("optimizer", "lr_scheduler"):
             if config.get(key) and key not in config.model.init_args:
@@ -180,10 +189,9 @@ class Cli(LightningCLI):
             raise InputError(
                 "there is no checkpoint below lightning_logs: run linlight fit with a --model first"
             )
-        if _rank() == 0:
-            print(
-                "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
-            )
+        self._going_on = (
+            "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
+        )
         i = next(i for i, word in enumerate(words) if word.startswith("--ckpt_path"))
         rest = words[i + 1 :] if "=" in words[i] else words[i + 2 :]
         return [*words[:i], *([] if path is None else [f"--ckpt_path={path}"]), *rest], path
@@ -194,7 +202,8 @@ class Cli(LightningCLI):
     def instantiate_classes(self) -> None:
         """Makes model, data and trainer; what they refuse reaches the user as they say it."""
         try:
-            super().instantiate_classes()
+            with self._silence():
+                super().instantiate_classes()
         except InputError:
             raise
         except ValueError as error:  # jsonargparse wraps what the class of an option raises
@@ -222,6 +231,13 @@ class Cli(LightningCLI):
         # It is first, so that the others find what it measured.
         explain = Explain(self._get(self.config_init, "stop_at_se", default=None))
         callbacks: list[Callback] = [explain, Dashboard(), self._run_summary]
+        flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
+        bars = any(isinstance(callback, ProgressBar) for callback in given)
+        wanted = config["enable_progress_bar"] is not False and not config["barebones"]
+        watching, bar = watch(**flags, wanted=wanted and self._command == "fit" and not bars)
+        # The bar goes first, so that it is gone when the others print.
+        callbacks = [*watching, *callbacks] if bar else [*callbacks, *watching]
+        config["enable_progress_bar"] = bar or (bars and wanted)
         # In `fit` the checkpoint has options of its own.
         if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
             callbacks.append(LastCheckpoint())
@@ -231,7 +247,11 @@ class Cli(LightningCLI):
             callbacks.append(Audit())
         config["callbacks"] = [*given, *callbacks]
         if config["logger"] in (None, True) and not config["barebones"]:
-            config["logger"] = TensorBoardLogger(root, name="", version="", default_hp_metric=False)
+            # TensorBoard names a run after the folders of its events: there the settings tell runs apart.
+            label = run_label(self.model, self.datamodule)
+            config["logger"] = TensorBoardLogger(
+                root, name="", version="", sub_dir=label, default_hp_metric=False
+            )
         with removed_on_failure(self.run_folder):
             return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
 
@@ -256,12 +276,14 @@ class Cli(LightningCLI):
         """Runs the command."""
         with removed_on_failure(self.run_folder, keep=self._training_began):
             try:
-                super()._run_subcommand(self._command)
+                with self._silence():
+                    super()._run_subcommand(self._command)
             except SystemExit:  # Lightning's way out when it is stopped from the keyboard
                 if self._training_began() and _rank() == 0:
                     assert self.run_folder is not None
                     folder = folder_name(self.run_folder)
-                    print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
+                    if not self._get(self.config, "quiet", default=False):
+                        print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
                     print(f"run: {folder}", flush=True)
                 raise SystemExit(130) from None
         if self._get(self.config_init, "pictures", default=False) and _rank() == 0:
@@ -280,6 +302,10 @@ class Cli(LightningCLI):
                     logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
                 logger.experiment.close()
 
+    def _silence(self) -> AbstractContextManager[Any]:
+        """Where `quiet` is set, what is printed goes nowhere; warnings too."""
+        return silence() if self._get(self.config, "quiet", default=False) else nullcontext()
+
     def _training_began(self) -> bool:
         return self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
 
@@ -295,14 +321,10 @@ class Cli(LightningCLI):
         """Says what was found."""
         self.summary = self._run_summary.summary
         if _rank() == 0:
-            s, names = self.summary, self.datamodule.feature_names
             report = self.model.report()
             if report:
                 print(report)
-            print(
-                f"{s['method']}: {equation(s, names)}, loss {s['train_loss']:.6g} on "
-                f"{count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
-            )
+            print(fitted(self.summary, self.datamodule.feature_names))
 
     def _after_evaluation(self) -> None:
         data: XYDataModule = self.datamodule
@@ -310,10 +332,8 @@ class Cli(LightningCLI):
         metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
         self.summary = describe(self.model, len(data.x if chosen is None else chosen)) | metrics
         if _rank() == 0:
-            found = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
-            rows = count(self.summary["rows"], "row")
-            where = rows if chosen is not None else f"all {rows}, for none were set aside"
-            print(f"{self.summary['method']}: {found} on {where}")
+            rows = self.summary["rows"]
+            print(evaluated(self.summary["method"], metrics, rows, chosen is not None))
         self._write_summary()
 
     after_validate = after_test = _after_evaluation
@@ -411,25 +431,3 @@ def _compare(args: Sequence[str]) -> Path:
     except ArgumentError as error:
         raise InputError(one_line(str(error), options_of(parser))) from error
     return compare(**config.as_dict())
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun in the right form: `1 row`, `3 rows`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:
-    """The fitted model of a summary as a line of mathematics, as long as it stays short.
-
-    Args:
-        summary: The summary.
-        names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
-    """
-    weights, bias = summary["weights"], summary["bias"]
-    if len(weights) > 1 or len(weights[0]) > 4:
-        return f"{len(weights[0])} features, {len(weights)} targets"
-    if names is None:
-        names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
-    terms = [f"{w:.6g} {name}" for w, name in zip(weights[0], names, strict=True)]
-    terms += [] if bias is None else [f"{bias[0]:.6g}"]
-    return "y = " + " + ".join(terms).replace("+ -", "- ")

@@ -1,5 +1,8 @@
 """What TensorBoard is given while a method trains."""
 
+import inspect
+import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from linlight.base import LinearModel
 from linlight.data import XYDataModule
+from linlight.layout import write_layout
 
 MOST_CURVES = 16
 """Up to so many weights are drawn one by one; of more, their norm."""
@@ -59,17 +63,45 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
         super().finalize(status)
 
 
+def run_label(model: LinearModel, data: XYDataModule) -> str:
+    """The settings by which runs of a method are told apart, as the name of a folder.
+
+    Batch size and learning rate always; another setting of the method where it is not the default, unless
+    it is long.
+    """
+    usual = inspect.signature(type(model).__init__).parameters
+    settings: dict[str, Any] = {"lr": model.hparams.get("lr")}
+    optimizer = model.hparams.get("optimizer")
+    if optimizer:
+        settings = {"optimizer": optimizer["class_path"].rpartition(".")[2]}
+        settings["lr"] = optimizer.get("init_args", {}).get("lr")
+    for name, value in sorted(model.hparams.items()):
+        if name in usual and name not in settings and value != usual[name].default:
+            settings[name] = value
+    settings["batch"] = data.batch_size or "all"
+    if data.hparams["dtype"] != "float32":
+        settings["dtype"] = data.hparams["dtype"]
+    short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
+    words = (
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in short.items()
+    )
+    return re.sub(r"[^\w.=,+-]", "_", ",".join(words))[:100]
+
+
 class Dashboard(Callback):
     """Logs loss, w, b and their gradients, by step and by epoch.
 
     Under `step/` the x axis counts updates: a point shows the loss and the gradient of a batch, and the
     weights after its update; every `log_every_n_steps`, or once an epoch if that is more often. Under
     `epoch/` it counts finished epochs: a point shows the epoch's mean loss, the validation loss, the
-    gradient of the last update and the weights after it.
+    gradient of the last update and the weights after it; beside them the optimum's loss, w and b, and the
+    gaps as logarithms, because TensorBoard keeps no axis of a chart logarithmic.
     """
 
     def __init__(self) -> None:
         self._gradients: dict[str, float] = {}
+        self._exact: dict[str, float] = {}
         self._one_batch = False
         self._logged = 0  # the step logged last
 
@@ -81,8 +113,16 @@ class Dashboard(Callback):
             trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, data.batches))  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Logs where the weights start."""
+        """Logs where the weights start, and arranges the charts."""
         self._logged = trainer.global_step
+        self._exact = {}
+        if pl_module.exact is not None:
+            w, b, loss = pl_module.exact
+            self._exact = {"optimum_loss": loss, **_values("optimum_w", w), **_values("optimum_b", b)}
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                if isinstance(logger, lightning_loggers.TensorBoardLogger):
+                    write_layout(logger.experiment)
         _log(trainer, trainer.global_step, _named("step", _weights(pl_module)))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
@@ -118,7 +158,11 @@ class Dashboard(Callback):
         values = {"train_loss": model.epoch_loss.item(), **self._gradients, **_weights(model)}
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
-        values |= model.figures
+        values |= self._exact
+        for name, value in model.figures.items():
+            values[name] = value
+            if name.endswith("gap") and value > 0:
+                values[f"log10_{name}"] = math.log10(value)
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             values["val_loss"] = trainer.callback_metrics["val_loss"].item()
         by_epoch = _named("epoch", values)

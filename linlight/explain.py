@@ -79,6 +79,7 @@ class Explain(Callback):
         self._moments = _gather(trainer, model)
         self._fit: Optimum = optimum(self._moments, model.b is not None)
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
+        model.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
         self._lr = model.plain_lr()
         self._start = self._predicted = stack(model.w, model.b)
         self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())

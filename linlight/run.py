@@ -17,6 +17,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.main import COMMANDS, fail
 from linlight.messages import one_line, options_of
+from linlight.report import fitted
 from linlight.run_folder import FORMAT, folder_name
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ class Run:
         """
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        events = EventAccumulator(str(self.folder), size_guidance={"scalars": MOST_EPOCHS}).Reload()
         found = {}
-        for tag in events.Tags()["scalars"]:
-            points = events.Scalars(tag)
-            found[tag] = (np.array([p.step for p in points]), np.array([p.value for p in points]))
+        for folder in sorted({path.parent for path in self.folder.rglob("events.out.tfevents.*")}):
+            events = EventAccumulator(str(folder), size_guidance={"scalars": MOST_EPOCHS}).Reload()
+            for tag in events.Tags()["scalars"]:
+                points = events.Scalars(tag)
+                found[tag] = (np.array([p.step for p in points]), np.array([p.value for p in points]))
         return found
 
     def plot(self, name: str | None = None, theme: str = "light") -> "Figure | dict[str, Figure]":
@@ -90,11 +92,7 @@ class Run:
         return f"Run({folder_name(self.folder)}: {self._line()})"
 
     def _line(self) -> str:
-        from linlight.cli import count, equation
-
-        s = self.summary
-        found = f"loss {s['train_loss']:.6g} on {count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}"
-        return f"{s['method']}: {equation(s, self.data.feature_names)}, {found}"
+        return fitted(self.summary, self.data.feature_names)
 
     def _repr_markdown_(self) -> str:
         """The run as a notebook shows it."""

@@ -22,6 +22,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.plots import save_figure, search_curve
+from linlight.results_board import show_results
 
 FORMAT = 1
 """Of `summary.json`; raised by a change that an older `linlight.load` would misread."""
@@ -155,7 +156,7 @@ class LastCheckpoint(Checkpoint):
 
 
 class RunSummary(Callback):
-    """Writes `summary.json` once training is over, and the final figures into TensorBoard's HParams."""
+    """Writes `summary.json` once training is over, and what TensorBoard is given at the end."""
 
     def __init__(self) -> None:
         self.summary: dict[str, Any] = {}
@@ -184,7 +185,6 @@ class RunSummary(Callback):
         names = {"feature_names": data.feature_names, "target_names": data.target_names}
         described = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
         self.summary = {"format": FORMAT} | described | model.summary()
-        _log_hyperparameters(trainer, model, data, {"val_loss": float("nan")} | metrics)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes what makes the folder look finished, last."""
@@ -195,6 +195,7 @@ class RunSummary(Callback):
     @rank_zero_only
     def _write(self, trainer: Trainer, pl_module: Any) -> None:
         folder = Path(trainer.default_root_dir)
+        show_results(trainer, pl_module, trainer.datamodule, self.summary)  # type: ignore[attr-defined]
         if isinstance(pl_module, ExhaustiveSearch):
             figure = search_curve(pl_module)
             save_figure(figure, folder / "loss_curve")
@@ -202,24 +203,6 @@ class RunSummary(Callback):
                 if isinstance(logger, lightning_loggers.TensorBoardLogger):
                     logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
         write_json(folder / "summary.json", self.summary)
-
-
-def _log_hyperparameters(
-    trainer: Trainer, model: LinearModel, data: XYDataModule, metrics: dict[str, float]
-) -> None:
-    # TensorBoard takes the columns of its table from one run and never shows keys that others add
-    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
-    parameters = {
-        "method": type(model).__name__,
-        "lr": model.hparams.get("lr", float("nan")),
-        "bias": model.b is not None,
-        "batch_size": data.batch_size or data.train_size,
-        "dtype": str(model.w.dtype).removeprefix("torch."),
-    }
-    for logger in trainer.loggers:
-        if isinstance(logger, lightning_loggers.TensorBoardLogger):
-            named = {f"final/{name}": float(value) for name, value in metrics.items()}
-            logger.log_hyperparams(parameters, named)
 
 
 def folder_name(path: str | os.PathLike[str]) -> str:

@@ -89,7 +89,7 @@ def test_a_refused_run_leaves_no_folder(refused: Refused) -> None:
 def test_a_diverged_run_keeps_its_curve_but_no_summary(refused: Refused) -> None:
     refused("fit", "--model", "Backpropagation", "--model.lr", "0.5", "--trainer.max_epochs", "1000")
     folder = Path("lightning_logs/Backpropagation/version_0")
-    assert list(folder.glob("events*"))
+    assert list(folder.rglob("events*"))
     assert not (folder / "summary.json").exists()
 
 

@@ -12,7 +12,9 @@ Linlight = Callable[..., Run]
 
 
 def events(run: Run) -> EventAccumulator:
-    return EventAccumulator(str(run.folder), size_guidance={"scalars": 0}).Reload()
+    return EventAccumulator(
+        str(next(run.folder.rglob("events*")).parent), size_guidance={"scalars": 0}
+    ).Reload()
 
 
 def series(run: Run, tag: str) -> dict[int, float]:

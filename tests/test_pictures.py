@@ -133,7 +133,7 @@ def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
     assert {path.name for path in (found.folder / "pictures").iterdir()} == {
         f"{name}.{ending}" for name in names for ending in ("png", "svg")
     }
-    events = EventAccumulator(str(found.folder)).Reload()
+    events = EventAccumulator(str(next(found.folder.rglob("events.*")).parent)).Reload()
     assert {f"pictures/{name}" for name in ("loss", "fit", "residuals", "epochs")} <= set(
         events.Tags()["images"]
     )
@@ -146,7 +146,7 @@ def test_what_a_notebook_shows(linlight: Callable[..., Any]) -> None:
     run = load(
         linlight("fit", "--model=LeastSquares", "--data.x=[1, 2, 3, 4]", "--data.y=[2, 4, 5, 9]").folder
     )
-    assert repr(run).endswith("LeastSquares: y = 2.2 x - 0.5, loss 0.45 on 4 rows after 1 epoch)")
+    assert repr(run).endswith("LeastSquares: y = 2.2 x - 0.5, loss 0.45 on 4 rows after 1 epoch, 1 step)")
     assert "| x | 2.2 | 0.424264 |" in run._repr_markdown_()
 
 
