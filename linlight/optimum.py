@@ -79,6 +79,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     if len(null):
         q = torch.linalg.qr(null.T).Q
         slopes = slopes - q @ (q.T @ slopes)
+        slopes[norms == 0] = 0.0  # not what rounding leaves
     fitted = u.T @ y  # (rank, T)
     w = (slopes @ fitted).T
     b = m.mean[d:] - w @ m.mean[:d] if bias else None
