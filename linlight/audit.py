@@ -42,6 +42,11 @@ class Audit(Callback):
         """Sees to it that every batch is seen."""
         trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
 
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Says so where there was no gradient."""
+        if not self._steps and not trainer.interrupted:
+            print(f"audit: {type(pl_module).__name__} computes no gradient: there is nothing to check")
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keeps the batch whose gradient will come."""
         self._batch = batch

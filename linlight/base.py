@@ -387,6 +387,13 @@ class LinearModel(LightningModule):
         """The learning rate of plain gradient steps, whose future is known; None for other rules."""
         return None
 
+    def momentum_lr(self) -> tuple[float, float] | None:
+        """The learning rate of steps with momentum, and how far they reach; None for other rules.
+
+        They are stable up to so many times the largest stable step of plain gradient descent.
+        """
+        return None
+
     def stable_step(self) -> float | None:
         """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
         data = getattr(self.trainer, "datamodule", None)

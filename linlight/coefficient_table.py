@@ -3,6 +3,7 @@
 import math
 
 from linlight.inference import Inference
+from linlight.report import count
 
 WIDTH = 80
 
@@ -30,7 +31,7 @@ def table(title: str, names: list[str], found: Inference, condition: float, rows
     pairs = [
         ("rows", f"{rows:,}", "R²", _number(found.r_squared, 6)),
         ("degrees of freedom", f"{found.degrees:,}", "adjusted R²", _number(found.adjusted, 6)),
-        ("residual std dev", _number(found.residual_sd, 6), f"F, {found.f_degrees} slopes", f),
+        ("residual std dev", _number(found.residual_sd, 6), f"F, {count(found.f_degrees, 'slope')}", f),
         ("condition number", _number(condition, 4), "std errors", kind),
     ]
     lines.append("-" * WIDTH)

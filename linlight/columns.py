@@ -1,6 +1,7 @@
 """Which columns of a table are features, targets and weights, and their rows as tensors."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -60,6 +61,7 @@ class Columns:
     missing: Literal["error", "drop"]
     dtype: str
     dropped: int = field(default=0, init=False)
+    lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
 
     @property
     def feature_names(self) -> list[str]:
@@ -76,6 +78,7 @@ class Columns:
     def blocks(self, *, lean: bool) -> Iterator[Rows]:
         """The table's rows, block by block."""
         self.dropped, row = 0, 0
+        self.lacking.clear()
         for block in self.table.blocks(self.used, pa.type_for_alias(self.dtype), lean=lean):
             yield self.convert(block, row)
             row += len(block.batch)
@@ -183,6 +186,7 @@ class Columns:
                     "(counted from 0): fill it in, or leave such rows out by --data.missing drop"
                 )
             missing |= hole
+            self.lacking[name] += int(hole.sum())
         self.dropped += int(missing.sum())
         return ~missing if missing.any() else None
 

@@ -262,7 +262,9 @@ class XYDataModule(LightningDataModule):
             _say(f"left out of the features, for they are not numbers: {names}")
         rows = columns.read()
         if columns.dropped:
-            _say(f"dropped {columns.dropped} rows of {columns.dropped + len(rows.x)} that lack a value")
+            lacking = ", ".join(f"{name} {n}" for name, n in (+columns.lacking).most_common(8))
+            everything = columns.dropped + len(rows.x)
+            _say(f"dropped {columns.dropped} rows of {everything} that lack a value: {lacking}")
         self.x, self.y, self.weight = rows.x, rows.y, rows.weight
         self.row_numbers, self.ids = rows.numbers, rows.ids
         for name, column in zip(columns.targets, () if self.y is None else self.y.T, strict=False):

@@ -18,8 +18,12 @@ from linlight.optimum import Optimum, optimum
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+WHOLE = "the largest stable step"
+"""Of whole batches, whose gap is known for every epoch."""
 OUT_OF_HAND = 1e3
 """Steps of an unsure bound are stopped where the loss has grown by this factor."""
+ENDLESS = 1e12
+"""Rules without a bound are stopped where the loss has grown by this factor."""
 MOST_CYCLE = 512
 """Up to so many batches of an epoch are multiplied out for their exact bound."""
 
@@ -94,21 +98,26 @@ class Explain(Callback):
         self._cycle: Cycle | None = None
         self._passes = trainer.datamodule.passes  # type: ignore[attr-defined]
         self._bound, self._rule = self._stability(trainer, model)
+        self._rate = self._lr  # that the bound is for
+        momentum = model.momentum_lr()
+        if momentum is not None and self._rule == WHOLE:
+            self._rate, reach = momentum
+            self._bound, self._rule = self._bound * reach, f"{WHOLE} with this momentum"
         model.autopsy = ""
-        if self._lr is not None and self._lr > self._bound:
+        if self._rate is not None and self._rate > self._bound:
             model.autopsy = (
-                f"lr {self._lr:g} is above {self._bound:.4g}, {self._rule} for this data; "
+                f"lr {self._rate:g} is above {self._bound:.4g}, {self._rule} for this data; "
                 f"try {self._bound / 2:.3g}"
             )
         if trainer.is_global_zero and not self.quiet:
-            for line in self._foretold(trainer.max_epochs or 0):
+            for line in self._foretold(trainer):
                 print(textwrap.fill(line, 80, subsequent_indent="  "))
 
     def _stability(self, trainer: Trainer, model: LinearModel) -> tuple[float, str]:
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         batches = data.batches
         if batches == data.passes:
-            return self._parabola.largest_stable_step, "the largest stable step"
+            return self._parabola.largest_stable_step, WHOLE
         in_order = not data.shuffle and data.weight is None
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
             self._cycle = _cycle(data, model)
@@ -124,17 +133,18 @@ class Explain(Callback):
             curvature, steepest, size
         ), f"an estimate of the largest stable step of {order} batches"
 
-    def _foretold(self, max_epochs: int) -> list[str]:
+    def _foretold(self, trainer: Trainer) -> list[str]:
+        max_epochs = trainer.max_epochs or 0
         assert self._moments is not None
         lines = [
             f"optimum: loss {self._parabola.lowest:.6g}, from {int(self._moments.rows)} rows; "
             f"condition number {self._fit.condition_number:.4g}"
         ]
-        if self._lr is None:
-            return lines
-        relation = "below" if self._lr < self._bound else "ABOVE"
-        lines.append(f"step: lr {self._lr:g} is {relation} {self._bound:.4g}, {self._rule}")
-        if self._cycle is None and "estimate" not in self._rule and self._lr < self._bound:
+        if self._rate is None:
+            return [*lines, f"step: no largest stable step is known for {_rule_of(trainer)}"]
+        relation = "below" if self._rate < self._bound else "ABOVE"
+        lines.append(f"step: lr {self._rate:g} is {relation} {self._bound:.4g}, {self._rule}")
+        if self._lr is not None and self._rule == WHOLE and self._lr < self._bound:
             after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
             lines.append(
                 f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {max_epochs} epochs; "
@@ -143,7 +153,7 @@ class Explain(Callback):
         return lines
 
     def _epochs_to_tolerance(self) -> int | None:
-        if self._lr is None or self._rule != "the largest stable step":
+        if self._lr is None or self._rule != WHOLE:
             return None
         steps = self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
         return None if steps is None else -(-steps // self._passes)
@@ -154,9 +164,7 @@ class Explain(Callback):
         """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
         if self._moments is None or not pl_module.autopsy or trainer.is_last_batch:
             return
-        gap = float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum())
-        lowest = self._parabola.lowest
-        if not gap + lowest <= OUT_OF_HAND * (self._first_gap + lowest):
+        if self._has_grown(float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum()), OUT_OF_HAND):
             raise InputError(f"the loss grows without end: {pl_module.autopsy}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -175,6 +183,8 @@ class Explain(Callback):
             self._reached = self._epochs
         if model.autopsy and self._diverges(before):
             raise InputError(f"the loss grows without end: {model.autopsy}")
+        if self._rate is None and self._has_grown(self._gap, ENDLESS):
+            raise InputError(f"the loss grows without end: {model.divergence_advice()}")
         if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
             trainer.should_stop = True
 
@@ -198,11 +208,15 @@ class Explain(Callback):
         """
         if not math.isfinite(self._gap):
             return True
+        if self._rule == WHOLE:
+            return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * self._parabola.lowest
+        return self._has_grown(self._gap, OUT_OF_HAND if "estimate" in self._rule else 10)
+
+    def _has_grown(self, gap: float, factor: float) -> bool:
+        """Whether the loss is so many times what it was, or what it would be without any features."""
+        zero = float(self._parabola.gaps(np.zeros_like(self._start)).sum())
         lowest = self._parabola.lowest
-        if self._cycle is None and "estimate" not in self._rule:
-            return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * lowest
-        factor = OUT_OF_HAND if "estimate" in self._rule else 10
-        return self._gap + lowest > factor * (self._first_gap + lowest)
+        return not gap + lowest <= factor * (max(self._first_gap, zero) + lowest)
 
     def _standard_errors(self, total: bool) -> float:
         """The largest distance to the optimum of any combination of coefficients, in its standard errors.
@@ -236,8 +250,9 @@ class Explain(Callback):
             "condition_number": fit.condition_number if math.isfinite(fit.condition_number) else None,
             "epochs_to_tolerance": self._reached,
         }
-        if self._lr is not None:
+        if self._rate is not None:
             found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
+        if self._lr is not None:
             found["predicted"] = {
                 "gap": model.figures.get("predicted_gap"),
                 "epochs_to_tolerance": self._epochs_to_tolerance(),
@@ -272,6 +287,13 @@ def _gather(trainer: Trainer, model: LinearModel) -> Moments:
     first, last = (len(batch[0]) * (trainer.global_rank + i) // trainer.world_size for i in (0, 1))
     mine = moments(*(tensor[first:last].to(model.device) for tensor in batch))
     return model.merge_over_processes(mine).cpu()
+
+
+def _rule_of(trainer: Trainer) -> str:
+    """What to call the steps of a training: by their optimizer, if that is Lightning's to call."""
+    model = trainer.lightning_module
+    name = type(trainer.optimizers[0] if model.automatic_optimization else model).__name__
+    return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
 
 
 def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:

@@ -166,6 +166,23 @@ class Cycle:
         return 2.0 if self.total else 2.0 / y.size
 
 
+def momentum_bound(momentum: float, dampening: float = 0.0, nesterov: bool = False) -> float:
+    """How many times the largest stable step of plain steps that of SGD with momentum is, in whole batches.
+
+    With momentum β the error along an eigenvector follows θₖ₊₁ = (1 + β − a)θₖ − βθₖ₋₁, where
+    a = lr·λ·(1 − dampening), which converges for a < 2(1 + β); Nesterov's follows
+    θₖ₊₁ = (1 − a)((1 + β)θₖ − βθₖ₋₁), for a < 2(1 + β)/(1 + 2β). See Lessard, Recht and Packard,
+    "Analysis and design of optimization algorithms via integral quadratic constraints", 2016.
+
+    Examples:
+        >>> momentum_bound(0.9)
+        1.9
+    """
+    if nesterov:
+        return (1 + momentum) / (1 + 2 * momentum)
+    return (1 + momentum) / (1 - dampening) if dampening < 1 else float("inf")
+
+
 def shuffled_step(curvature: float, steepest_row: float, batch_size: int) -> float:
     """An estimate of the largest step of shuffled batches.
 

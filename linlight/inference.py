@@ -99,7 +99,11 @@ def infer(m: Moments, fit: Optimum, target: int = 0, meat: Tensor | None = None,
 
 def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance."""
-    g = torch.linalg.lstsq(fit.basis[bias:, bias:], estimates[bias:, None], driver="gelsd").solution
+    slopes = fit.basis[bias:, bias:]
+    # Each row has the units of its coefficient; unscaled, the driver would take small ones for none.
+    norms = slopes.norm(dim=1, keepdim=True)
+    units = torch.where(norms > 0, norms, 1.0)
+    g = torch.linalg.lstsq(slopes / units, estimates[bias:, None] / units, driver="gelsd").solution
     core = core[bias:, bias:]
     if not core.any():
         return math.inf if g.any() else math.nan

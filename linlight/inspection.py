@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +16,7 @@ from linlight.main import fail
 from linlight.messages import one_line, options_of
 from linlight.moments import Moments, design
 from linlight.optimum import Optimum, equations, optimum
+from linlight.report import count
 
 TOLERANCE = 1e-6
 MOST_COLUMNS = 40
@@ -33,6 +33,7 @@ def run(args: Sequence[str]) -> None:
     """
     parser = ArgumentParser(prog="linlight inspect", exit_on_error=False)
     parser.add_class_arguments(XYDataModule, "data")
+    parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
     parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
     try:
         try:
@@ -54,14 +55,16 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     unit = _standardised(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
-    relations = equations(fit.relations, scales, data.feature_names)
+    relations = equations(fit.relations, scales, data.feature_names, bias)
     before, after = _condition(m, bias), _condition(unit, bias)
     lines = [
-        f"{int(m.rows):,} rows, {m.features} features, {m.targets} targets; no value is missing",
+        f"{int(m.rows):,} row{'s' * (int(m.rows) != 1)}, {count(m.features, 'feature')}, "
+        f"{count(m.targets, 'target')}; "
+        + ("no value is missing" if data.row_numbers is None else "rows that lack a value are left out"),
         "",
         f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
     ]
-    inflation = _inflation(fit, spread, m)
+    inflation = _inflation(fit, scales)
     columns = zip(data.feature_names, m.mean.tolist(), spread.tolist(), low, high, inflation, strict=False)
     for name, mean, deviation, least, greatest, vif in list(columns)[:MOST_COLUMNS]:
         numbers = (mean, deviation, least, greatest, vif)
@@ -73,7 +76,8 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     needs = [_needs(m, bias), _needs(unit, bias)]
     lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
     lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
-    lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{needs[0][1]:>18}{needs[1][1]:>18}")
+    epochs = [_short(need) for _, need in needs]
+    lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{epochs[0]:>18}{epochs[1]:>18}")
     lines.append(f"{'epochs of LeastSquares':<44}{1:>18}{1:>18}")
     candidates = 41.0 ** (m.features + bias)
     lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18.4g}{'':>18}")
@@ -98,25 +102,30 @@ def _condition(m: Moments, bias: bool) -> float:
     return float(s[0] / s[-1]) if s[-1] > 1e-15 * s[0] else math.inf
 
 
-def _inflation(fit: Optimum, spread: Tensor, m: Moments) -> list[float]:
-    """Variance inflation factors, 1/(1 − R²) of each feature on the others; 1 without a bias or alone."""
-    if fit.b is None:
-        return [math.nan] * m.features
-    squares = fit.basis[1:].square().sum(1) * spread.square() * m.weight
+def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
+    """Variance inflation factors, 1/(1 − R²) of each feature on the others, about zero without a bias."""
+    squares = fit.basis[0 if fit.b is None else 1 :].square().sum(1) * scales.square()
     inflation = squares.clamp(min=1.0)
     inflation[fit.relations.abs().gt(1e-9).any(0)] = math.inf
     return [float(value) for value in inflation]
 
 
-def _needs(m: Moments, bias: bool) -> tuple[float, str]:
-    """The largest stable step, and the epochs to a millionth of the gap at half of it, from w = 1, b = 0."""
+def _needs(m: Moments, bias: bool) -> tuple[float, int | None]:
+    """The largest stable step, and the epochs at half of it from w = 1, b = 0, to a millionth of the gap.
+
+    That is the gap of w = 0 where it is smaller: at w = 1 a large column can hide all there is to learn.
+    """
     shape = parabola(m, optimum(m, bias))
     start = np.ones_like(shape.theta)
     start[:, :bias] = 0.0
-    goal = TOLERANCE * float(shape.gaps(start).sum())
+    gaps = [float(shape.gaps(theta).sum()) for theta in (start, np.zeros_like(start))]
+    goal = TOLERANCE * min(gap for gap in gaps if gap > 0 or gap == gaps[0])
     bound = shape.largest_stable_step
-    epochs = 0 if not math.isfinite(bound) else shape.epochs_to(start, bound / 2, goal)
-    return bound, "-" if epochs is None else f"{epochs:,}" if epochs < 10**6 else f"{epochs:.2g}"
+    return bound, shape.epochs_to(start, bound / 2, goal) if math.isfinite(bound) else 0
+
+
+def _short(epochs: int | None) -> str:
+    return "-" if epochs is None else f"{epochs:,}" if epochs < 10**6 else f"{epochs:.2g}"
 
 
 def _advice(
@@ -125,12 +134,20 @@ def _advice(
     fit: Optimum,
     relations: list[str],
     inflation: list[float],
-    needs: list[tuple[float, str]],
+    needs: list[tuple[float, int | None]],
     bias: bool,
 ) -> list[str]:
     advice = []
-    if int(m.rows) < m.features + bias:
-        advice.append(f"{int(m.rows)} rows do not determine {m.features + bias} coefficients: use l2")
+    rows, coefficients = int(m.rows), m.features + bias
+    if rows < coefficients:
+        verb = "does" if rows == 1 else "do"
+        advice.append(f"{count(rows, 'row')} {verb} not determine {coefficients} coefficients: use l2")
+    steady = m.triangle[:, m.features :].norm(dim=0) == 0
+    advice += [
+        f"the target {name} is constant: there is nothing to learn"
+        for name, is_steady in zip(data.target_names, steady, strict=True)
+        if is_steady
+    ]
     advice += [f"leave out a column: {relation}" for relation in relations[:10]]
     near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
     if near:
@@ -145,12 +162,12 @@ def _advice(
     ]
     if far and data.x.dtype == torch.float32:
         advice.append(f"little variation beside its mean, use --data.dtype float64: {', '.join(far[:8])}")
-    with suppress(ValueError):
-        plain, standardised = (float(text.replace(",", "")) for _, text in needs)
-        if plain > 10 * max(standardised, 1):
-            advice.append(
-                f"standardise the features before descent: {needs[1][1]} epochs instead of {needs[0][1]}"
-            )
+    plain, standardised = (math.inf if epochs is None else epochs for _, epochs in needs)
+    if bias and plain > 10 * max(standardised, 1):
+        instead = "more than anyone has" if math.isinf(plain) else _short(needs[0][1])
+        advice.append(
+            f"standardise the features before descent: epochs fall to {_short(needs[1][1])} from {instead}"
+        )
     if math.isfinite(needs[0][0]):
         advice.append(f"descend with --model.lr {needs[0][0] / 2:.3g} in whole batches, or use LeastSquares")
     return advice

@@ -220,7 +220,7 @@ gathers what the equation needs; then it is solved."""
                 "and p-values would say nothing true and are left out."
             )
         scales = self.moments.triangle_of(self._bias)[:, : self.moments.features].norm(dim=0)
-        collinear = equations(self.fit.relations, scales, data.feature_names)
+        collinear = equations(self.fit.relations, scales, data.feature_names, self._bias)
         parts += [f"collinear: {line}" for line in collinear[:10]]
         if collinear:
             parts.append("Of all weights that fit as well, these have the least norm.")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from linlight.base import Batch, LinearModel
 from linlight.errors import InputError
+from linlight.forecast import momentum_bound
 from linlight.lr import check_lr
 
 
@@ -114,8 +115,28 @@ backward() and step() in that order: this is automatic optimization."""
         return self.differentiable_loss(batch)
 
     def plain_lr(self) -> float | None:
-        """That of SGD without a schedule; other rules have none."""
-        return self.lr if self.optimizer is None and self.lr_scheduler is None else None
+        """That of SGD without momentum or schedule; other rules have none."""
+        sgd = self._sgd()
+        return sgd["lr"] if sgd is not None and not sgd.get("momentum") else None
+
+    def momentum_lr(self) -> tuple[float, float] | None:
+        """That of SGD with momentum, and by how much this moves the bound; other rules have none."""
+        sgd = self._sgd()
+        if sgd is None or not sgd.get("momentum"):
+            return None
+        bound = momentum_bound(sgd["momentum"], sgd.get("dampening", 0.0), sgd.get("nesterov", False))
+        return sgd["lr"], bound
+
+    def _sgd(self) -> dict[str, Any] | None:
+        """The arguments of SGD, where it alone decides the steps."""
+        if self.lr_scheduler is not None:
+            return None
+        if self.optimizer is None:
+            return {"lr": self.lr}
+        if self.optimizer["class_path"] not in ("torch.optim.SGD", "torch.optim.sgd.SGD"):
+            return None
+        arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
+        return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
 
     def stable_step(self) -> float | None:
         """The bound for SGD on the squared error; other rules and losses have none of this kind."""

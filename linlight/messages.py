@@ -50,6 +50,9 @@ def one_line(message: str, options: Iterable[str]) -> str:
         place = re.search(r"line (\d+), column (\d+)", message)
         where = f" (line {place[1]}, column {place[2]})" if place else ""
         return f"the config is not valid YAML{where}: {_squeeze(message.splitlines()[-2])}"
+    literal = re.search(r"Expected a typing.Literal\[([^\]]+)\]", message)
+    if literal and value:
+        return f"{path} must be one of {literal[1]}, got {value[1]}"
     types = list(dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", message)))
     if types == ["NoneType"] and keys:
         return f"{path} cannot be made of what was given: check its name and the options that it needs"
@@ -57,9 +60,6 @@ def one_line(message: str, options: Iterable[str]) -> str:
         wanted = " or ".join("null" if name == "NoneType" else name for name in types)
         got = "" if "Namespace(" in value[1] else f", got {value[1]}"
         return f"{path} must be of type {wanted}{got}"
-    literal = re.search(r"Expected a typing.Literal\[([^\]]+)\]\. Got value: (.*)", message)
-    if literal:
-        return f"{path} must be one of {literal[1]}, got {literal[2]}"
     return _squeeze(message)
 
 

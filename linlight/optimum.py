@@ -79,6 +79,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     if len(null):
         q = torch.linalg.qr(null.T).Q
         slopes = slopes - q @ (q.T @ slopes)
+        slopes[norms == 0] = 0.0  # not what rounding leaves
     fitted = u.T @ y  # (rank, T)
     w = (slopes @ fitted).T
     b = m.mean[d:] - w @ m.mean[:d] if bias else None
@@ -116,13 +117,14 @@ def _relations(null: Tensor) -> Tensor:
     return relations
 
 
-def equations(relations: Tensor, scales: Tensor, names: Sequence[str]) -> list[str]:
-    """The relations in words: `a = 2 b + 1 c`, or `a is constant`.
+def equations(relations: Tensor, scales: Tensor, names: Sequence[str], bias: bool = True) -> list[str]:
+    """The relations in words: `a = 2 b + 1 c`, or `a is constant`, or without a bias `a is zero`.
 
     Args:
         relations: (k, D), as in `Optimum`.
         scales: The size of each feature, (D,): what is below rounding beside the others is left out.
         names: The features' names.
+        bias: Whether the model has a bias.
     """
     lines = []
     scales = torch.where(scales > 0, scales, 1.0)  # a feature without scatter is a relation by itself
@@ -132,5 +134,7 @@ def equations(relations: Tensor, scales: Tensor, names: Sequence[str]) -> list[s
         pivot = int((relation + 1).abs().argmin())
         terms = [f"{relation[i]:.6g} {names[i]}" for i in involved.nonzero().flatten() if i != pivot]
         right = " + ".join(terms).replace("+ -", "- ")
-        lines.append(f"{names[pivot]} = {right}" if terms else f"{names[pivot]} is constant")
+        lines.append(
+            f"{names[pivot]} = {right}" if terms else f"{names[pivot]} is {'constant' if bias else 'zero'}"
+        )
     return lines

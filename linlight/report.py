@@ -18,7 +18,7 @@ def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str
     """
     weights, bias = summary["weights"], summary["bias"]
     if len(weights) > 1 or len(weights[0]) > 4:
-        return f"{len(weights[0])} features, {len(weights)} targets"
+        return f"{count(len(weights[0]), 'feature')}, {count(len(weights), 'target')}"
     if names is None:
         names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
     terms = [f"{w:.6g} {name}" for w, name in zip(weights[0], names, strict=True)]

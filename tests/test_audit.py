@@ -102,3 +102,9 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     main(["fit", "--model", "Backpropagation", "--audit", "true", "--trainer.max_epochs", "2"])
     assert "audit: step 2: autograd, finite differences, the formula" in capsys.readouterr().out
+
+
+def test_says_that_a_method_has_no_gradient(linlight: Any) -> None:
+    out = linlight("fit", "--model", "LeastSquares", "--audit", "true").out
+    assert "audit: LeastSquares computes no gradient: there is nothing to check" in out
+    assert "nothing to check" not in linlight("fit", "--model", "Backpropagation", "--audit", "true").out

@@ -197,3 +197,10 @@ def test_any_logger_two_runs_two_folders(linlight: Linlight, logger: str) -> Non
     assert first.checkpoint.exists()
     assert first.summary["weights"] == second.summary["weights"]
     assert not Path("config.yaml").exists()
+
+
+def test_an_option_of_a_few_words_names_them(refused: Callable[..., str]) -> None:
+    message = refused("fit", "--model", "LeastSquares", "--model.robust", "HC9")
+    assert message == "--model.robust must be one of 'HC0', 'HC1', 'HC2', 'HC3', got HC9"
+    message = refused("fit", "--model", "LeastSquares", "--data.dtype", "float16")
+    assert message == "--data.dtype must be one of 'float32', 'float64', got float16"

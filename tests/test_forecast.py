@@ -17,7 +17,7 @@ from lightning.pytorch import Trainer
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
-from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
+from linlight.forecast import Cycle, Parabola, momentum_bound, parabola, shuffled_step, stack
 from linlight.gradient_descent import GradientDescent
 from linlight.linear_regression import LinearRegression
 from linlight.main import main
@@ -230,3 +230,36 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     with pytest.raises(SystemExit):
         main(["fit", "--model", "GradientDescent", "--model.lr", "0.3"])
     assert "lr 0.3 is above 0.2143" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings_", [{}, {"nesterov": True}, {"dampening": 0.5}, {"momentum": 0.0}, {"momentum": 0.5}]
+)
+def test_momentum_moves_the_largest_stable_step(settings_: dict[str, Any], tmp_path: Path) -> None:
+    x, y = problem(11)
+    arguments = {"momentum": 0.9, **settings_}
+    factor = momentum_bound(**arguments)
+    bound = factor * shape(x, y, True).largest_stable_step
+    for share, epochs in ((0.99, 3000), (1.01, 3000)):
+        init = {"class_path": "torch.optim.SGD", "init_args": {"lr": share * bound, **arguments}}
+        model = LinearRegression(optimizer=init, w0=0.0)
+        if share < 1:
+            findings = train(model, x, y, tmp_path, epochs).findings
+            assert findings["largest_stable_step"] == pytest.approx(bound, rel=1e-9)
+            assert findings["gap"] < 1e-9
+            assert ("predicted" in findings) == (not arguments["momentum"])
+        else:
+            with pytest.raises(InputError, match=f"above {bound:.4g}, the largest stable step"):
+                train(model, x, y, tmp_path, epochs)
+
+
+def test_a_rule_without_a_bound_says_so_and_is_stopped_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = problem(12)
+    adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
+    assert "largest_stable_step" not in train(LinearRegression(optimizer=adam), x, y, tmp_path).findings
+    assert "no largest stable step is known for Adam" in capsys.readouterr().out
+    decay = {"class_path": "torch.optim.SGD", "init_args": {"lr": 9.0, "weight_decay": 0.1}}
+    with pytest.raises(InputError, match=r"grows without end: use a smaller --optimizer\.lr with SGD"):
+        train(LinearRegression(optimizer=decay), x, y, tmp_path, epochs=200)

@@ -18,7 +18,7 @@ def test_figures_of_diabetes() -> None:
     data = XYDataModule(x, y, dtype="float64")
     lines = inspect(data)
     assert all(len(line) <= 80 for line in lines if not line.startswith("advice"))
-    assert lines[0].startswith("442 rows, 10 features, 1 targets")
+    assert lines[0].startswith("442 rows, 10 features, 1 target;")
     design = np.column_stack([np.ones(len(x)), x])
     for j in range(10):
         row = lines[3 + j].split()
@@ -65,3 +65,42 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     with pytest.raises(SystemExit):
         main(["inspect", "--data.xx", "3"])
     assert "did you mean --data.x?" in capsys.readouterr().err
+
+
+def test_a_table_that_lacks_values_is_inspected_all_the_same(
+    tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    (tmp_path / "holes.csv").write_text("a,b,y\n1,5,2\n,6,3\n3,,4\n4,9,\n5,2,7\n,4,5\n6,1,8\n7,3,8\n")
+    main(["inspect", f"--data.path={tmp_path / 'holes.csv'}"])
+    out = capsys.readouterr().out
+    assert "dropped 4 rows of 8 that lack a value: a 2, b 1, y 1\n" in out
+    assert "4 rows, 2 features, 1 target; rows that lack a value are left out" in out
+    assert "no value is missing" not in out
+
+
+def test_without_a_bias_columns_are_compared_about_zero() -> None:
+    generator = np.random.default_rng(5)
+    x = np.column_stack([generator.normal(size=(80, 2)), 3 + 0.01 * generator.normal(size=(80, 2))])
+
+    def about_zero(x: Any, j: int) -> float:
+        squares = np.linalg.lstsq(np.delete(x, j, axis=1), x[:, j], rcond=None)[1][0]
+        return float((x[:, j] ** 2).sum() / squares)
+
+    lines = inspect(XYDataModule(x, x[:, 0], dtype="float64"), bias=False)
+    found = [float(line.split()[-1]) for line in lines[3:7]]
+    np.testing.assert_allclose(found, [about_zero(x, j) for j in range(4)], rtol=1e-3)
+    assert any("nearly collinear, with large standard errors: x_2, x_3" in line for line in lines)
+    assert "advice: leave out a column: x is zero" in inspect(
+        XYDataModule([0.0, 0.0], [1.0, 2.0]), bias=False
+    )
+
+
+def test_a_large_column_does_not_hide_the_epochs_that_the_others_need() -> None:
+    generator = np.random.default_rng(6)
+    x = generator.normal(size=(80, 3)) * [1.0, 1.0, 1e12]
+    y = x[:, 0] - x[:, 1] + generator.normal(size=80)
+    text = "\n".join(inspect(XYDataModule(x, y, dtype="float64")))
+    assert "standardise the features before descent" in text
+    constant = "\n".join(inspect(XYDataModule(x, np.ones(80), dtype="float64")))
+    assert "advice: the target y is constant: there is nothing to learn" in constant

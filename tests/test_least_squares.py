@@ -217,3 +217,25 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
     assert names == ["intercept", "x"]
     np.testing.assert_allclose([c["p"] for c in summary["coefficients"]], expected.pvalues, rtol=1e-9)
     assert summary["train_loss"] == pytest.approx(expected.ssr / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize("robust", [None, "HC0", "HC3"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_units_of_the_columns_change_nothing_but_units(robust: Any, bias: bool, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(60, 3))
+    y = x @ [1.0, 0.1, -2.0] + 3 + generator.normal(size=60)
+    scale = np.array([1e12, 1e-12, 1.0])
+    found = [fit(z, y, tmp_path, bias=bias, robust=robust) for z in (x, x * scale)]
+    t = [[c["t"] for c in model.summary()["coefficients"]] for model in found]
+    np.testing.assert_allclose(t[0], t[1], rtol=1e-10)
+    assert found[0]._inferred[0].f == pytest.approx(found[1]._inferred[0].f, rel=1e-10)
+
+
+def test_a_constant_column_has_no_weight_whatever_else_is_there(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    a, b, c = generator.normal(size=(3, 50))
+    far = 1e6 + generator.normal(size=50)
+    x = np.column_stack([a, np.full(50, 7.0), b, 2 * a - 3 * b + 1, b + 1e-3 * c, 1e12 * c, far])
+    row = fit(x, a + generator.normal(size=50), tmp_path).summary()["coefficients"][2]
+    assert (row["estimate"], row["std_error"], row["t"]) == (0, 0, None)
