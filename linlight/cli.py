@@ -425,7 +425,8 @@ def _compare(args: Sequence[str]) -> Path:
     parser = ArgumentParser(prog="linlight compare", exit_on_error=False, description=COMMANDS["compare"])
     # Batch size and type are each method's own.
     parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip={"batch_size", "dtype"})
-    parser.add_function_arguments(compare, skip={"data"})
+    parser.add_function_arguments(compare, skip={"data", "config"})
+    parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
     try:
         config = parser.parse_args(list(args))
     except ArgumentError as error:

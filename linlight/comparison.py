@@ -1,8 +1,7 @@
-"""`linlight compare`: the five methods of the notes on the same data, side by side."""
+"""`linlight compare`: methods on the same data, side by side."""
 
 import math
 import textwrap
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,19 +9,18 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
-from torch import Tensor, nn
+from torch import Tensor
 
-from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
-from linlight.dashboard import Dashboard, TensorBoardLogger
+from linlight.compare_page import write_page
+from linlight.compare_plot import comparison, make_ground
+from linlight.contenders import THE_FIVE, by_name, choose, from_config, with_seeds
+from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
 from linlight.data import Numbers, XYDataModule, as_matrix
 from linlight.errors import InputError
-from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.explain import Explain
 from linlight.functional import squared_error_sums
-from linlight.gradient_descent import GradientDescent
-from linlight.linear_regression import LinearRegression
-from linlight.plots import comparison, save_figure
+from linlight.plots import save_figure
 from linlight.run_folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
 
 
@@ -31,8 +29,9 @@ class Result:
     """What one method did.
 
     Attributes:
-        name: The method's heading in the notes.
+        name: The method's heading in the notes, or its config's name.
         method: The class.
+        settings: What tells it from the others.
         epochs: Epochs trained.
         steps: Updates made.
         weights: w, (T, D).
@@ -46,6 +45,7 @@ class Result:
 
     name: str
     method: str
+    settings: str = ""
     epochs: int = 0
     steps: int = 0
     weights: list[list[float]] | None = None
@@ -56,15 +56,10 @@ class Result:
     path: list[dict[str, Any]] = field(default_factory=list)
     error: str | None = None
 
-
-@dataclass(frozen=True)
-class Contender:
-    """A method as the notes set it: its own batch size and type of numbers."""
-
-    name: str
-    make: Callable[[], LinearModel]
-    batch_size: int | None = None
-    dtype: str = "float64"  # the type of Python's floats, in which the first three programs compute
+    @property
+    def is_path(self) -> bool:
+        """Whether it moved step by step; a search and a solve jump to where they end."""
+        return len(self.path) > 1
 
 
 class PathRecorder(Callback):
@@ -74,8 +69,8 @@ class PathRecorder(Callback):
         self.path: list[dict[str, Any]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the method starts; a search starts nowhere."""
-        if not isinstance(pl_module, ExhaustiveSearch):
+        """Keeps where the method starts; a search and a solve start nowhere."""
+        if "lr" in pl_module.hparams:
             self._keep(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -107,8 +102,11 @@ def compare(
     seed: int = 0,
     accelerator: str = "cpu",
     folder: str | Path = "lightning_logs/compare",
+    methods: str | list[str] | None = None,
+    config: list[str] | None = None,
+    seeds: list[int] | None = None,
 ) -> Path:
-    """Trains the five methods of the notes on the same data and reports them side by side.
+    """Trains several methods on the same data and reports them side by side.
 
     Every method starts from the notes' own settings: the search, gradient descent and stochastic gradient
     descent compute in float64, as Python does, back-propagation and linear regression in float32, as
@@ -125,9 +123,14 @@ def compare(
         seed: Seed of the random starting values of linear regression.
         accelerator: Where to train, as in Lightning's Trainer.
         folder: Where to make the folder `version_N` of this comparison.
+        methods: Which methods, of ExhaustiveSearch, GradientDescent, StochasticGradientDescent,
+            Backpropagation, LinearRegression and LeastSquares. Default: the first five; none beside configs.
+        config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type.
+        seeds: Train what depends on chance once with each of these. Default: `seed` alone.
 
     Returns:
-        The folder, with `compare.json`, `compare.png`, `compare.svg` and a run folder for each method.
+        The folder, with `compare.json`, `compare.png`, `compare.svg`, the page `compare.html`, and a run
+        folder for each method.
 
     Raises:
         InputError: If the data or a setting cannot be used.
@@ -141,20 +144,14 @@ def compare(
         Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
     except (ValueError, MisconfigurationException) as error:
         raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
-    reduction = "sum" if data.get("x") is None else "mean"
-    contenders = (
-        Contender("exhaustive search", lambda: ExhaustiveSearch(bias=bias)),
-        Contender("gradient descent", lambda: GradientDescent(lr, bias)),
-        Contender("stochastic gradient descent", lambda: GradientDescent(lr, bias), batch_size),
-        Contender("back-propagation", lambda: Backpropagation(lr, bias), batch_size, "float32"),
-        Contender(
-            "linear regression",
-            lambda: LinearRegression(lr, criterion=nn.MSELoss(reduction=reduction)),
-            dtype="float32",
-        ),
-    )
+    known = by_name(lr, bias, batch_size, total=data.get("x") is None and data.get("path") is None)
+    names = methods or (() if config else THE_FIVE)
+    contenders = choose(names, known) + [from_config(path) for path in config or []]
+    contenders = with_seeds(contenders, seeds or [])
+    if not contenders:
+        raise InputError(f"there is nothing to compare: name --methods, of {', '.join(known)}, or --config")
     # Everything that can be wrong is tried before a folder is made.
-    modules = [XYDataModule(**data, batch_size=c.batch_size, dtype=c.dtype) for c in contenders]  # type: ignore[arg-type]
+    modules = [XYDataModule(**(data | contender.data)) for contender in contenders]
     models = [contender.make() for contender in contenders]
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
@@ -165,10 +162,13 @@ def compare(
     with removed_on_failure(root):
         results = []
         for contender, model, module in zip(contenders, models, modules, strict=True):
-            seed_everything(seed)
-            run = root / contender.name.replace(" ", "_").replace("-", "")
-            results.append(_train(contender.name, model, module, epochs, example, accelerator, run))
-        save_figure(comparison(results, modules[0]), root / "compare")
+            seed_everything(seed if contender.seed is None else contender.seed)
+            run = root / contender.name.replace(",", "").replace(" ", "_").replace("-", "")
+            until = contender.epochs or epochs
+            results.append(_train(contender.name, model, module, until, example, accelerator, run))
+        ground = make_ground(results, modules[0])
+        save_figure(comparison(results, ground), root / "compare")
+        write_page(results, modules[0], ground, root / "compare.html")
         write_json(
             root / "compare.json",
             {
@@ -205,7 +205,7 @@ def _train(
         logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
         callbacks=[Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint()],
     )
-    result = Result(name, type(model).__name__)
+    result = Result(name, type(model).__name__, run_label(model, data).replace(",", ", "))
     try:
         trainer.fit(model, data)
     except InputError as error:  # one that diverges does not spoil the others

@@ -73,6 +73,11 @@ def no_method() -> str:
     return f"no method: add --model with one of {', '.join(METHODS)}"
 
 
+def nearest_name(word: str, choices: Iterable[str]) -> str:
+    """Which of some names was probably meant, as a hint."""
+    return _did_you_mean(word, choices, f"one of {', '.join(choices)}")
+
+
 def _squeeze(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:297] + "..."
@@ -110,7 +115,7 @@ def _unknown_class(keys: list[str], path: str, name: str) -> str:
     if base is None and keys[-1] != "model":
         return f"{path}: there is no class {name!r}: check its name, or give its full path"
     if base is None:
-        return f"there is no method {name!r}: {_did_you_mean(name, METHODS, 'one of ' + ', '.join(METHODS))}"
+        return f"there is no method {name!r}: {nearest_name(name, METHODS)}"
     names = {cls.__name__ for cls in _subclasses(base) if cls.__module__.startswith("torch.")}
     return f"{path}: there is no class {name!r}: {_did_you_mean(name, names, 'give its full path')}"
 

@@ -1,22 +1,18 @@
-"""Pictures of losses and of the paths that methods take down them."""
+"""What all pictures share, and the curve of a search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from linlight.functional import candidate_squared_errors
-
 if TYPE_CHECKING:
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
     from linlight.exhaustive_search import ExhaustiveSearch
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; each method has a marker of its own.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
+COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, "#56B4E9")
 
 
 def new_figure() -> Figure:
@@ -70,69 +66,3 @@ def search_curve(search: "ExhaustiveSearch") -> Figure:
         axes.set(xlabel="candidates, best first", ylabel="mean squared error", yscale="log")
     axes.grid(alpha=0.3)
     return figure
-
-
-def comparison(results: "list[Result]", data: "XYDataModule") -> Figure:
-    """The loss curve with each method's path on it, and the loss by epoch beside it.
-
-    With more than one weight there is no curve to draw, and the loss by epoch stands alone.
-    """
-    one_weight = data.features == 1 and data.targets == 1
-    figure = Figure(figsize=(11 if one_weight else 7, 4.8), layout="constrained")
-    panels = figure.subplots(1, 2 if one_weight else 1, squeeze=False)[0]
-    colors = [RED, BLUE, GREEN, ORANGE, PURPLE]
-    # A method that diverges is drawn only until it would flatten all others.
-    top = 1e3 * max(result.path[0]["loss"] for result in results if result.path)
-    paths = [[point for point in result.path if point["loss"] <= top] for result in results]
-    if one_weight:
-        _paths(panels[0], results, paths, data, colors)
-    by_epoch = panels[-1]
-    for result, path, color in zip(results, paths, colors, strict=True):
-        losses = [point["loss"] for point in path]
-        if result.method == "ExhaustiveSearch":
-            # Not a path: all candidates are tried in one epoch. Its error may be 0, which a log axis lacks.
-            if losses and losses[-1] > 0:
-                by_epoch.axhline(losses[-1], color=color, linestyle=":", label=result.name)
-        else:
-            by_epoch.plot(losses, color=color, label=result.name)
-    by_epoch.set(xlabel="epochs", ylabel="mean squared error", yscale="log", title="loss by epoch")
-    by_epoch.grid(alpha=0.3)
-    by_epoch.legend(fontsize="small")
-    return figure
-
-
-def _paths(
-    axes: Axes,
-    results: "list[Result]",
-    paths: list[list[dict[str, Any]]],
-    data: "XYDataModule",
-    colors: list[str],
-) -> None:
-    """Mean squared error over w (without bias), and where each method stood after each epoch."""
-    w_of = [[point["weights"][0][0] for point in path] for path in paths]
-    arrived = [w for path, result in zip(w_of, results, strict=True) for w in path if result.error is None]
-    low, high = min([0.0, *arrived]), max([4.0, *arrived])
-    grid = torch.linspace(low, high, 401, dtype=torch.float64)[:, None]  # (C, 1)
-    x, y = (part.double() for part in data.train_data())
-    losses = candidate_squared_errors(x, y, grid, torch.zeros(len(grid), dtype=torch.float64))[0] / len(y)
-    axes.plot(grid[:, 0], losses, color="0.55", label="mean squared error of w")
-    for i, (result, color) in enumerate(zip(results, colors, strict=True)):
-        search = result.method == "ExhaustiveSearch"
-        axes.plot(
-            w_of[i],
-            [point["loss"] for point in paths[i]],
-            "*" if search else "o^sD"[i - 1] + "-",
-            color=color,
-            markersize=15 if search else 10 - 1.7 * i,
-            markerfacecolor="none",
-            zorder=3 if search else 2,
-            label=result.name,
-            linewidth=0.8,
-        )
-    axes.set(xlabel="w", ylabel="mean squared error", title="the loss curve and each method's path")
-    margin = 0.05 * (high - low)
-    axes.set_xlim(low - margin, high + margin)
-    highest = losses.max().item() or 1.0
-    axes.set_ylim(-0.05 * highest, 1.1 * highest)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
