@@ -15,6 +15,7 @@ from linlight.errors import InputError
 from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
 from linlight.moments import Moments, moments
 from linlight.optimum import Optimum, optimum
+from linlight.report import count
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
@@ -137,7 +138,7 @@ class Explain(Callback):
         max_epochs = trainer.max_epochs or 0
         assert self._moments is not None
         lines = [
-            f"optimum: loss {self._parabola.lowest:.6g}, from {int(self._moments.rows)} rows; "
+            f"optimum: loss {self._parabola.lowest:.6g}, from {count(int(self._moments.rows), 'row')}; "
             f"condition number {self._fit.condition_number:.4g}"
         ]
         if self._rate is None:

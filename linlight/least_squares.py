@@ -150,7 +150,12 @@ gathers what the equation needs; then it is solved."""
             shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, products.sums)
             products.sums = sum(shares)
-        return products.solve(fit)
+        try:
+            return products.solve(fit)
+        except InputError:
+            if self.refine is None:  # it was not asked for
+                return fit
+            raise
 
     def _rows_again(self) -> Iterator[Batch]:
         """Another pass over this process's share of the epoch's batches."""

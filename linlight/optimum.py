@@ -7,6 +7,7 @@ import torch
 from scipy.linalg import qr
 from torch import Tensor
 
+from linlight.errors import InputError
 from linlight.moments import Moments, design, loss
 
 RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
@@ -15,6 +16,7 @@ RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
 Rounding in the QR leaves some 1e-16 of an exact relation; NIST's Filip, the hardest certified design, keeps
 2e-13 of its last direction.
 """
+LARGEST = 1e140
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,19 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
         bias: Whether the model has a bias; it is not penalised.
         l2: Penalty on the sum of the squared weights, added to the *sum* of the squared errors: `alpha` of
             scikit-learn's Ridge.
+
+    Raises:
+        InputError: If a column's squares, or their inverses, are beyond float64.
     """
     m = m.cpu()
     d = m.features
     triangle = m.triangle_of(bias)
+    sizes = triangle.abs().amax(0)
+    if not (((sizes > 1 / LARGEST) & (sizes < LARGEST)) | (sizes == 0)).all():
+        raise InputError(
+            f"the squares of columns beyond {LARGEST:g} or below {1 / LARGEST:g} leave float64: "
+            "multiply such columns by a power of ten"
+        )
     if l2 > 0:
         penalty = l2**0.5 * torch.eye(d, d + m.targets, dtype=triangle.dtype)
         triangle = torch.linalg.qr(torch.cat([triangle, penalty]), mode="r").R

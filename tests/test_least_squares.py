@@ -239,3 +239,16 @@ def test_a_constant_column_has_no_weight_whatever_else_is_there(tmp_path: Path) 
     x = np.column_stack([a, np.full(50, 7.0), b, 2 * a - 3 * b + 1, b + 1e-3 * c, 1e12 * c, far])
     row = fit(x, a + generator.normal(size=50), tmp_path).summary()["coefficients"][2]
     assert (row["estimate"], row["std_error"], row["t"]) == (0, 0, None)
+
+
+def test_columns_beyond_squaring_are_refused(refused: Any) -> None:
+    for x in ("[1e200, 2e200, 3e200]", "[1e-200, 2e-200, 3e-200]"):
+        data = ["--data.dtype", "float64", "--data.x", x, "--data.y", "[1, 2, 4]"]
+        assert "multiply such columns by a power of ten" in refused("fit", "--model", "LeastSquares", *data)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e100])
+def test_columns_of_any_other_size_are_not(size: float, tmp_path: Path) -> None:
+    found = fit([size, 2 * size, 3 * size], [1.0, 2.0, 4.0], tmp_path).summary()["coefficients"][1]
+    assert found["estimate"] * size == pytest.approx(1.5, rel=1e-12)
+    assert found["t"] == pytest.approx(27**0.5, rel=1e-12)
