@@ -44,6 +44,7 @@ from linlight.run_folder import (
     removed_on_failure,
     write_json,
 )
+from linlight.sweep import sweep
 from linlight.trace import Trace
 
 
@@ -391,7 +392,8 @@ def run(args: Sequence[str]) -> None:
         sys.path.append(here)
     try:
         with _quiet():
-            folder = _compare(args[1:]) if args[0] == "compare" else _run_cli(args)
+            together = args[0] in ("compare", "sweep")
+            folder = _side_by_side(args) if together else _run_cli(args)
     except (InputError, MisconfigurationException) as error:
         _fail_once(error)
     except BrokenPipeError:
@@ -421,14 +423,19 @@ def _run_cli(args: Sequence[str]) -> Path | None:
     return cli.run_folder
 
 
-def _compare(args: Sequence[str]) -> Path:
-    parser = ArgumentParser(prog="linlight compare", exit_on_error=False, description=COMMANDS["compare"])
+def _side_by_side(args: Sequence[str]) -> Path:
+    """Runs `compare` or `sweep`."""
+    command: Any = {"compare": compare, "sweep": sweep}[args[0]]
+    parser = ArgumentParser(prog=f"linlight {args[0]}", exit_on_error=False, description=COMMANDS[args[0]])
     # Batch size and type are each method's own.
-    parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip={"batch_size", "dtype"})
-    parser.add_function_arguments(compare, skip={"data", "config"})
-    parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
+    own = {"batch_size"} | ({"dtype"} if args[0] == "compare" else set())
+    parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
+    parser.add_function_arguments(command, skip={"data", "config"})
+    if args[0] == "compare":
+        parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
     try:
-        config = parser.parse_args(list(args))
+        config = parser.parse_args(list(args[1:]))
     except ArgumentError as error:
         raise InputError(one_line(str(error), options_of(parser))) from error
-    return compare(**config.as_dict())
+    folder: Path = command(**config.as_dict())
+    return folder

@@ -51,6 +51,21 @@ class Explain(Callback):
         self._so_far: dict[str, Any] = {}
         self._found: dict[str, Any] = {}
 
+    @property
+    def started(self) -> bool:
+        """Whether the data have been read, and what follows is known."""
+        return self._moments is not None
+
+    @property
+    def bound(self) -> float:
+        """The largest stable step of this rule on these data, infinite where there is none."""
+        return self._bound
+
+    @property
+    def first_gap(self) -> float:
+        """How far above the optimum's loss the training began."""
+        return self._first_gap
+
     def state_dict(self) -> dict[str, Any]:
         """Where the forecast started, so that a resumed training is held against the same one."""
         if self._moments is None:

@@ -14,6 +14,7 @@ from linlight.errors import InputError
 
 COMMANDS = {
     "compare": "run the five methods of the notes on the same data, side by side",
+    "sweep": "map where methods converge, over learning rates and batch sizes",
     "inspect": "look at the data, and at what each method will need for them",
     "fit": "train one method",
     "validate": "evaluate a checkpoint on the validation rows",
