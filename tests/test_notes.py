@@ -105,7 +105,8 @@ def test_run_folder_holds_what_was_promised(linlight: Linlight) -> None:
     run = linlight("fit", "--model", "GradientDescent")
     assert run.folder == Path("lightning_logs/GradientDescent/version_0")
     names = {path.name.split(".out.")[0] for path in run.folder.iterdir()}
-    assert names == {"checkpoints", "config.yaml", "events", "summary.json"}
+    assert names == {"checkpoints", "config.yaml", "lr=0.01,batch=all", "summary.json"}
+    assert list((run.folder / "lr=0.01,batch=all").glob("events*"))
     assert set(run.summary) >= {
         "method", "weights", "bias", "train_loss", "epochs", "steps", "rows", "features", "targets",
     }  # fmt: skip
