@@ -136,6 +136,10 @@ def compare(
         InputError: If the data or a setting cannot be used.
     """
     data = dict(data or {})
+    if data.get("standardize"):
+        raise InputError(
+            "paths are drawn in the data's own units: leave out standardize, or use linlight sweep"
+        )
     if epochs < 1:
         raise InputError(f"epochs must be at least 1, got {epochs}")
     if seed < 0:

@@ -19,7 +19,7 @@ from linlight.least_squares import LeastSquares
 from linlight.linear_regression import LinearRegression
 from linlight.messages import nearest_name, one_line
 
-OF_A_CONFIG = ("batch_size", "dtype", "shuffle", "standardize")
+OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
 """What a contender's config may say of the data; the rest is the comparison's."""
 
 

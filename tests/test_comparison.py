@@ -177,6 +177,7 @@ def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None
             "no method 'GradientDecent': did you mean GradientDescent",
         ),
         (["--methods", "LeastSquares,LeastSquares"], "LeastSquares is named twice"),
+        (["--data.standardize", "true"], "leave out standardize"),
         (["--config", "nope.yaml"], "there is no config file nope.yaml"),
         (["--config", "cpu.yaml"], "cpu.yaml names no method"),
         (["--config", "wrong.yaml"], "wrong.yaml: .*GradientDescent has no option .*low"),
