@@ -19,6 +19,7 @@ from lightning.pytorch.cli import (
     LRSchedulerTypeTuple,
     SaveConfigCallback,
 )
+from torch import distributed
 from torch.optim import Optimizer
 
 from linlight import predictions
@@ -400,6 +401,10 @@ def run(args: Sequence[str]) -> None:
         raise  # the reader of our output has gone, which is no matter of files
     except OSError as error:
         _fail_once(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    finally:
+        if distributed.is_available() and distributed.is_initialized():
+            # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
+            distributed.destroy_process_group()
     if folder is not None:
         print(f"run: {folder_name(folder)}")
 

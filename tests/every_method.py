@@ -77,3 +77,4 @@ if __name__ == "__main__":
     found = run(out.parent, nodes, devices)
     if torch.distributed.get_rank() == 0:
         out.write_text(json.dumps(found))
+    torch.distributed.destroy_process_group()  # left to the interpreter's end, gloo now and then aborts it

@@ -81,6 +81,7 @@ def test_the_number_of_processes_changes_nothing(
 DRIFTING = """
 import json
 import sys
+import torch
 from pathlib import Path
 from test_processes import Drifting
 from lightning.pytorch import Trainer
@@ -93,6 +94,8 @@ try:
 except RuntimeError as error:
     if trainer.global_rank == 0:
         Path(sys.argv[1]).write_text(json.dumps(str(error)))
+# Left to the end of the interpreter, threads of gloo now and then abort it.
+torch.distributed.destroy_process_group()
 """
 
 
