@@ -14,7 +14,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
 from linlight.lr import set_lr
-from linlight.moments import Moments, merge
+from linlight.moments import loss as moments_loss
 from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
 
@@ -66,6 +66,9 @@ class LinearModel(LightningModule):
         criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
     """
 
+    adds_up = False
+    """Whether an epoch only adds up over the rows, in whatever batches they come."""
+
     explanation = ""
     """What `--trace` prints first: where the method's update comes from."""
 
@@ -88,6 +91,8 @@ class LinearModel(LightningModule):
         self.findings: dict[str, Any] = {}  # what they found out, for the summary
         # w, b and loss of the optimum, where they are known beforehand
         self.exact: tuple[Tensor, Tensor | None, float] | None = None
+        self._evaluated = 0  # rows of a pass so far, in this process
+        self.rows = 0  # behind the last loss of a whole pass, over all processes
         self.autopsy = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
@@ -154,17 +159,19 @@ class LinearModel(LightningModule):
             data.check_targets()
             if data.reduce:
                 self.check_reducible()
+        if stage == "fit" and data.stream is not None and not (data.reduce or data.batch_size):
+            self.check_streamable()
         if data.standardize and not self._bias and stage == "fit":
             raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
         if self.linear is None:
-            self.build(data.features, data.targets or 1, data.x.dtype)
+            self.build(data.features, data.targets or 1, data.dtype)
         elif self.linear.in_features != data.features:
             raise InputError(
                 f"the model has {self.linear.in_features} features and the data have {data.features}: "
                 "give the features it was trained on, in the same order"
             )
-        elif self.w.dtype != data.x.dtype:
-            was, given = (str(dtype).removeprefix("torch.") for dtype in (self.w.dtype, data.x.dtype))
+        elif self.w.dtype != data.dtype:
+            was, given = (str(dtype).removeprefix("torch.") for dtype in (self.w.dtype, data.dtype))
             raise InputError(
                 f"the model's numbers are {was} and the data's {given}: give them as dtype {was}"
             )
@@ -267,6 +274,14 @@ class LinearModel(LightningModule):
                 "set reduce to false"
             )
 
+    def check_streamable(self) -> None:
+        """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
+        if not self.adds_up:
+            raise InputError(
+                "a stream's rows are never in memory all at once, as an update from all of them needs: add "
+                "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
+            )
+
     @property
     def loss_is_total(self) -> bool:
         """Whether the loss is a sum over the rows instead of their mean."""
@@ -305,22 +320,6 @@ class LinearModel(LightningModule):
         flat = self.trainer.strategy.reduce(flat, reduce_op="sum")
         parts = flat.split([tensor.numel() for tensor in tensors])
         return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
-
-    def merge_over_processes(self, mine: Moments) -> Moments:
-        """The statistic of all processes' rows, equal to the bit on all of them."""
-        if self.trainer.world_size == 1:
-            return mine
-        # A sum in which every process has a row of its own, and zeros elsewhere, gathers them.
-        state = mine.state_dict()
-        sizes = [tensor.numel() for tensor in state.values()]
-        rows = torch.zeros(self.trainer.world_size, sum(sizes), dtype=torch.float64, device=self.device)
-        rows[self.trainer.global_rank] = torch.cat([tensor.reshape(-1).to(rows) for tensor in state.values()])
-        (rows,) = self.sum_over_processes(rows)
-        parts = []
-        for row in rows:
-            named = zip(state.items(), row.split(sizes), strict=True)
-            parts.append(Moments.load({name: part.reshape(like.shape) for (name, like), part in named}))
-        return merge(parts)
 
     def differentiable_loss(self, batch: Batch) -> Tensor:
         """The loss of a training batch, for `backward`; records it too.
@@ -415,6 +414,8 @@ class LinearModel(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
+        if self._losses.finished:  # a stream, whose rows are not counted beforehand
+            raise InputError("the table has no rows to train on: give at least one")
         self.check_finite(self.epoch_loss.item())
         if self.trainer.world_size > 1:
             check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
@@ -438,6 +439,7 @@ class LinearModel(LightningModule):
         if metric.dtype != torch.float64 and self.device.type != "mps":
             metric.set_dtype(torch.float64)
         x, y, *weight = batch
+        self._evaluated += len(x)
         loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
         metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))
 
@@ -467,8 +469,39 @@ class LinearModel(LightningModule):
     @torch.no_grad()
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""
+        data: XYDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.is_surveyed and isinstance(
+            self.criterion, nn.MSELoss
+        ):  # it is known without reading a stream
+            m = data.train_moments
+            self.rows = int(m.rows)
+            b = None if self.b is None else self.b.cpu()
+            mean = moments_loss(m.cpu(), self.w.cpu(), b).mean()
+            return float(mean * m.weight * m.targets if self.loss_is_total else mean)
         metric = self.loss_metric()
-        for batch in self.trainer.datamodule.train_pass():  # type: ignore[attr-defined]
+        for batch in data.train_pass():
             self.add_loss(metric, batch)
+        self._count_rows()
+        if data.reduce:
+            self.rows = int(data.train_moments.rows)
         loss: float = metric.compute().item()
         return loss
+
+    def _count_rows(self) -> None:
+        """Adds up what each process has evaluated; every process must call it."""
+        (rows,) = self.sum_over_processes(torch.tensor(self._evaluated, device=self.device))
+        self.rows, self._evaluated = int(rows), 0
+
+    def on_validation_epoch_end(self) -> None:
+        """Knows how many rows that were."""
+        self._count_rows()
+        self._check_evaluated()
+
+    def on_test_epoch_end(self) -> None:
+        """Knows how many rows that were."""
+        self._count_rows()
+        self._check_evaluated()
+
+    def _check_evaluated(self) -> None:
+        if not self.rows:
+            raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")

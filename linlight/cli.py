@@ -22,7 +22,6 @@ from lightning.pytorch.cli import (
 from torch import distributed
 from torch.optim import Optimizer
 
-from linlight import predictions
 from linlight.audit import Audit
 from linlight.base import LinearModel
 from linlight.checkpoint import find_last, load, model_arguments, run_arguments, typed
@@ -33,6 +32,7 @@ from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
+from linlight.predictions import PredictionWriter
 from linlight.progress import silence, watch
 from linlight.report import evaluated, fitted
 from linlight.run import load as open_run
@@ -222,7 +222,7 @@ class Cli(LightningCLI):
         given = config["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         for callback in given:
-            if getattr(callback, "monitor", None) == "val_loss" and self.datamodule.val_rows is None:
+            if getattr(callback, "monitor", None) == "val_loss" and not self.datamodule.has_validation:
                 raise InputError(
                     f"{type(callback).__name__} monitors val_loss and there are no validation rows: "
                     "set --data.val_fraction, or monitor train_loss"
@@ -329,32 +329,29 @@ class Cli(LightningCLI):
             print(fitted(self.summary, self.datamodule.feature_names))
 
     def _after_evaluation(self) -> None:
-        data: XYDataModule = self.datamodule
-        chosen = data.val_rows if self._command == "validate" else data.test_rows
+        kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]
         metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
-        self.summary = describe(self.model, len(data.x if chosen is None else chosen)) | metrics
+        self.summary = describe(self.model, self.model.rows) | metrics
         if _rank() == 0:
             rows = self.summary["rows"]
-            print(evaluated(self.summary["method"], metrics, rows, chosen is not None))
+            print(evaluated(self.summary["method"], metrics, rows, kept > 0))
         self._write_summary()
 
     after_validate = after_test = _after_evaluation
 
     def predict(self, **kwargs: Any) -> None:
         """Writes `predictions.csv` or `.parquet` and shows its beginning."""
-        batches: Any = self.trainer.predict(**kwargs)
-        table = predictions.gather(batches)
-        self.summary = describe(self.model, len(table))
+        writer = PredictionWriter(self._get(self.config, "format", default="csv"))
+        self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+        self.trainer.predict(**kwargs | {"return_predictions": False})
+        self.summary = describe(self.model, writer.count)
         if _rank() != 0:
             return
         assert self.run_folder is not None
-        data = self.datamodule
-        path = self.run_folder / f"predictions.{self._get(self.config, 'format', default='csv')}"
-        predictions.write(predictions.columns(table, data.row_numbers, data.ids), path)
-        for x, y_hat in zip(self.datamodule.x[:10].tolist(), table[:10].tolist(), strict=True):
+        for x, y_hat in writer.beginning:
             print("x =", *x, "-> prediction", *y_hat)
-        if len(table) > 10:
-            print(f"... {len(table)} rows in {folder_name(path)}")
+        if writer.count > len(writer.beginning):
+            print(f"... {writer.count} rows in {folder_name(self.run_folder / f'predictions.{writer.kind}')}")
         self._write_summary()
 
     @rank_zero_only

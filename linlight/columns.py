@@ -26,6 +26,11 @@ def as_names(names: str | Sequence[str] | None) -> list[str]:
     return [n.strip() for n in names.split(",")] if isinstance(names, str) else [str(n) for n in names]
 
 
+def no_rows(table: str) -> str:
+    """What to say of a table without rows."""
+    return f"{table} has no rows that can be used: give at least one"
+
+
 @dataclass
 class Rows:
     """Rows of a table as tensors."""
@@ -33,7 +38,7 @@ class Rows:
     x: Tensor  # (N, D)
     y: Tensor | None  # (N, T)
     weight: Tensor | None  # (N,)
-    numbers: np.ndarray | None  # (N,) their numbers in the table, where rows were dropped
+    numbers: np.ndarray | None  # (N,) their numbers in the table; None where they are 0, 1, …
     ids: pa.Table | None
 
 
@@ -75,13 +80,23 @@ class Columns:
         weight = [] if self.weight is None else [self.weight]
         return list(dict.fromkeys([*self.features, *self.targets, *weight, *self.categories, *self.ids]))
 
-    def blocks(self, *, lean: bool) -> Iterator[Rows]:
+    def blocks(self) -> Iterator[Rows]:
         """The table's rows, block by block."""
-        self.dropped, row = 0, 0
-        self.lacking.clear()
-        for block in self.table.blocks(self.used, pa.type_for_alias(self.dtype), lean=lean):
+        self.forget()
+        row = 0
+        for block in self.table.blocks(self.used, pa.type_for_alias(self.dtype), lean=False):
             yield self.convert(block, row)
             row += len(block.batch)
+
+    def forget(self) -> None:
+        """Counts the rows that are dropped anew."""
+        self.dropped = 0
+        self.lacking.clear()
+
+    def about_dropped(self, kept: int) -> str:
+        """What to say of the rows that were dropped, beside those that were kept."""
+        lacking = ", ".join(f"{name} {n}" for name, n in (+self.lacking).most_common(8))
+        return f"dropped {self.dropped} rows of {self.dropped + kept} that lack a value: {lacking}"
 
     def read(self) -> Rows:
         """The whole table.
@@ -93,18 +108,18 @@ class Columns:
         x, y, weight = (_Growing(n, self.dtype) for n in (width, len(self.targets), 1))
         numbers: list[np.ndarray] = []
         ids: list[pa.RecordBatch] = []
-        for rows in self.blocks(lean=False):
+        for rows in self.blocks():
             x.append(rows.x)
             if rows.y is not None:
                 y.append(rows.y)
             if rows.weight is not None:
                 weight.append(rows.weight[:, None])
-            if rows.numbers is not None:
+            if rows.numbers is not None and self.missing == "drop":
                 numbers.append(rows.numbers)
             if rows.ids is not None:
                 ids += rows.ids.to_batches()
         if not x.rows:
-            raise InputError(f"{self.table.name} has no rows that can be used: give at least one")
+            raise InputError(no_rows(self.table.name))
         return Rows(
             x.tensor(),
             y.tensor() if self.targets else None,
@@ -149,12 +164,12 @@ class Columns:
         if self.ids:
             ids = pa.Table.from_batches([block.batch.select(self.ids)])
             ids = ids if keep is None else ids.filter(pa.array(keep))
-        numbers = np.arange(row, row + len(block.batch)) if self.missing == "drop" else None
+        numbers = np.arange(row, row + len(block.batch))
         return Rows(
             torch.from_numpy(x),
             torch.from_numpy(matrix[:, d : d + t]) if t else None,
             torch.from_numpy(matrix[:, d + t]) if self.weight is not None else None,
-            numbers if keep is None or numbers is None else numbers[keep],
+            numbers if keep is None else numbers[keep],
             ids,
         )
 

@@ -11,12 +11,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor
 
+from linlight.arrays import Numbers, as_matrix
 from linlight.base import LinearModel
 from linlight.compare_page import write_page
 from linlight.compare_plot import comparison, make_ground
 from linlight.contenders import THE_FIVE, by_name, choose, from_config, with_seeds
 from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
-from linlight.data import Numbers, XYDataModule, as_matrix
+from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.functional import squared_error_sums
@@ -140,6 +141,8 @@ def compare(
         raise InputError(
             "paths are drawn in the data's own units: leave out standardize, or use linlight sweep"
         )
+    if data.get("stream"):
+        raise InputError("compare draws the rows and holds them in memory: leave out stream")
     if epochs < 1:
         raise InputError(f"epochs must be at least 1, got {epochs}")
     if seed < 0:

@@ -1,7 +1,7 @@
 """x and y, checked once at the door, split, and handed out in batches."""
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -10,96 +10,21 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from linlight import scaling
+from linlight.arrays import Numbers, as_matrix, plain_names
 from linlight.errors import InputError
 from linlight.loader import BatchLoader
 from linlight.moments import Moments, moments
+from linlight.predictions import SHOWN, Predicted
 from linlight.reduce import reduced
+from linlight.replicas import merge_over_processes
+
+if TYPE_CHECKING:
+    from linlight.columns import Columns
+    from linlight.stream import Stream
 
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
-
-# Numbers in one or two dimensions: lists, NumPy arrays, tensors, DataFrames. `Any`, because the command
-# line reads it as YAML and `as_matrix` then says what is wrong better than a parser of types could.
-Numbers = Any
-
-
-def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
-    """Turns numbers into a two-dimensional tensor, or says exactly which of them is not one.
-
-    Args:
-        values: Numbers in one dimension, taken as one column, or in two, (rows, columns).
-        name: What to call them in a message.
-        dtype: The tensor's type.
-
-    Returns:
-        A tensor of shape (rows, columns); it shares memory with `values` where the type allows.
-
-    Raises:
-        InputError: If `values` is empty, ragged, has more than two dimensions, or holds something that
-            is not a finite number of `dtype`.
-    """
-    if isinstance(values, Tensor):
-        tensor = values.detach()
-    else:
-        try:
-            array = np.asarray(values)
-        except ValueError:
-            raise InputError(f"{name} is ragged: {_first_ragged_row(values)}") from None
-        if array.dtype.kind not in "biufc":
-            raise InputError(f"{name} must hold numbers only, but {_first_non_number(array)}")
-        # Read-only, byte-swapped and reversed arrays are legal NumPy and cannot be shared with torch.
-        if not array.flags.writeable or not array.dtype.isnative or min(array.strides, default=0) < 0:
-            array = array.astype(array.dtype.newbyteorder("="), order="C")
-        tensor = torch.from_numpy(array)
-    if tensor.is_complex():
-        raise InputError(f"{name} must hold real numbers, but it is complex")
-    if tensor.numel() == 0:
-        raise InputError(f"{name} is empty: give at least one row")
-    if tensor.ndim > 2:
-        raise InputError(
-            f"{name} has {tensor.ndim} dimensions, {tuple(tensor.shape)}: it must have two, (rows, columns)"
-        )
-    if tensor.ndim < 2:
-        tensor = tensor.reshape(-1, 1)
-    converted = tensor.to(dtype)
-    # A sum that is finite says so of every number, and takes a twentieth of the time; it may also overflow.
-    finite = torch.ones(()) if converted.sum().isfinite() else converted.isfinite()
-    if not finite.all():
-        row, column = (int(i) for i in (~finite).nonzero()[0])
-        value = tensor[row, column].item()
-        remedy = (
-            "remove or fill in such rows"
-            if not np.isfinite(value)
-            else "it overflows float32, use dtype float64"
-        )
-        raise InputError(f"{name} has {value} at row {row}, column {column} (counted from 0): {remedy}")
-    return converted
-
-
-def _first_ragged_row(rows: list[Any]) -> str:
-    lengths = [np.size(row) for row in rows]
-    row = next((i for i, length in enumerate(lengths) if length != lengths[0]), 0)
-    return f"row {row} has {lengths[row]} values and row 0 has {lengths[0]}; every row must have as many"
-
-
-def _first_non_number(array: np.ndarray) -> str:
-    if array.ndim == 0:
-        return f"it is {array.item()!r}"
-    for index, value in np.ndenumerate(array.astype(object)):
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            where = f"row {index[0]}" + "".join(f", column {i}" for i in index[1:])
-            return f"{value!r} is at {where} (counted from 0)"
-    return f"it is of type {array.dtype}; convert it to float first"
-
-
-def _plain_names(name: str, columns: int, values: Numbers) -> list[str]:
-    """Names of columns that were given without any, or a DataFrame's own."""
-    if hasattr(values, "columns"):
-        return [str(column) for column in values.columns]
-    return [name] if columns == 1 else [f"{name}_{i}" for i in range(columns)]
 
 
 @rank_zero_only
@@ -107,11 +32,19 @@ def _say(text: str) -> None:
     print(text)
 
 
+def _constant_target(name: str, value: float) -> str:
+    return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
+
+
 class XYDataModule(LightningDataModule):
     """Wraps x/y data: the textbook's three points unless others are given.
 
     Rows are split at random, by `seed` alone, into training, validation and test rows; what the fractions
     leave is for training. Without a split, `validate` and `test` use every row. `predict` always does.
+
+    A table is held in memory, or with `stream` read anew in every pass, a few blocks at a time. A stream's
+    rows go to training, validation or test each by a draw of its own, so the fractions hold nearly. See
+    `stream.py`.
 
     Args:
         x: Features, (N,) or (N, D): lists, NumPy arrays, tensors. Default: the textbook's 1, 2, 3.
@@ -138,6 +71,8 @@ class XYDataModule(LightningDataModule):
             predictions and the summary are in the data's own units all the same.
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
             every model, so that an epoch costs the same whatever the number of rows.
+        stream: Whether to read the table block by block in every pass, instead of holding it in memory.
+        window: Rows of a stream that are in memory at a time, and within which it is shuffled.
 
     Raises:
         InputError: If the data or a setting cannot be used.
@@ -163,6 +98,8 @@ class XYDataModule(LightningDataModule):
         standardize: bool = False,
         updates_per_step: int | None = None,
         reduce: bool = False,
+        stream: bool = False,
+        window: int = 2**18,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -187,6 +124,10 @@ class XYDataModule(LightningDataModule):
             raise InputError(f"missing must be error or drop, got {missing!r}")
         if reduce and batch_size is not None:
             raise InputError("reduce stands for all rows in one batch: leave out batch_size")
+        if stream and path is None:
+            raise InputError("stream reads a table block by block: give one as path, or leave it out")
+        if window < 1:
+            raise InputError(f"window must be at least 1 row, got {window}")
         self.batch_size = batch_size
         self.reduce = reduce
         self.shuffle = shuffle
@@ -196,43 +137,55 @@ class XYDataModule(LightningDataModule):
         self.updates_per_step = updates_per_step
         self.one_by_one = False  # set by callbacks that look at every batch
         self.standardize = standardize
+        self.dtype = getattr(torch, dtype)
+        self.stream: Stream | None = None
         self.weight: Tensor | None = None  # (N,)
         self.row_numbers: np.ndarray | None = None  # (N,) where rows of a table were dropped
         self.ids: Any = None  # a pyarrow table of N rows
 
-        as_dtype = getattr(torch, dtype)
         self._constant = ""
         self._no_targets = "x is given without y: only predict can do without y"
         self.y: Tensor | None = None  # (N, T)
-        if path is not None:
-            if x is not None or y is not None:
-                raise InputError("path is given with x or y: give one or the other")
-            self._read(path, target, features, categorical, weight, id, missing, dtype)
-        else:
-            self._take(x, y, as_dtype)
+        self.train_rows: Tensor | None = None  # None: every row
+        self.val_rows: Tensor | None = None
+        self.test_rows: Tensor | None = None
+        if path is None:
+            self._take(x, y)
             for name in ("target", "features", "categorical", "weight", "id"):
                 if self.hparams[name] is not None:
                     raise InputError(f"{name} names a column of a table: give the table as path")
-        self._split_rows(val_fraction, test_fraction)
-        # A row to predict before and after training, (1, D): the notes' x = 4, or else the first.
-        textbook = x is None and path is None
-        self.example = as_matrix(TEXTBOOK_EXAMPLE, "x", as_dtype) if textbook else self.x[:1]
-        self._scaling: scaling.Scaling | None = None
+            self._split_rows(val_fraction, test_fraction)
+            return
+        if x is not None or y is not None:
+            raise InputError("path is given with x or y: give one or the other")
+        columns = self._choose(path, target, features, categorical, weight, id, missing, dtype)
+        if stream:
+            from linlight import stream as streams
 
-    def _take(self, x: Numbers, y: Numbers, dtype: torch.dtype) -> None:
+            if batch_size is not None and batch_size > window:
+                raise InputError(
+                    f"batch_size {batch_size} does not fit into the window, {window} rows: raise it"
+                )
+            self.stream = streams.Stream(columns, window, seed, val_fraction, test_fraction)
+        else:
+            self._read(columns)
+            self._split_rows(val_fraction, test_fraction)
+
+    def _take(self, x: Numbers, y: Numbers) -> None:
         if x is None and y is not None:
             raise InputError("y is given without x: give both")
-        self.x = as_matrix(TEXTBOOK_X if x is None else x, "x", dtype)  # (N, D)
+        self.x = as_matrix(TEXTBOOK_X if x is None else x, "x", self.dtype)  # (N, D)
         if x is None or y is not None:
-            self.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", dtype)
+            self.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
             if len(self.x) != len(self.y):
                 raise InputError(
                     f"x has {len(self.x)} rows and y has {len(self.y)}: they must have equally many"
                 )
-        self.feature_names = _plain_names("x", self.x.shape[1], x)
-        self.target_names = _plain_names("y", 1 if self.y is None else self.y.shape[1], y)
+        self.feature_names = plain_names("x", self.x.shape[1], x)
+        self.targets = None if self.y is None else self.y.shape[1]
+        self.target_names = plain_names("y", self.targets or 1, y)
 
-    def _read(
+    def _choose(
         self,
         path: Any,
         target: Any,
@@ -242,7 +195,7 @@ class XYDataModule(LightningDataModule):
         ids: Any,
         missing: Literal["error", "drop"],
         dtype: str,
-    ) -> None:
+    ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
         from linlight.columns import choose
         from linlight.table import open_table
@@ -260,24 +213,24 @@ class XYDataModule(LightningDataModule):
         if left_out:
             names = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
             _say(f"left out of the features, for they are not numbers: {names}")
+        self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
+        self.targets = len(columns.targets) or None
+        # What `predict` needs to know of the columns it was trained on.
+        self.hparams.update(
+            features=columns.features, target=columns.targets or None, categorical=columns.categories or None
+        )
+        return columns
+
+    def _read(self, columns: "Columns") -> None:
         rows = columns.read()
         if columns.dropped:
-            lacking = ", ".join(f"{name} {n}" for name, n in (+columns.lacking).most_common(8))
-            everything = columns.dropped + len(rows.x)
-            _say(f"dropped {columns.dropped} rows of {everything} that lack a value: {lacking}")
+            _say(columns.about_dropped(len(rows.x)))
         self.x, self.y, self.weight = rows.x, rows.y, rows.weight
         self.row_numbers, self.ids = rows.numbers, rows.ids
         for name, column in zip(columns.targets, () if self.y is None else self.y.T, strict=False):
             if len(column) > 1 and bool((column == column[0]).all()):
                 # Harmless where it is only compared with: `check_targets` says it to the training.
-                self._constant = (
-                    f"the target {name!r} is {column[0]:g} in every row: there is nothing to learn"
-                )
-        self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
-        # What `predict` needs to know of the columns it was trained on.
-        self.hparams.update(
-            features=columns.features, target=columns.targets or None, categorical=columns.categories or None
-        )
+                self._constant = _constant_target(name, column[0].item())
 
     def _split_rows(self, val_fraction: float, test_fraction: float) -> None:
         n = len(self.x)
@@ -299,17 +252,45 @@ class XYDataModule(LightningDataModule):
     @property
     def features(self) -> int:
         """D, the number of features."""
-        return self.x.shape[1]
+        return len(self.feature_names)
 
     @property
-    def targets(self) -> int | None:
-        """T, the number of targets; None where only x is given."""
-        return None if self.y is None else self.y.shape[1]
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.weight is not None if self.stream is None else self.stream.weighted
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether rows are kept for validation."""
+        return bool(self.val_rows is not None if self.stream is None else self.stream.fractions["val"])
+
+    @cached_property
+    def example(self) -> Tensor:
+        """A row to predict before and after training, (1, D): the notes' x = 4, or else the first."""
+        if self.stream is not None:
+            return self.stream.sample(1)[0]
+        textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
+        return as_matrix(TEXTBOOK_EXAMPLE, "x", self.dtype) if textbook else self.x[:1]
 
     @property
     def train_size(self) -> int:
-        """Number of rows to train on."""
+        """Number of rows to train on; a stream is read once to count them."""
+        if self.stream is not None:
+            return self.stream.survey(self.trainer).sizes["train"]
         return len(self.x) if self.train_rows is None else len(self.train_rows)
+
+    @property
+    def is_surveyed(self) -> bool:
+        """Whether the rows are a stream's that has been read once for all that its statistic tells."""
+        return self.stream is not None and self.stream.is_surveyed
+
+    def known_sizes(self) -> dict[str, int]:
+        """Rows for training, validation and testing, without reading a stream to count them."""
+        if self.stream is not None:
+            return self.stream.known_sizes()
+        kept = {"validation": self.val_rows, "test": self.test_rows}
+        sizes = {kind: len(rows) for kind, rows in kept.items() if rows is not None}
+        return {"training": self.train_size, **sizes}
 
     @property
     def passes(self) -> int:
@@ -319,7 +300,7 @@ class XYDataModule(LightningDataModule):
     @property
     def batches(self) -> int:
         """Number of batches, and so of updates, in a training epoch."""
-        return self.passes * -(-self.train_size // (self.batch_size or self.train_size))
+        return self.passes if self.batch_size is None else -(-self.train_size // self.batch_size)
 
     def check_targets(self) -> None:
         """Makes sure that there is something to learn from, or to compare with.
@@ -327,19 +308,30 @@ class XYDataModule(LightningDataModule):
         Raises:
             InputError: If there are no targets.
         """
-        if self.y is None:
+        if self.targets is None:
             raise InputError(self._no_targets)
         if self._constant and self.trainer is not None and self.trainer.state.fn == "fit":
             raise InputError(self._constant)
+
+    def check_not_constant(self, m: Moments) -> None:
+        """Makes sure that a stream has something to learn from, once its statistic is known.
+
+        Raises:
+            InputError: If there are no rows, or a target is the same in every row.
+        """
+        if not m.rows:
+            raise InputError("the table has no rows to train on: give at least one")
+        spread = m.triangle[:, m.features :].norm(dim=0)
+        for name, size, mean in zip(self.target_names, spread, m.mean[m.features :], strict=True):
+            if m.rows > 1 and size == 0:
+                raise InputError(_constant_target(name, float(mean)))
 
     @property
     def scaling(self) -> scaling.Scaling | None:
         """How features are standardised, measured on the training rows: while fitting, if asked for."""
         if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
             return None
-        if self._scaling is None:
-            self._scaling = scaling.fit(self.x if self.train_rows is None else self.x[self.train_rows])
-        return self._scaling
+        return scaling.of(self.raw_moments)
 
     def train_data(self) -> tuple[Tensor, Tensor]:
         """The rows to train on, x and y, (N, D) and (N, T), as the training sees them.
@@ -353,43 +345,125 @@ class XYDataModule(LightningDataModule):
     def train_batch(self) -> tuple[Tensor, ...]:
         """The rows to train on as one batch: x, y and, where rows have weights, those, (N,).
 
-        With `reduce`, the rows that stand for them.
+        With `reduce`, and of a stream, a few rows that stand for them: they have the same squared errors.
         """
-        if not self.reduce:
+        if self.stream is None and not self.reduce:
             return self._batch(self.train_rows)
-        x, y = reduced(self.train_moments)
-        return x.to(self.x.dtype), y.to(self.x.dtype)
+        m = self.train_moments
+        x, y = (tensor.to(self.dtype) for tensor in reduced(m))
+        # What stands for a stream's rows without `reduce` is only looked at: it must weigh what they weigh.
+        return (x, y) if self.reduce else (x, y, (m.weight / len(x)).expand(len(x)).to(x))
 
     @cached_property
-    def train_moments(self) -> Moments:
-        """The statistic of all rows to train on."""
-        return moments(*self._batch(self.train_rows))
+    def raw_moments(self) -> Moments:
+        """The statistic of all rows to train on, in their own units; every process must ask for it.
 
-    def train_pass(self) -> BatchLoader:
+        Each reads its share of the rows.
+        """
+        if self.stream is not None:
+            return self.stream.survey(self.trainer).moments
+        batch = self._rows(self.train_rows)
+        if self.trainer is None:
+            return moments(*batch)
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        first, last = (len(batch[0]) * (rank + i) // world_size for i in (0, 1))
+        device = self.trainer.strategy.root_device
+        return merge_over_processes(moments(*(tensor[first:last].to(device) for tensor in batch)))
+
+    @property
+    def train_moments(self) -> Moments:
+        """The statistic of all rows to train on, as the training sees them."""
+        return self.raw_moments if self.scaling is None else self.scaling.moments(self.raw_moments)
+
+    def sample(self, most: int) -> tuple[Tensor, Tensor]:
+        """Some of the rows to train on, in their own units, x (n, D) and y (n, T), spread over all of them.
+
+        Of a stream they are the first rows of some of its parts.
+        """
+        self.check_targets()
+        if self.stream is not None:
+            return self.stream.sample(most)
+        assert self.y is not None
+        n = self.train_size
+        rows = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
+        if self.train_rows is not None:
+            rows = self.train_rows[rows]
+        return self.x[rows], self.y[rows]
+
+    def ranges(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each, in their own units."""
+        if self.stream is not None:
+            survey = self.stream.survey(self.trainer)
+            return survey.low, survey.high
+        x = self._rows(self.train_rows)[0]
+        return x.amin(0), x.amax(0)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows were left out, as far as the table has been read."""
+        if self.stream is not None:
+            return self.stream.columns.dropped > 0
+        return self.row_numbers is not None
+
+    def train_pass(self) -> Any:
         """The batches of the training rows, in the order of the rows, for a look beside the training."""
+        if self.stream is not None and not self.reduce:
+            return self._pass("train")
         return self._loader(self.train_batch())
 
-    def _batch(self, rows: Tensor | None) -> tuple[Tensor, ...]:
+    def _rows(self, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """Some rows, or all: x, y and, where they have any, weights."""
         self.check_targets()
         assert self.y is not None
-        batch: tuple[Tensor, ...] = (self.x, self.y)
-        if self.weight is not None:
-            batch = (*batch, self.weight)
-        if rows is not None:
-            batch = tuple(tensor[rows] for tensor in batch)
-        return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])
+        batch = (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+        return batch if rows is None else tuple(tensor[rows] for tensor in batch)
+
+    def _batch(self, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """The same, as the training sees them."""
+        x, *rest = self._rows(rows)
+        return (x if self.scaling is None else self.scaling.scale(x), *rest)
+
+    def _pass(self, kind: str) -> Any:
+        """A stream's rows in order."""
+        from linlight.stream_loader import InOrder
+
+        assert self.stream is not None
+        if kind != "predict":
+            self.check_targets()
+        return InOrder(self.stream, kind, self._place(), self.scaling)
+
+    def _windows(self, batch_size: int) -> Any:
+        """A stream's rows to train on, in batches."""
+        from linlight.stream_loader import Windows
+
+        assert self.stream is not None
+        survey = self.stream.survey(self.trainer)
+        self.check_not_constant(survey.moments)
+        return Windows(
+            self.stream,
+            survey,
+            batch_size,
+            self._place(),
+            shuffle=self.shuffle,
+            together=self._together(),
+            scaling=self.scaling,
+        )
+
+    def _place(self) -> tuple[int, int, torch.device]:
+        """This process, the number of processes, and where its batches go."""
+        if self.trainer is None:
+            return 0, 1, torch.device("cpu")
+        device = self.trainer.strategy.root_device
+        if device.type == "mps" and self.dtype == torch.float64:
+            raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
+        return self.trainer.global_rank, self.trainer.world_size, device
 
     def _loader(
         self, tensors: tuple[Tensor, ...], *, shuffle: bool = False, together: int = 1, passes: int = 1
     ) -> BatchLoader:
-        rank, world_size = 0, 1
-        if self.trainer is not None:
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
-            device = self.trainer.strategy.root_device
-            if device.type == "mps" and self.x.dtype == torch.float64:
-                raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-            # Moved once, so that batches are cut where they are used.
-            tensors = tuple(tensor.to(device) for tensor in tensors)
+        rank, world_size, device = self._place()
+        # Moved once, so that batches are cut where they are used.
+        tensors = tuple(tensor.to(device) for tensor in tensors)
         return BatchLoader(
             tensors,
             self.batch_size or len(tensors[0]),
@@ -415,8 +489,10 @@ class XYDataModule(LightningDataModule):
         together = min(64, 2**14 // (self.batch_size or self.train_size))  # rows that stay in the cache
         return together if together > 1 and self.batches >= 4 * together else 1
 
-    def train_dataloader(self) -> BatchLoader:
+    def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows."""
+        if self.stream is not None and not self.reduce:
+            return self._pass("train") if self.batch_size is None else self._windows(self.batch_size)
         return self._loader(
             self.train_batch(),
             shuffle=self.shuffle and not self.reduce,
@@ -424,16 +500,34 @@ class XYDataModule(LightningDataModule):
             passes=self.passes,
         )
 
-    def val_dataloader(self) -> BatchLoader | list[Any]:
+    def val_dataloader(self) -> Any:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""
-        if self.val_rows is None and self.trainer is not None and self.trainer.state.fn == "fit":
+        if not self.has_validation and self.trainer is not None and self.trainer.state.fn == "fit":
             return []
+        if self.stream is not None:
+            return self._pass("val" if self.has_validation else "all")
         return self._loader(self._batch(self.val_rows))
 
-    def test_dataloader(self) -> BatchLoader:
+    def test_dataloader(self) -> Any:
         """Batches (x, y) of the test rows, of every row without a split."""
+        if self.stream is not None:
+            return self._pass("test" if self.stream.fractions["test"] else "all")
         return self._loader(self._batch(self.test_rows))
 
-    def predict_dataloader(self) -> BatchLoader:
-        """Batches (x,) of every row."""
-        return self._loader((self.x,))
+    def predict_dataloader(self) -> Any:
+        """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""
+        if self.stream is not None:
+            return self._pass("predict")
+        return self._loader((self.x, torch.arange(len(self.x))))
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch of `predict_dataloader` with its predictions, (B, T), and what is known of its rows."""
+        x, numbers, *rest = batch
+        if self.stream is not None:
+            ids, (first, end) = rest
+        else:
+            places, ids = numbers.cpu(), self.ids
+            first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+            numbers = places if self.row_numbers is None else torch.from_numpy(self.row_numbers[first:end])
+            ids = None if ids is None else ids.slice(first, end - first)
+        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())

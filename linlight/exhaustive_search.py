@@ -53,6 +53,7 @@ class ExhaustiveSearch(LinearModel):
         losses: (T, C), for each target the mean squared error of each candidate on the rows seen so far.
     """
 
+    adds_up = True
     explanation = """\
 Every candidate w is tried: its prediction x*w for each row, the squared error of each, and their
 mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lies at its bottom."""
@@ -103,6 +104,8 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
         sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
         sums, rows = self.sum_over_processes(sums, self.mass(batch))
+        if not rows:  # a stream's piece without any row of this kind
+            return
         self._squared_errors = self._squared_errors + sums
         self._rows += rows.item()
         self.losses = self._squared_errors / self._rows

@@ -13,7 +13,7 @@ from linlight.base import LinearModel
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
-from linlight.moments import Moments, moments
+from linlight.moments import Moments
 from linlight.optimum import Optimum, optimum
 from linlight.report import count
 
@@ -25,6 +25,8 @@ OUT_OF_HAND = 1e3
 """Steps of an unsure bound are stopped where the loss has grown by this factor."""
 ENDLESS = 1e12
 """Rules without a bound are stopped where the loss has grown by this factor."""
+SAMPLE = 10_000
+"""Of a stream so many rows are asked for the steepest."""
 MOST_CYCLE = 512
 """Up to so many batches of an epoch are multiplied out for their exact bound."""
 
@@ -96,7 +98,7 @@ class Explain(Callback):
             if self.stop_at_se is not None:
                 raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
             return
-        self._moments = _gather(trainer, model)
+        self._moments = trainer.datamodule.train_moments.cpu()  # type: ignore[attr-defined]
         self._fit: Optimum = optimum(self._moments, model.b is not None)
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
         model.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
@@ -134,20 +136,23 @@ class Explain(Callback):
         batches = data.batches
         if batches == data.passes:
             return self._parabola.largest_stable_step, WHOLE
-        in_order = not data.shuffle and data.weight is None
+        in_order = not data.shuffle and not data.weighted and data.stream is None
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
             self._cycle = _cycle(data, model)
             return self._cycle.largest_stable_step(), "the largest stable step of batches in this order"
-        x, y, *_ = data.train_batch()
+        x, y = (data.train_data() if data.stream is None else data.sample(SAMPLE))[:2]
+        if data.stream is not None and data.scaling is not None:
+            x = data.scaling.scale(x)
         rows = x.double().square().sum(1) + (model.b is not None)
         scale = 2.0 if model.loss_is_total else 2.0 / y.shape[1]
-        size = min(data.batch_size or len(x), len(x))
-        curvature = float(self._parabola.curvatures.max()) * (size / len(x) if model.loss_is_total else 1.0)
+        n = data.train_size
+        size = min(data.batch_size or n, n)
+        curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
         steepest = rows.max().item() * scale * (size if model.loss_is_total else 1.0)
         order = "shuffled" if data.shuffle else "that many"
-        return shuffled_step(
-            curvature, steepest, size
-        ), f"an estimate of the largest stable step of {order} batches"
+        source = f", from a sample of {len(x):,} rows," if len(x) < n else ""
+        rule = f"an estimate{source} of the largest stable step of {order} batches"
+        return shuffled_step(curvature, steepest, size), rule
 
     def _foretold(self, trainer: Trainer) -> list[str]:
         max_epochs = trainer.max_epochs or 0
@@ -292,17 +297,6 @@ class Explain(Callback):
             line += f"; {distance:.3g} standard errors"
             line += ": more epochs would fit noise" if distance < 0.1 else ""
         print(textwrap.fill(line, 80, subsequent_indent="  "))
-
-
-def _gather(trainer: Trainer, model: LinearModel) -> Moments:
-    """The statistic of the training rows, each process reading its share of them."""
-    data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-    if data.reduce:
-        return data.train_moments.cpu()
-    batch = data.train_batch()
-    first, last = (len(batch[0]) * (trainer.global_rank + i) // trainer.world_size for i in (0, 1))
-    mine = moments(*(tensor[first:last].to(model.device) for tensor in batch))
-    return model.merge_over_processes(mine).cpu()
 
 
 def _rule_of(trainer: Trainer) -> str:

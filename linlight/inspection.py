@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
+from linlight import scaling
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.forecast import parabola
@@ -48,11 +48,10 @@ def run(args: Sequence[str]) -> None:
 
 def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
-    x = data.train_batch()[0]
-    low, high = x.amin(0).tolist(), x.amax(0).tolist()
+    low, high = data.ranges()
     m = data.train_moments.cpu()
     fit = optimum(m, bias)
-    unit = _standardised(m)
+    unit = scaling.of(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
     relations = equations(fit.relations, scales, data.feature_names, bias)
@@ -60,12 +59,20 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     lines = [
         f"{int(m.rows):,} row{'s' * (int(m.rows) != 1)}, {count(m.features, 'feature')}, "
         f"{count(m.targets, 'target')}; "
-        + ("no value is missing" if data.row_numbers is None else "rows that lack a value are left out"),
+        + ("rows that lack a value are left out" if data.dropped else "no value is missing"),
         "",
         f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
     ]
     inflation = _inflation(fit, scales)
-    columns = zip(data.feature_names, m.mean.tolist(), spread.tolist(), low, high, inflation, strict=False)
+    columns = zip(
+        data.feature_names,
+        m.mean.tolist(),
+        spread.tolist(),
+        low.tolist(),
+        high.tolist(),
+        inflation,
+        strict=False,
+    )
     for name, mean, deviation, least, greatest, vif in list(columns)[:MOST_COLUMNS]:
         numbers = (mean, deviation, least, greatest, vif)
         short = name if len(name) <= 19 else name[:9] + "…" + name[-9:]
@@ -83,18 +90,6 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18.4g}{'':>18}")
     lines.append("")
     return lines + [f"advice: {line}" for line in _advice(data, m, fit, relations, inflation, needs, bias)]
-
-
-def _standardised(m: Moments) -> Moments:
-    """The statistic after each feature's mean is taken away and its standard deviation divided out."""
-    spread = m.triangle.norm(dim=0) / m.weight.sqrt()
-    divide = torch.where(spread > 0, spread, 1.0)
-    divide[m.features :] = 1.0
-    shift = m.mean.clone()
-    shift[m.features :] = 0.0
-    return replace(
-        m, origin=(m.mean - shift) / divide, offset=torch.zeros_like(shift), triangle=m.triangle / divide
-    )
 
 
 def _condition(m: Moments, bias: bool) -> float:
@@ -160,7 +155,7 @@ def _advice(
         )
         if 0 < deviation < 1e-4 * mean.abs()
     ]
-    if far and data.x.dtype == torch.float32:
+    if far and data.dtype == torch.float32:
         advice.append(f"little variation beside its mean, use --data.dtype float64: {', '.join(far[:8])}")
     plain, standardised = (math.inf if epochs is None else epochs for _, epochs in needs)
     if bias and plain > 10 * max(standardised, 1):

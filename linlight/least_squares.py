@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from linlight.moments import Moments, empty, loss, merge, moments
 from linlight.optim import Place
 from linlight.optimum import Optimum, equations, optimum
 from linlight.refine import ExactProducts
+from linlight.replicas import gather, merge_over_processes
 
 FEW_ROWS = 8192
 """Up to so many rows the fit is refined without being asked."""
@@ -45,6 +47,7 @@ class LeastSquares(LinearModel):
         fit: The optimum.
     """
 
+    adds_up = True
     explanation = """\
 The squared error is a parabola in w, so its bottom needs no steps: there the gradient
 2*x*(x*w - y), summed over the rows, is zero, and that is a linear equation for w. One pass
@@ -70,6 +73,7 @@ gathers what the equation needs; then it is solved."""
         self.robust = robust
         self.refine = refine
         self.automatic_optimization = False
+        self._seen: Moments | None = None  # by this process
         self.moments: Moments | None = None
         self.fit: Optimum | None = None
         self._inferred: list[Inference] = []
@@ -88,31 +92,38 @@ gathers what the equation needs; then it is solved."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if stage == "fit" and data.standardize:
             raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
-        if stage == "fit" and data.weight is not None and self.refine:
+        if stage == "fit" and data.weighted and self.refine:
             raise InputError("refine is for rows without weights: leave it out")
 
     def epoch_state(self) -> dict[str, Any]:
         """Adds the statistic of the rows seen so far."""
-        own = {} if self.moments is None else {"moments": self.moments.state_dict()}
+        own = {} if self._seen is None else {"moments": merge_over_processes(self._seen).state_dict()}
         return super().epoch_state() | own
 
     def load_epoch_state(self, state: dict[str, Any]) -> None:
         """Goes on with the statistic."""
         super().load_epoch_state(state)
-        if "moments" in state:
-            self.moments = Moments.load(state["moments"])
+        if "moments" in state:  # of all processes: one of them goes on with it
+            m = Moments.load(state["moments"])
+            self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
 
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
-        self.moments = empty(self.w.shape[1], self.w.shape[0])
+        self._seen = empty(self.w.shape[1], self.w.shape[0])
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds a batch to the statistic, and after the last one solves."""
-        assert self.moments is not None
-        self.moments = merge([self.moments, moments(*batch)])
+        assert self._seen is not None
+        part = moments(*batch)
+        if self._seen.weight.device != part.weight.device:
+            self._seen = self._seen.to(part.weight.device)
+        self._seen = merge([self._seen, part])
         if not self.trainer.is_last_batch:
             return
-        self.moments = self.merge_over_processes(self.moments).cpu()
+        self.moments = merge_over_processes(self._seen)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.stream is not None:
+            data.check_not_constant(self.moments)
         self.fit = optimum(self.moments, self._bias, self.l2)
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)
@@ -137,7 +148,7 @@ gathers what the equation needs; then it is solved."""
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
             return bool(self.refine)
-        weighted = self.trainer.datamodule.weight is not None  # type: ignore[attr-defined]
+        weighted = self.trainer.datamodule.weighted  # type: ignore[attr-defined]
         if weighted:
             return False
         return self.l2 == 0 and not len(fit.relations) and m.features <= 32 and int(m.rows) <= FEW_ROWS
@@ -147,9 +158,7 @@ gathers what the equation needs; then it is solved."""
         for x, y, *_ in self._rows_again():
             products.add(x, y)
         if self.trainer.world_size > 1:
-            shares: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(shares, products.sums)
-            products.sums = sum(shares)
+            products.sums = np.sum(gather(products.sums), axis=0)
         try:
             return products.solve(fit)
         except InputError:
@@ -174,6 +183,7 @@ gathers what the equation needs; then it is solved."""
     def train_loss(self) -> float:
         """The loss at the weights as they were placed, without another pass."""
         assert self.moments is not None
+        self.rows = int(self.moments.rows)
         b = None if self.b is None else self.b.cpu()
         return loss(self.moments, self.w.cpu(), b).mean().item()
 

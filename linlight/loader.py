@@ -33,15 +33,55 @@ class RowOrder:
 
     def permutation(self) -> Tensor | None:
         """The row numbers in order, (rows,), or None where they are visited as they come."""
-        if not self.shuffle:
-            return None
-        # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
-        (state,) = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
-        return torch.randperm(self.rows, generator=generator)
+        return permutation(self.rows, self.seed, self.epoch) if self.shuffle else None
 
 
-class BatchLoader:
+def permutation(n: int, *seeds: int) -> Tensor:
+    """The numbers 0 to n − 1 in a random order, (n,), that the seeds alone decide."""
+    # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
+    (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))
+
+
+class Resumable:
+    """A loader that can go on in the middle of an epoch, at the batch after the last it has handed out.
+
+    Attributes:
+        batches: Number of batches in an epoch.
+    """
+
+    # Lightning asks every loader that has a sampler for this one too.
+    batch_sampler = None
+    batches: int
+
+    def __init__(self) -> None:
+        self._first = 0  # the batch with which the next iteration begins
+        self._given = 0  # batches handed out in this epoch
+
+    def settings(self) -> dict[str, int]:
+        """What must be the same for a position to mean the same, by name."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands; Lightning keeps it in the checkpoint."""
+        return {"batch": self._given % self.batches, **self.settings()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Makes the next iteration begin with the batch after the last that was handed out.
+
+        Raises:
+            InputError: If the batches of the checkpoint were others.
+        """
+        for name, value in self.settings().items():
+            if state.get(name, value) != value:  # an older version did not know all of them
+                raise InputError(
+                    f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
+                    f"{value}: go on with the same data and batches, or from the end of an epoch"
+                )
+        self._first = self._given = state["batch"]
+
+
+class BatchLoader(Resumable):
     """Yields batches by slicing whole tensors, each process its share of every batch.
 
     A `DataLoader` over a `TensorDataset` fetches row by row and stacks them again, which is tens of times
@@ -61,9 +101,6 @@ class BatchLoader:
         passes: How many times an epoch goes over the rows.
     """
 
-    # Lightning asks every loader that has a sampler for this one too.
-    batch_sampler = None
-
     def __init__(
         self,
         tensors: tuple[Tensor, ...],
@@ -76,6 +113,7 @@ class BatchLoader:
         together: int = 1,
         passes: int = 1,
     ) -> None:
+        super().__init__()
         self.tensors = tensors
         self.rows = len(tensors[0])
         self.batch_size = min(batch_size, self.rows)
@@ -86,31 +124,9 @@ class BatchLoader:
         self._of_a_pass = -(-self.rows // self.batch_size)
         self.batches = passes * self._of_a_pass
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
-        self._first = 0  # the batch with which the next iteration begins
-        self._given = 0  # batches handed out in this epoch
 
-    def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands; Lightning keeps it in the checkpoint.
-
-        The position is counted in whole batches, so it holds for any number of processes.
-        """
-        return {"batch": self._given % self.batches, **self._settings()}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next iteration begin with the batch after the last that was handed out.
-
-        Raises:
-            InputError: If the batches of the checkpoint were others.
-        """
-        for name, value in self._settings().items():
-            if state.get(name, value) != value:  # an older version did not know all of them
-                raise InputError(
-                    f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
-                    f"{value}: go on with the same data and batches, or from the end of an epoch"
-                )
-        self._first = self._given = state["batch"]
-
-    def _settings(self) -> dict[str, int]:
+    def settings(self) -> dict[str, int]:
+        """A position is counted in whole batches, so it holds for any number of processes."""
         sampler = self.sampler
         return {
             "rows": self.rows,

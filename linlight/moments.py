@@ -63,9 +63,13 @@ class Moments:
             return self.triangle
         return _triangle(torch.cat([self.triangle, (self.weight.sqrt() * self.mean)[None]]))
 
+    def to(self, device: torch.device | str) -> "Moments":
+        """The same on another device."""
+        return Moments.load({name: tensor.to(device) for name, tensor in self.state_dict().items()})
+
     def cpu(self) -> "Moments":
         """The same, where the small problems are solved."""
-        return Moments.load({name: tensor.cpu() for name, tensor in self.state_dict().items()})
+        return self.to("cpu")
 
     def state_dict(self) -> dict[str, Tensor]:
         """Its tensors, to save; `Moments.load` makes it again."""

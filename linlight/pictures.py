@@ -105,18 +105,16 @@ class _View:
     def _own_units(self, path: np.ndarray) -> np.ndarray:
         if not self.data.standardize:
             return path
-        rows = self.data.train_rows
-        scale = scaling.fit(self.data.x if rows is None else self.data.x[rows])
+        scale = scaling.of(self.data.raw_moments)
         w, b = scale.own_units(torch.from_numpy(path[:, 1:]), torch.from_numpy(path[:, 0]))
         return np.column_stack([b.numpy(), w.numpy()])
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """x, y and predictions of some training rows, and what to say of how many."""
-        x, y, *_ = (tensor.double() for tensor in self.data.train_batch())
-        chosen = torch.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).long()
-        note = "" if len(chosen) == len(x) else f" ({len(chosen):,} of {len(x):,} rows)"
-        x, y = x[chosen], y[chosen]
+        x, y = (tensor.double() for tensor in self.data.sample(MOST_POINTS))
+        n = self.run.summary["rows"]
+        note = "" if len(x) == n else f" ({len(x):,} of {n:,} rows)"
         with torch.no_grad():
             y_hat = self.model(x.to(self.model.w.dtype)).double()
         return x.numpy(), y.numpy(), y_hat.numpy(), note

@@ -60,10 +60,15 @@ class Bar(ProgressBar):
             return
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        self._rows = data.train_size * data.passes / max(1, int(trainer.num_training_batches))
+        rows = data.known_sizes().get("training")
+        if rows is None:  # a stream that is read for the first time
+            assert data.stream is not None
+            self._rows, epochs = data.stream.piece, None
+        else:
+            self._rows = rows * data.passes / max(1, int(trainer.num_training_batches))
         self._bar = tqdm(
-            total=None if epochs is None else epochs * data.train_size * data.passes,
-            initial=trainer.current_epoch * data.train_size * data.passes,
+            total=None if epochs is None or rows is None else epochs * rows * data.passes,
+            initial=trainer.current_epoch * (rows or 0) * data.passes,
             unit=" rows",
             unit_scale=True,
             delay=PATIENCE,
@@ -121,11 +126,7 @@ class Verbose(Callback):
         settings = (
             f"{name} {_short(value)}" for name, value in sorted(model.hparams.items()) if value is not None
         )
-        parts = [("training", data.train_size)]
-        parts += [
-            (n, len(r)) for n, r in (("validation", data.val_rows), ("test", data.test_rows)) if r is not None
-        ]
-        rows = count(min(data.batch_size or data.train_size, data.train_size), "row")
+        sizes = data.known_sizes()
         order = "shuffled" if data.shuffle else "in order"
         dtype = str(model.w.dtype).removeprefix("torch.")
         where = f"device: {model.device}, {count(torch.get_num_threads(), 'thread')}, {dtype}"
@@ -134,8 +135,8 @@ class Verbose(Callback):
         print(
             f"settings: {', '.join(settings)}",
             f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "
-            + ", ".join(f"{size} for {name}" for name, size in parts),
-            f"batches: {data.batches} of {rows} an epoch, {order}; {count(epochs, 'epoch')}",
+            + (", ".join(f"{size} for {name}" for name, size in sizes.items()) or "as many as there are"),
+            f"batches: {_batches(data, sizes.get('training'))}, {order}; {count(epochs, 'epoch')}",
             where,
             sep="\n",
         )
@@ -147,10 +148,20 @@ class Verbose(Callback):
             return
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         began, first = self._began
-        speed = (epoch - first) * data.train_size * data.passes / (time.perf_counter() - began)
-        line = f"epoch {epoch}: {figures(pl_module)}, {speed:.3g} rows/s"
+        line = f"epoch {epoch}: {figures(pl_module)}"
+        rows = data.known_sizes().get("training")
+        if rows is not None:
+            speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
+            line += f", {speed:.3g} rows/s"
         bar = trainer.progress_bar_callback
         print(line) if bar is None else bar.print(line)
+
+
+def _batches(data: XYDataModule, rows: int | None) -> str:
+    if data.stream is not None and not data.batch_size and not data.reduce:
+        return f"as they are read, up to {data.stream.piece} rows"
+    rows = data.train_size if rows is None else rows
+    return f"{data.batches} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
 
 
 def _short(value: Any) -> Any:

@@ -1,8 +1,28 @@
-"""Whether all processes hold the same weights."""
+"""What the processes tell each other: whether they hold the same weights, and what each has seen."""
+
+from typing import TypeVar
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, distributed
+
+from linlight.moments import Moments, merge
+
+T = TypeVar("T")
+
+
+def gather(mine: T) -> list[T]:
+    """What every process has, in the order of their ranks; every process must call it."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [mine]
+    everyone: list[T | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, mine)
+    return everyone  # type: ignore[return-value]
+
+
+def merge_over_processes(mine: Moments) -> Moments:
+    """The statistic of all processes' rows, equal to the bit on all of them; every process must call it."""
+    return merge([Moments.load(state) for state in gather(mine.cpu().state_dict())])
 
 
 def check_replicas(trainer: Trainer, *tensors: Tensor) -> None:

@@ -29,7 +29,7 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         if not isinstance(logger, lightning_loggers.TensorBoardLogger):
             continue
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
-        logger.log_hyperparams(_settings(trainer, model, data), final)
+        logger.log_hyperparams(_settings(trainer, model, data, summary), final)
         writer, step = logger.experiment, trainer.global_step
         source = data.hparams.get("path")
         settings = {k: v for k, v in model.hparams.items() if isinstance(v, str | int | float)}
@@ -37,17 +37,21 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
             source if isinstance(source, str) else "the textbook's points" if _textbook(data) else "arrays"
         )
         writer.add_text("card", card(summary, settings, source), step)
-        found, of = residuals(model, data)
+        found, of = residuals(model, data), summary["rows"]
         name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
         writer.add_histogram(name, found.numpy(), step, bins=64)
-        writer.file_writer.add_event(Event(graph_def=graph(model, data).SerializeToString()))
+        writer.file_writer.add_event(
+            Event(graph_def=graph(model, data.batch_size or summary["rows"]).SerializeToString())
+        )
 
 
 def _textbook(data: XYDataModule) -> bool:
     return all(name in data.hparams and data.hparams[name] is None for name in ("x", "path"))
 
 
-def _settings(trainer: Trainer, model: LinearModel, data: XYDataModule) -> dict[str, Any]:
+def _settings(
+    trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]
+) -> dict[str, Any]:
     # TensorBoard takes the columns of its table from one run and never shows keys that others add
     # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
     optimizer = trainer.optimizers[0] if trainer.optimizers else None
@@ -56,7 +60,7 @@ def _settings(trainer: Trainer, model: LinearModel, data: XYDataModule) -> dict[
         "optimizer": type(optimizer).__name__,
         "lr": optimizer.defaults.get("lr", math.nan) if optimizer is not None else math.nan,
         "bias": model.b is not None,
-        "batch_size": data.batch_size or data.train_size,
+        "batch_size": data.batch_size or summary["rows"],
         "shuffle": data.shuffle,
         "dtype": str(model.w.dtype).removeprefix("torch."),
     }
@@ -67,31 +71,26 @@ def _number(value: Any) -> float:
 
 
 @torch.no_grad()
-def residuals(model: LinearModel, data: XYDataModule) -> tuple[Tensor, int]:
-    """Targets less predictions of the training rows, in the data's own units.
-
-    Returns:
-        The residuals, (n, T), and the number of rows that these n were taken from.
-    """
-    assert data.y is not None
-    n = data.train_size
-    rows = torch.linspace(0, n - 1, min(n, MOST_RESIDUALS), dtype=torch.float64).round().long()
-    if data.train_rows is not None:
-        rows = data.train_rows[rows]
+def residuals(model: LinearModel, data: XYDataModule) -> Tensor:
+    """Targets less predictions of some of the training rows, in the data's own units, (n, T)."""
+    x, y = data.sample(MOST_RESIDUALS)
     w, b = (None if p is None else p.cpu() for p in model.own_units())
     assert w is not None
-    y_hat = torch.nn.functional.linear(data.x[rows].to(w), w, b)
-    return data.y[rows].to(y_hat) - y_hat, n
+    y_hat = torch.nn.functional.linear(x.to(w), w, b)
+    return y.to(y_hat) - y_hat
 
 
-def graph(model: LinearModel, data: XYDataModule) -> GraphDef:
+def graph(model: LinearModel, rows: int) -> GraphDef:
     """The model's graph: features and weights to the prediction, and with the targets to the loss.
 
     It is written down instead of traced: `SummaryWriter.add_graph` needs `torch.jit.trace`, which is
     deprecated, warns, and takes longer than the training of three points.
+
+    Args:
+        model: The model.
+        rows: Rows in a batch.
     """
     targets, features = model.w.shape
-    rows = data.batch_size or data.train_size
     nodes: list[tuple[str, str, tuple[str, ...], tuple[int, ...]]] = [
         ("x", "Placeholder", (), (rows, features)),
         ("linear/w", "Parameter", (), (targets, features)),

@@ -183,7 +183,7 @@ class RunSummary(Callback):
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
         names = {"feature_names": data.feature_names, "target_names": data.target_names}
-        described = describe(model, data.train_size) | names | metrics | {"seconds": seconds}
+        described = describe(model, model.rows) | names | metrics | {"seconds": seconds}
         self.summary = {"format": FORMAT} | described | model.summary()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:

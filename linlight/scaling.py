@@ -1,9 +1,11 @@
 """Features with mean 0 and standard deviation 1, and the way back to the data's own units."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from linlight.moments import Moments
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,18 @@ class Scaling:
         """Features (N, D) in their own units in, standardised out."""
         return (x - self.mean.to(x)) / self.deviation.to(x)
 
+    def moments(self, m: Moments) -> Moments:
+        """The statistic of rows after their features are standardised, from that before."""
+        targets = m.targets
+        shift = torch.nn.functional.pad(self.mean.to(m.mean), (0, targets))
+        divide = torch.nn.functional.pad(self.deviation.to(m.mean), (0, targets), value=1.0)
+        return replace(
+            m,
+            origin=(m.mean - shift) / divide,
+            offset=torch.zeros_like(shift),
+            triangle=m.triangle / divide,
+        )
+
     def own_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """The model of the data's own units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).
 
@@ -33,7 +47,9 @@ class Scaling:
             b: Bias, (T,).
 
         Examples:
-            >>> scaling = fit(torch.tensor([[1.0], [3.0]]))  # mean 2, deviation 1
+            >>> from linlight.moments import moments
+            >>> rows = torch.tensor([[1.0], [3.0]])
+            >>> scaling = of(moments(rows, rows))  # mean 2, deviation 1
             >>> scaling.own_units(torch.tensor([[4.0]]), torch.tensor([5.0]))
             (tensor([[4.]]), tensor([-3.]))
         """
@@ -41,10 +57,15 @@ class Scaling:
         return own.to(w), (b.double() - own @ self.mean.to(w.device)).to(b)
 
 
-def fit(x: Tensor) -> Scaling:
-    """Measures features, (N, D), in float64, a block at a time."""
-    blocks = x.split(2**16)
-    mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / len(x)
-    squares = torch.stack([(block.double() - mean).square().sum(0) for block in blocks]).sum(0)
-    deviation = (squares / len(x)).sqrt()
-    return Scaling(mean, torch.where(deviation > 0, deviation, 1.0))
+def of(m: Moments) -> Scaling:
+    """That of the rows behind a statistic.
+
+    Examples:
+        >>> from linlight.moments import moments
+        >>> rows = torch.tensor([[1.0], [3.0]])
+        >>> of(moments(rows, rows))
+        Scaling(mean=tensor([2.], dtype=torch.float64), deviation=tensor([1.], dtype=torch.float64))
+    """
+    d = m.features
+    deviation = torch.linalg.vector_norm(m.triangle[:, :d], dim=0) / m.weight.sqrt()
+    return Scaling(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))

@@ -26,7 +26,7 @@ from linlight.forecast import parabola
 from linlight.gradient_descent import GradientDescent
 from linlight.linear_regression import LinearRegression
 from linlight.messages import nearest_name
-from linlight.moments import Moments, moments
+from linlight.moments import Moments
 from linlight.optimum import optimum
 from linlight.plots import save_figure
 from linlight.run_folder import RunSummary, new_folder, removed_on_failure, write_json
@@ -104,6 +104,8 @@ def sweep(
     except (ValueError, MisconfigurationException) as error:
         raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
     whole = XYDataModule(**data)
+    if whole.stream is not None:
+        raise InputError("sweep trains many times over and holds the rows in memory: leave out stream")
     if whole.standardize and not bias:
         raise InputError("standardize centres the features, so the models need a bias: --bias true")
     sizes = _sizes(batch_size, whole.train_size)
@@ -131,8 +133,8 @@ def sweep(
 
 def _as_trained(data: XYDataModule) -> Moments:
     """The statistic of the rows as the training sees them, standardised or not."""
-    x, y, *weight = data.train_batch()
-    return moments(scaling.fit(x).scale(x) if data.standardize else x, y, *weight)
+    m = data.raw_moments
+    return scaling.of(m).moments(m) if data.standardize else m
 
 
 def _names(methods: str | Sequence[str]) -> list[str]:

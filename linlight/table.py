@@ -33,6 +33,16 @@ class Block:
     batch: pa.RecordBatch
 
 
+@dataclass(frozen=True)
+class Part:
+    """What can be read without the rest: a file, some row groups of a Parquet file, a slice of a table."""
+
+    file: str
+    first: int = 0  # the number of its first row in `file`
+    rows: int | None = None  # where this is known before it is read
+    groups: tuple[int, ...] | None = None  # row groups, where it is not the whole file
+
+
 class Table:
     """A table in memory: pandas, pyarrow, or NumPy columns.
 
@@ -46,18 +56,41 @@ class Table:
         self.types: dict[str, pa.DataType] = _types(table.schema, name)
         self._table = table
 
-    def blocks(self, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
-        """The rows in order, block by block.
+    @property
+    def size(self) -> int:
+        """Something that another table of the same name will hardly have the same of."""
+        return len(self._table)
+
+    def wholes(self) -> list[Part]:
+        """The table as as few parts as can be, in order."""
+        return [Part(self.name, rows=len(self._table))]
+
+    def parts(self, rows: int) -> list[Part]:
+        """The table as parts of about so many rows, in order; a CSV file cannot be divided."""
+        total = sum(part.rows or 0 for part in self.wholes())
+        return [Part(self.name, first, min(rows, total - first)) for first in range(0, total, rows)]
+
+    def read(self, part: Part, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
+        """The rows of a part in order, block by block.
 
         Args:
+            part: The part.
             columns: The columns wanted.
             number: The type in which a CSV's numbers are parsed.
             lean: Whether to hold only a few blocks at a time, rather than read ahead as fast as can be.
         """
-        first = 0
-        for batch in self._table.select(columns).to_batches(max_chunksize=BLOCK_ROWS):
+        first = part.first
+        for batch in self._slice(part, columns).to_batches(max_chunksize=BLOCK_ROWS):
             yield Block(self.name, first, batch)
             first += len(batch)
+
+    def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
+        return self._table.select(columns).slice(part.first, part.rows)
+
+    def blocks(self, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
+        """All rows in order, block by block; see `read`."""
+        for part in self.wholes():
+            yield from self.read(part, columns, number, lean=lean)
 
 
 class Files(Table):
@@ -71,8 +104,16 @@ class Files(Table):
         self.name = path
         self.filesystem, root = _filesystem(path)
         self.files = _find(self.filesystem, root, path)
+        self._stamps: dict[str, tuple[Any, Any]] = {}  # size and time of each file, when it was first read
+        self._types: dict[str, dict[str, pa.DataType]] = {}
+        self._fragments: dict[str, Any] = {}  # with what was read of their metadata
         with _reading(self.files[0]):
-            self.types = _types(self._schema(self.files[0]), self.files[0])
+            self.types = self._types_of(self.files[0])
+
+    def _types_of(self, file: str) -> dict[str, pa.DataType]:
+        if file not in self._types:
+            self._types[file] = _types(self._schema(file), file)
+        return self._types[file]
 
     def _schema(self, file: str) -> pa.Schema:
         if _is_csv(file):
@@ -95,37 +136,72 @@ class Files(Table):
 
     def fragment(self, file: str) -> Any:
         """A Parquet file as pyarrow's dataset sees it: its schema, its row groups."""
-        # Without the check a damaged page is read as other numbers; files with checksums are few, but then.
-        checked = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
-        return pads.ParquetFileFormat(default_fragment_scan_options=checked).make_fragment(
-            file, self.filesystem
-        )
+        if file not in self._fragments:
+            # Without the check a damaged page is read as other numbers; few files have checksums, but then.
+            checked = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
+            parquet = pads.ParquetFileFormat(default_fragment_scan_options=checked)
+            self._fragments[file] = parquet.make_fragment(file, self.filesystem)
+        return self._fragments[file]
 
-    def blocks(self, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
-        """The rows in order, block by block; see `Table.blocks`."""
+    @property
+    def size(self) -> int:
+        """The files' bytes together."""
+        return sum(self._stamp(file)[0] for file in self.files)
+
+    def wholes(self) -> list[Part]:
+        """The files."""
+        return [Part(file) for file in self.files]
+
+    def parts(self, rows: int) -> list[Part]:
+        """The files, those of Parquet divided between row groups."""
+        found = []
         for file in self.files:
+            if _is_csv(file):
+                found.append(Part(file))
+                continue
             with _reading(file):
-                before = self._stamp(file)
-                present = self.types if file == self.files[0] else _types(self._schema(file), file)
-                for column in columns:
-                    if column not in present:
-                        raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
-                first = 0
-                for batch in self._batches(file, columns, number, lean=lean):
-                    yield Block(file, first, batch)
-                    first += len(batch)
-                if self._stamp(file) != before:
-                    raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
+                self._stamps.setdefault(file, self._stamp(file))
+                first, groups, held = 0, [], 0
+                for group in self.fragment(file).row_groups:
+                    groups.append(group.id)
+                    held += group.num_rows
+                    if held >= rows:
+                        found.append(Part(file, first, held, tuple(groups)))
+                        first, groups, held = first + held, [], 0
+                if held:
+                    found.append(Part(file, first, held, tuple(groups)))
+        return found
+
+    def read(self, part: Part, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
+        """The rows of a part in order, block by block; see `Table.read`."""
+        file = part.file
+        with _reading(file):
+            before = self._stamps.setdefault(file, self._stamp(file))
+            present = self._types_of(file)
+            for column in columns:
+                if column not in present:
+                    raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
+            first = part.first
+            for batch in self._batches(part, columns, number, lean=lean):
+                yield Block(file, first, batch)
+                first += len(batch)
+            if self._stamp(file) != before:
+                raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
 
     def _stamp(self, file: str) -> tuple[Any, Any]:
         info = self.filesystem.get_file_info(file)
         return info.size, info.mtime
 
     def _batches(
-        self, file: str, columns: Sequence[str], number: pa.DataType, *, lean: bool
+        self, part: Part, columns: Sequence[str], number: pa.DataType, *, lean: bool
     ) -> Iterator[pa.RecordBatch]:
+        file = part.file
         if not _is_csv(file):
-            yield from parquet_batches(self.fragment(file), columns, lean=lean)
+            fragment = self.fragment(file)
+            if part.groups is not None:
+                fragment = fragment.subset(row_group_ids=list(part.groups))
+            ahead = {"batch_readahead": 2, "fragment_readahead": 1} if lean else {}
+            yield from fragment.to_batches(columns=list(columns), batch_size=BLOCK_ROWS, **ahead)
             return
         types = {name: number for name in columns if is_number(self.types[name])}
         options = csv.ConvertOptions(column_types=types, include_columns=list(columns))
@@ -172,12 +248,6 @@ class Files(Table):
                         return not_a_number(file, name, first + row, value[1])
                 first += len(batch)
         return f"{file} holds {value[1]!r}, which is not a number"
-
-
-def parquet_batches(fragment: Any, columns: Sequence[str], *, lean: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file or of one of its row groups, in order."""
-    ahead = {"batch_readahead": 2, "fragment_readahead": 1} if lean else {}
-    yield from fragment.to_batches(columns=list(columns), batch_size=BLOCK_ROWS, **ahead)
 
 
 def not_a_number(file: str, column: str, row: int, value: object) -> str:
@@ -257,12 +327,19 @@ class _Arrays(Table):
         self._rows = next(iter(lengths.values()))
         self.types = {name: pa.from_numpy_dtype(c.dtype) for name, c in self._columns.items()}
 
-    def blocks(self, columns: Sequence[str], number: pa.DataType, *, lean: bool) -> Iterator[Block]:
-        """The rows in order, block by block; see `Table.blocks`."""
-        for first in range(0, self._rows, BLOCK_ROWS):
-            part = slice(first, first + BLOCK_ROWS)
-            arrays = [pa.array(np.ascontiguousarray(self._columns[name][part])) for name in columns]
-            yield Block(self.name, first, pa.RecordBatch.from_arrays(arrays, names=list(columns)))
+    @property
+    def size(self) -> int:
+        """Its rows."""
+        return self._rows
+
+    def wholes(self) -> list[Part]:
+        """Slices, so that a file that is mapped into memory is not copied there at once."""
+        starts = range(0, self._rows, 2**18)
+        return [Part(self.name, first, min(2**18, self._rows - first)) for first in starts]
+
+    def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
+        rows = slice(part.first, part.first + (part.rows or 0))
+        return pa.table({name: np.ascontiguousarray(self._columns[name][rows]) for name in columns})
 
 
 def _types(schema: pa.Schema, file: str) -> dict[str, pa.DataType]:

@@ -1,0 +1,97 @@
+"""Numbers in any container, checked once and turned into tensors."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linlight.errors import InputError
+
+# Numbers in one or two dimensions: lists, NumPy arrays, tensors, DataFrames. `Any`, because the command
+# line reads it as YAML and `as_matrix` then says what is wrong better than a parser of types could.
+Numbers = Any
+
+
+def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
+    """Turns numbers into a two-dimensional tensor, or says exactly which of them is not one.
+
+    Args:
+        values: Numbers in one dimension, taken as one column, or in two, (rows, columns).
+        name: What to call them in a message.
+        dtype: The tensor's type.
+
+    Returns:
+        A tensor of shape (rows, columns); it shares memory with `values` where the type allows.
+
+    Raises:
+        InputError: If `values` is empty, ragged, has more than two dimensions, or holds something that
+            is not a finite number of `dtype`.
+    """
+    if isinstance(values, Tensor):
+        tensor = values.detach()
+    else:
+        try:
+            array = np.asarray(values)
+        except ValueError:
+            raise InputError(f"{name} is ragged: {_first_ragged_row(values)}") from None
+        if array.dtype.kind not in "biufc":
+            raise InputError(f"{name} must hold numbers only, but {_first_non_number(array)}")
+        # Read-only, byte-swapped and reversed arrays are legal NumPy and cannot be shared with torch.
+        if not array.flags.writeable or not array.dtype.isnative or min(array.strides, default=0) < 0:
+            array = array.astype(array.dtype.newbyteorder("="), order="C")
+        tensor = torch.from_numpy(array)
+    if tensor.is_complex():
+        raise InputError(f"{name} must hold real numbers, but it is complex")
+    if tensor.numel() == 0:
+        raise InputError(f"{name} is empty: give at least one row")
+    if tensor.ndim > 2:
+        raise InputError(
+            f"{name} has {tensor.ndim} dimensions, {tuple(tensor.shape)}: it must have two, (rows, columns)"
+        )
+    if tensor.ndim < 2:
+        tensor = tensor.reshape(-1, 1)
+    converted = tensor.to(dtype)
+    # A sum that is finite says so of every number, and takes a twentieth of the time; it may also overflow.
+    finite = torch.ones(()) if converted.sum().isfinite() else converted.isfinite()
+    if not finite.all():
+        row, column = (int(i) for i in (~finite).nonzero()[0])
+        value = tensor[row, column].item()
+        remedy = (
+            "remove or fill in such rows"
+            if not np.isfinite(value)
+            else "it overflows float32, use dtype float64"
+        )
+        raise InputError(f"{name} has {value} at row {row}, column {column} (counted from 0): {remedy}")
+    return converted
+
+
+def _first_ragged_row(rows: list[Any]) -> str:
+    lengths = [np.size(row) for row in rows]
+    row = next((i for i, length in enumerate(lengths) if length != lengths[0]), 0)
+    return f"row {row} has {lengths[row]} values and row 0 has {lengths[0]}; every row must have as many"
+
+
+def _first_non_number(array: np.ndarray) -> str:
+    if array.ndim == 0:
+        return f"it is {array.item()!r}"
+    for index, value in np.ndenumerate(array.astype(object)):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            where = f"row {index[0]}" + "".join(f", column {i}" for i in index[1:])
+            return f"{value!r} is at {where} (counted from 0)"
+    return f"it is of type {array.dtype}; convert it to float first"
+
+
+def plain_names(name: str, columns: int, values: Numbers) -> list[str]:
+    """Names of columns that were given without any, or a DataFrame's own.
+
+    Args:
+        name: What to call them: `x`, or `x_0`, `x_1`, ….
+        columns: How many there are.
+        values: What they were given as.
+    """
+    if hasattr(values, "columns"):
+        return [str(column) for column in values.columns]
+    return [name] if columns == 1 else [f"{name}_{i}" for i in range(columns)]
