@@ -336,7 +336,7 @@ class LinearModel(LightningModule):
             return loss
         mass = self.mass(batch)
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
-        share = 1.0 if self.loss_is_total else (mass / rows).item()
+        share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
         self.record(total if self.loss_is_total else total / rows, rows.item())
         return loss * (share * self.trainer.world_size)
 

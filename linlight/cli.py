@@ -347,6 +347,8 @@ class Cli(LightningCLI):
         self.summary = describe(self.model, writer.count)
         if _rank() != 0:
             return
+        if not writer.count:
+            raise InputError("there are no rows to predict: give at least one")
         assert self.run_folder is not None
         for x, y_hat in writer.beginning:
             print("x =", *x, "-> prediction", *y_hat)

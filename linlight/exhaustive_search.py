@@ -111,6 +111,8 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         self.losses = self._squared_errors / self._rows
         best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
         self.record(self.losses.amin(dim=1).mean(), rows.item())
+        # Not the mean over batches, each with a best candidate of its own: the best of all rows so far.
+        self._losses.whole = self.losses.amin(dim=1).mean()
         optimizer = self.optimizers()
         values = [w[best]] if self.b is None else [w[best], b[best]]
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]

@@ -1,20 +1,24 @@
 """Run by `test_processes.py` on several processes: every method, its losses, weights and predictions."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from lightning.pytorch import Trainer
+from pyarrow import csv, parquet
 
 from linlight import XYDataModule
 from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
 from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.gradient_descent import GradientDescent
+from linlight.least_squares import LeastSquares
 from linlight.linear_regression import LinearRegression
-from linlight.predictions import gather
+from linlight.predictions import PredictionWriter, gather
 
 METHODS: dict[str, Any] = {
     "ExhaustiveSearch": lambda: ExhaustiveSearch(bias=True, step=0.5),
@@ -33,23 +37,28 @@ def run(root: Path, nodes: int, devices: int) -> dict[str, Any]:
     x = torch.randn(23, 1, generator=generator, dtype=torch.float64)
     y = 2 * x + 0.5 + 0.1 * torch.randn(23, 1, generator=generator, dtype=torch.float64)
     weight = torch.rand(23, generator=generator, dtype=torch.float64) + 0.5
+
+    def trainer_of(callbacks: list[Any]) -> Trainer:
+        return Trainer(
+            accelerator="cpu",
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            max_epochs=3,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            default_root_dir=root,
+            callbacks=callbacks,
+        )
+
     results = {}
     for name, make in METHODS.items():
         for batch_size, shuffle in BATCHES:
-            trainer = Trainer(
-                accelerator="cpu",
-                devices=devices,
-                num_nodes=nodes,
-                strategy="ddp" if devices * nodes > 1 else "auto",
-                max_epochs=3,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-                num_sanity_val_steps=0,
-                default_root_dir=root,
-            )
+            trainer = trainer_of([])
             data = XYDataModule(
                 x, y, batch_size=batch_size, shuffle=shuffle, val_fraction=0.3, dtype="float64"
             )
@@ -68,6 +77,50 @@ def run(root: Path, nodes: int, devices: int) -> dict[str, Any]:
                 "steps": trainer.global_step,
                 "metrics": metrics,
                 "predictions": gather(predictions).tolist(),
+            }
+    return results | streams(root, trainer_of, x, y)
+
+
+def streams(root: Path, trainer_of: Any, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
+    """The same of rows that are read block by block; each process has a copy of the file."""
+    copy = os.environ.get("RANK", "0")
+    frame = {"x": x[:, 0].numpy(), "y": y[:, 0].numpy()}
+    parquet.write_table(pa.table(frame), root / f"{copy}.parquet", row_group_size=3)
+    csv.write_csv(pa.table(frame), root / f"{copy}.csv")
+    cases: dict[str, tuple[Any, dict[str, Any]]] = {
+        "LeastSquares": (LeastSquares, {}),
+        "ExhaustiveSearch": (lambda: ExhaustiveSearch(bias=True), {}),
+        "reduced": (lambda: GradientDescent(bias=True), {"reduce": True}),
+        "GradientDescent": (lambda: GradientDescent(bias=True), {"batch_size": 5, "shuffle": True}),
+        "LinearRegression": (lambda: LinearRegression(w0=0.5), {"batch_size": 5}),
+    }
+    results = {}
+    for kind in ("parquet", "csv"):
+        for name, (make, settings) in cases.items():
+            writer = PredictionWriter()
+            trainer = trainer_of([writer])
+            data = XYDataModule(
+                path=str(root / f"{copy}.{kind}"),
+                stream=True,
+                window=6,
+                val_fraction=0.3,
+                dtype="float64",
+                **settings,
+            )
+            model: LinearModel = make()
+            trainer.fit(model, data)
+            metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
+            metrics["final_loss"] = model.train_loss()
+            trainer.test(model, data, verbose=False)
+            metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
+            trainer.predict(model, data, return_predictions=False)
+            results[f"stream {kind} {name}"] = {
+                "w": model.w.tolist(),
+                "b": None if model.b is None else model.b.tolist(),
+                "rows": model.rows,
+                "metrics": metrics,
+                # Only one process writes them.
+                "predictions": (root / "predictions.csv").read_text() if writer.count else "",
             }
     return results
 

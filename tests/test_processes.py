@@ -55,6 +55,8 @@ def numbers(value: Any) -> Iterator[float]:
     elif isinstance(value, list):
         for item in value:
             yield from numbers(item)
+    elif isinstance(value, str):  # a table of predictions
+        yield from (float(word) for line in value.splitlines()[1:] for word in line.split(","))
     else:
         yield value
 

@@ -15,7 +15,9 @@ import torch
 from linlight.main import main
 
 ROWS = 90
+ONE_PASS = ("ExhaustiveSearch", "LeastSquares")
 METHODS = {
+    "LeastSquares": ["--model.robust=HC1"],
     "ExhaustiveSearch": ["--model.bias=true", "--model.step=0.2"],
     "GradientDescent": ["--model.lr=0.001"],
     "Backpropagation": ["--model.lr=0.001", "--model.bias=true"],
@@ -39,7 +41,7 @@ def command(folder: Path, method: str, *more: str) -> list[str]:
         y = 2 * x + 0.1 * torch.randn(ROWS, generator=generator)
         lines = [f"{a},{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True)]
         (folder / "t.csv").write_text("\n".join(["x,y", *lines]))
-    epochs = 1 if method == "ExhaustiveSearch" else 3
+    epochs = 1 if method in ONE_PASS else 3
     words = [
         "fit",
         f"--model={method.partition(',')[0]}",
@@ -67,8 +69,10 @@ def stopped(words: list[str], steps: int) -> None:
     from linlight import cli
 
     class Die(Callback):
-        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
-            if trainer.global_step == steps:
+        def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+            # The exact answer is one step, after the last batch.
+            done = batch_idx if type(model).__name__ == "LeastSquares" else trainer.global_step
+            if done == steps:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     vars(cli)["Dashboard"] = Die
@@ -92,10 +96,13 @@ def test_killed_in_the_middle_of_an_epoch(
     _, expected = finish(words, capsys)
     batches = -(-(72 if "Adam" in method else ROWS) // 3)
     # In the middle of an epoch, at its last batch, and at the first of the next.
-    kills = [13] if method == "ExhaustiveSearch" else [20, batches - 1, batches, batches + 1, 2 * batches + 7]
+    kills = [13] if method in ONE_PASS else [20, batches - 1, batches, batches + 1, 2 * batches + 7]
     for i, steps in enumerate(kills):
         (tmp_path / str(i)).mkdir()
-        again = command(tmp_path / str(i), method, f"--data.shuffle={shuffle}", "--checkpoint.every_steps=1")
+        often = (
+            "--checkpoint.every_seconds=1e-9" if method == "LeastSquares" else "--checkpoint.every_steps=1"
+        )
+        again = command(tmp_path / str(i), method, f"--data.shuffle={shuffle}", often)
         process = server.Process(target=stopped, args=(again, steps))
         process.start()
         process.join(60)
@@ -104,6 +111,31 @@ def test_killed_in_the_middle_of_an_epoch(
         out, found = finish(
             ["fit", "--ckpt_path=last", root, "--trainer.logger=false", "--trainer.accelerator=cpu"], capsys
         )
+        assert "going on from" in out
+        assert found == expected, f"killed at step {steps}"
+
+
+@pytest.mark.parametrize(
+    "method", ["LeastSquares", "ExhaustiveSearch", "GradientDescent", "LinearRegression"]
+)
+def test_a_stream_goes_on_at_the_next_row(
+    method: str, tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = ["--data.stream=true", "--data.window=8", "--data.shuffle=true"]
+    stream += ["--data.batch_size=null"] if method in ONE_PASS else []
+    _, expected = finish(command(tmp_path, method, *stream), capsys)
+    often = "--checkpoint.every_seconds=1e-9" if method == "LeastSquares" else "--checkpoint.every_steps=1"
+    for i, steps in enumerate([7] if method in ONE_PASS else [40, 60]):
+        (tmp_path / str(i)).mkdir()
+        process = server.Process(
+            target=stopped, args=(command(tmp_path / str(i), method, *stream, often), steps)
+        )
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        root = f"--trainer.default_root_dir={tmp_path / str(i)}"
+        again = ["fit", "--ckpt_path=last", root, "--trainer.logger=false", "--trainer.accelerator=cpu"]
+        out, found = finish(again, capsys)
         assert "going on from" in out
         assert found == expected, f"killed at step {steps}"
 
