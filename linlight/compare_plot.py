@@ -82,8 +82,9 @@ def make_ground(results: "list[Result]", data: "XYDataModule") -> Ground | None:
     ]
     found = landscape(shape, (first + 1, second + 1), axes)  # the bias is the first parameter
     names = data.feature_names
+    of = f" for {data.target_names[0]}" if len(data.target_names) > 1 else ""
     return Ground(
-        "each method's path, the other parameters at their best",
+        f"each method's path{of}, the other parameters at their best",
         (f"weight of {names[first]}", f"weight of {names[second]}"),
         (axes[0], axes[1]),
         (first, second),

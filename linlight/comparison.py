@@ -87,10 +87,11 @@ class PathRecorder(Callback):
 
 
 def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
-    x, y = (part.to(model.device) for part in data.train_data())
+    x, y, *weight = (part.to(model.device) for part in data.train_batch())
     with torch.no_grad():
-        total = squared_error_sums(x, y, model.w, model.b)[0]
-    return (total / y.numel()).item()
+        total = squared_error_sums(x, y, model.w, model.b, *weight)[0]
+        mass = model.mass((x, y, *weight))
+    return (total / (mass * y.shape[1])).item()
 
 
 def compare(
@@ -152,7 +153,7 @@ def compare(
     except (ValueError, MisconfigurationException) as error:
         raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
     known = by_name(lr, bias, batch_size, total=data.get("x") is None and data.get("path") is None)
-    names = methods or (() if config else THE_FIVE)
+    names = (() if config else THE_FIVE) if methods is None else methods
     contenders = choose(names, known) + [from_config(path) for path in config or []]
     contenders = with_seeds(contenders, seeds or [])
     if not contenders:

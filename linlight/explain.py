@@ -168,7 +168,7 @@ class Explain(Callback):
         if self._lr is not None and self._rule == WHOLE and self._lr < self._bound:
             after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
             lines.append(
-                f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {max_epochs} epochs; "
+                f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
                 f"a millionth after {_count(self._epochs_to_tolerance())}"
             )
         return lines
@@ -317,4 +317,4 @@ def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
 def _count(epochs: int | None) -> str:
     if epochs is None:
         return "more epochs than anyone has"
-    return f"{epochs} epochs" if epochs < 10**6 else f"{epochs:.2g} epochs"
+    return count(epochs, "epoch") if epochs < 10**6 else f"{epochs:.2g} epochs"

@@ -191,7 +191,15 @@ gathers what the equation needs; then it is solved."""
         """Coefficients in float64 with their inference; lists over the targets where there are several."""
         assert self.fit is not None
         names = self._coefficient_names()
-        shared = {"rank": self.fit.rank, "condition_number": finite(self.fit.condition_number)}
+        assert self.moments is not None
+        best = optimum(self.moments, self._bias) if self.l2 > 0 else self.fit
+        lowest = loss(self.moments, best.w, best.b).mean().item()
+        shared = {
+            "rank": self.fit.rank,
+            "condition_number": finite(self.fit.condition_number),
+            # What rounding the weights to their type costs, and a penalty.
+            "gap": max(0.0, self.train_loss() - lowest),
+        }
         if not self._inferred:
             estimates = self.fit.w if self.fit.b is None else torch.cat([self.fit.b[:, None], self.fit.w], 1)
             coefficients = [

@@ -186,7 +186,8 @@ def _contours(figure: Figure, axes: Axes, view: _View, chosen: tuple[int, int]) 
     axes.set(xlabel=labels[0], ylabel=labels[1])
     axes.grid(visible=False)
     others = "" if len(view.parameters) == 2 else ", the other parameters at their best"
-    axes.set_title(f"{view.error}{others}")
+    of = f" of {view.data.target_names[0]}" if len(view.data.target_names) > 1 else ""
+    axes.set_title(f"{view.error}{of}{others}")
     axes.legend(facecolor="#dddddd", labelcolor="black")
 
 

@@ -130,7 +130,12 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
             raise InputError(
                 f"{folder} has not finished: linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on"
             )
-        raise InputError(f"{folder} is not the folder of a run: it has no summary.json")
+        inside = sorted(folder_name(found.parent) for found in folder.glob("*/**/summary.json"))
+        raise InputError(
+            f"{folder} is not the folder of a run: it has no summary.json"
+            + (f", but {inside[0]} has" if inside else "")
+            + (f", and {len(inside) - 1} more below it" if len(inside) > 1 else "")
+        )
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         written = summary.get("format", 1)

@@ -249,19 +249,26 @@ class Stream:
         m = empty(features, targets)
         low = torch.full((features,), math.inf, dtype=torch.float64)
         high = -low
-        for piece, rows in ahead(self._converted(range(len(self.parts)), rank, world_size)):
-            if piece is None:
-                continue
-            for kind in ("val", "test"):
-                chosen = self.chosen(rows, kind)
-                sizes[kind] += 0 if chosen is None else len(chosen)
-            batch = self.tensors(rows, "train")
-            counts[piece.part, piece.number] = len(batch[0])
-            if len(batch[0]):
-                sizes["train"] += len(batch[0])
-                m = merge([m, moments(*batch)])
-                low = torch.minimum(low, batch[0].amin(0).double())
-                high = torch.maximum(high, batch[0].amax(0).double())
+        error = ""
+        try:
+            for piece, rows in ahead(self._converted(range(len(self.parts)), rank, world_size)):
+                if piece is None:
+                    continue
+                for kind in ("val", "test"):
+                    chosen = self.chosen(rows, kind)
+                    sizes[kind] += 0 if chosen is None else len(chosen)
+                batch = self.tensors(rows, "train")
+                counts[piece.part, piece.number] = len(batch[0])
+                if len(batch[0]):
+                    sizes["train"] += len(batch[0])
+                    m = merge([m, moments(*batch)])
+                    low = torch.minimum(low, batch[0].amin(0).double())
+                    high = torch.maximum(high, batch[0].amax(0).double())
+        except InputError as met:
+            error = str(met)
+        errors = [one for one in gather(error) if one]  # one process alone may meet with bad rows
+        if errors:
+            raise InputError(errors[0])
         found = gather((sizes, counts, m.state_dict(), low, high))
         self._count_dropped(sum(sum(one[0].values()) for one in found))
         total = {kind: sum(one[0][kind] for one in found) for kind in sizes}

@@ -12,6 +12,7 @@ from torch import Tensor
 from linlight.ahead import ahead
 from linlight.errors import InputError
 from linlight.loader import Resumable, RowOrder, permutation
+from linlight.replicas import gather
 from linlight.scaling import Scaling
 from linlight.stream import Piece, Stream, Survey
 
@@ -39,6 +40,7 @@ class InOrder(Resumable):
         super().__init__()
         self.stream, self.kind, self.scaling = stream, kind, scaling
         self.rank, self.world_size, self.device = place
+        self._error = ""  # what this process met with, of several
         self._length = stream.turns_of_a_pass(self.world_size)
 
     def settings(self) -> dict[str, int]:
@@ -64,6 +66,7 @@ class InOrder(Resumable):
         """Yields this process's batches."""
         begin, self._first = self._first, 0
         kept = 0
+        self._error = ""
         if not begin:
             self.stream.columns.forget()
         turns = self.stream.turns(range(len(self.stream.parts)), self.rank, self.world_size)
@@ -71,24 +74,51 @@ class InOrder(Resumable):
             kept += rows
             # Where it cannot know the number of batches, Lightning asks for each before it uses the last.
             self._given = turn + 1 if self._length is not None else turn
-            if self._given == self._length:
-                self._given = 0
+            if turn + 1 == self._length:  # Lightning does not come back for more
+                self._end(kept, whole=not begin)
             yield batch
+        if self._length is None:
+            self._end(kept, whole=not begin)
+
+    def _end(self, kept: int, *, whole: bool) -> None:
         self._given = 0
-        if not begin:
+        if self.world_size > 1:
+            errors = [error for error in gather(self._error) if error]
+            if errors:
+                raise InputError(errors[0])
+        if whole:
             self.stream.passed(kept)
 
     def _batches(self, turns: Iterator[Piece | None]) -> Iterator[tuple[Any, int]]:
-        for piece in turns:
-            rows = self.stream.convert(piece)
-            if self.kind == "predict":
-                span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
-                yield (rows.x.to(self.device), torch.from_numpy(rows.numbers), rows.ids, span), len(rows.x)
-            else:
-                yield (
-                    _moved(self.stream.tensors(rows, self.kind), self.scaling, self.device),
-                    len(rows.x),
-                )
+        """This process's batches, each with the number of rows that were usable.
+
+        Of several processes one alone may meet with bad rows. It keeps its turns, without rows, for the
+        others would wait for it; at the end all of them fail alike.
+        """
+        left = None if self._length is None else self._length - self._given
+        try:
+            for piece in turns:
+                left = None if left is None else left - 1
+                try:
+                    yield self._batch(piece)
+                except InputError as error:
+                    if self.world_size == 1:
+                        raise
+                    self._error = self._error or str(error)
+                    yield self._batch(None)
+        except InputError as error:
+            if self.world_size == 1 or left is None:
+                raise
+            self._error = self._error or str(error)
+            for _ in range(left):
+                yield self._batch(None)
+
+    def _batch(self, piece: Piece | None) -> tuple[Any, int]:
+        rows = self.stream.convert(piece)
+        if self.kind == "predict":
+            span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
+            return (rows.x.to(self.device), torch.from_numpy(rows.numbers), rows.ids, span), len(rows.x)
+        return _moved(self.stream.tensors(rows, self.kind), self.scaling, self.device), len(rows.x)
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,19 @@ def test_chosen_methods_configs_and_seeds(linlight: Linlight) -> None:
     assert compared["adam, 3"]["weights"] == alone["weights"]
 
 
+def test_losses_count_rows_as_often_as_their_weights_say(linlight: Linlight, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("y,x,n\n2,1,1\n5,2,3\n6,3,2\n")
+    data = ["--data.path=t.csv", "--data.weight=n"]
+    expected = linlight("fit", "--model=GradientDescent", *data, "--trainer.max_epochs=5").summary
+    run = linlight("compare", *data, "--methods=GradientDescent", "--epochs=5", "--lr=0.01")
+    (found,) = json.loads((run.folder / "compare.json").read_text())["methods"]
+    assert found["loss"] == pytest.approx(expected["train_loss"], rel=1e-6)
+
+
+def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
+    assert "there is nothing to compare: name --methods" in refused("compare", "--methods", "[]")
+
+
 def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None:
     from linlight.compare_plot import comparison, make_ground
     from linlight.comparison import Result

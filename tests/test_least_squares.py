@@ -252,3 +252,10 @@ def test_columns_of_any_other_size_are_not(size: float, tmp_path: Path) -> None:
     found = fit([size, 2 * size, 3 * size], [1.0, 2.0, 4.0], tmp_path).summary()["coefficients"][1]
     assert found["estimate"] * size == pytest.approx(1.5, rel=1e-12)
     assert found["t"] == pytest.approx(27**0.5, rel=1e-12)
+
+
+def test_its_gap_is_what_the_penalty_and_the_weights_type_cost(tmp_path: Path) -> None:
+    x, y = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[1.0], [3.0], [4.0]])
+    gaps = [fit(x, y, tmp_path, l2=l2).summary()["gap"] for l2 in (0.0, 1.0)]
+    assert 0 <= gaps[0] < 1e-12
+    assert gaps[1] > 1e-3

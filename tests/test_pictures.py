@@ -154,6 +154,8 @@ def test_folders_that_are_no_finished_run(linlight: Callable[..., Any], tmp_path
     done = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=1").folder
     with pytest.raises(InputError, match="there is no folder nowhere"):
         load("nowhere")
+    with pytest.raises(InputError, match=f"no summary.json, but {done} has"):
+        load(done.parent)
     with pytest.raises(InputError, match="is not the folder of a run"):
         load(tmp_path)
     with pytest.raises(InputError, match="no picture 'coefficients' of this run: there are loss, fit"):

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from linlight import XYDataModule
 from linlight.ahead import ahead
 from linlight.stream import Stream, uniform
-from linlight.stream_loader import Windows
+from linlight.stream_loader import InOrder, Windows
 
 ROWS = 1003
 
@@ -197,6 +197,39 @@ def approximately(value: Any) -> Any:
     if isinstance(value, list):
         return [approximately(item) for item in value]
     return pytest.approx(value, rel=1e-8, abs=1e-10) if isinstance(value, float) else value
+
+
+def test_rows_dropped_from_row_groups_are_counted_once(
+    frame: pd.DataFrame, tmp_path: Path, linlight: Callable[..., Any]
+) -> None:
+    frame.loc[[5, 300, 900], "b"] = None
+    parquet.write_table(pa.Table.from_pandas(frame), tmp_path / "t.parquet", row_group_size=97)
+    words = ["--data.path=t.parquet", "--data.missing=drop", "--data.stream=true", "--data.window=64"]
+    words += ["--data.features=a,b,c"]
+    for own in (["--model=LeastSquares"], ["--model=GradientDescent", "--data.batch_size=64"]):
+        run = linlight("fit", *words, *own)
+        assert run.out.count("dropped 3 rows of 1003 that lack a value: b 3") == 1
+        assert run.summary["rows"] == ROWS - 3
+
+
+def test_a_process_that_alone_meets_with_a_bad_row_keeps_its_turns(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    frame.loc[150, "b"] = None
+    parquet.write_table(pa.Table.from_pandas(frame), tmp_path / "t.parquet", row_group_size=97)
+    _, stream = streamed(str(tmp_path / "t.parquet"))
+    counts = []
+    for rank in (0, 1):
+        batches = InOrder(stream, "train", (rank, 2, torch.device("cpu")))
+        counts.append(0)
+        try:
+            for _ in batches:
+                counts[-1] += 1
+        except ValueError as error:
+            assert rank == 1
+            assert "column 'b' has no value in row 150" in str(error)
+            counts[-1] += 1  # told with the last
+    assert counts == [len(batches)] * 2
 
 
 def test_predictions_as_parquet_without_the_rows_that_lack_a_value(

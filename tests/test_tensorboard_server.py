@@ -132,7 +132,9 @@ def test_ten_runs_on_a_real_server(linlight: Linlight, board: Callable[[], Board
     for group in groups:
         # A learning rate that is not there is sent as nothing.
         assert set(group["hparams"]) | {"lr"} == columns
-        assert ("lr" in group["hparams"]) == ("gap" in runs[group["sessions"][0]["name"]].summary)
+        assert ("lr" in group["hparams"]) == (
+            "largest_stable_step" in runs[group["sessions"][0]["name"]].summary
+        )
         values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
         run = runs[group["sessions"][0]["name"]]
         assert values["final/val_loss"] == pytest.approx(run.summary["val_loss"])
