@@ -36,6 +36,8 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Keeps the values, with the time, to be written as one event within a second."""
+        # Lightning adds the epoch to what `validate` and `test` find: a chart that says nothing.
+        metrics = {tag: value for tag, value in metrics.items() if tag != "epoch"}
         now = time.time()
         if self._pending is None:
             self._pending = []

@@ -86,3 +86,8 @@ def test_search_curve_is_an_image(linlight: Linlight) -> None:
     image = events(run).Images("loss_curve")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
     assert (run.folder / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_evaluation_logs_what_it_found_and_no_chart_of_its_epoch(linlight: Linlight) -> None:
+    trained = linlight("fit", "--model", "GradientDescent", "--trainer.max_epochs", 2)
+    assert events(linlight("test", "--ckpt_path", trained.checkpoint)).Tags()["scalars"] == ["test_loss"]
