@@ -470,9 +470,8 @@ class LinearModel(LightningModule):
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""
         data: XYDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data.is_surveyed and isinstance(
-            self.criterion, nn.MSELoss
-        ):  # it is known without reading a stream
+        if data.is_surveyed and isinstance(self.criterion, nn.MSELoss):
+            # Known without reading the stream again.
             m = data.train_moments
             self.rows = int(m.rows)
             b = None if self.b is None else self.b.cpu()

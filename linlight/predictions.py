@@ -8,24 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from linlight.replicas import gather as gather_over_processes
+from linlight.replicas import gather
 
 SHOWN = 10
-
-
-def gather(batches: list[Tensor]) -> Tensor:
-    """Puts what `Trainer.predict` returned on all processes together, (N, T); every process must call it.
-
-    Args:
-        batches: This process's share of the predictions of each batch, (B_r, T).
-    """
-    shares = gather_over_processes([batch.cpu() for batch in batches])
-    # Each batch was dealt out in rank order.
-    return torch.cat([share for batch in zip(*shares, strict=True) for share in batch])
 
 
 @dataclass
@@ -87,7 +75,7 @@ class PredictionWriter(Callback):
     ) -> None:
         """Gathers a batch from all processes; rank 0 writes what comes next in the table."""
         mine = trainer.datamodule.predicted(batch, outputs)  # type: ignore[attr-defined]
-        for one in gather_over_processes(mine):
+        for one in gather(mine):
             if one.end > one.first and trainer.is_global_zero:
                 heapq.heappush(self._waiting, (one.first, one))
         while self._waiting and self._waiting[0][0] == self._next:

@@ -18,7 +18,7 @@ from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.gradient_descent import GradientDescent
 from linlight.least_squares import LeastSquares
 from linlight.linear_regression import LinearRegression
-from linlight.predictions import PredictionWriter, gather
+from linlight.predictions import PredictionWriter
 
 METHODS: dict[str, Any] = {
     "ExhaustiveSearch": lambda: ExhaustiveSearch(bias=True, step=0.5),
@@ -58,27 +58,37 @@ def run(root: Path, nodes: int, devices: int) -> dict[str, Any]:
     results = {}
     for name, make in METHODS.items():
         for batch_size, shuffle in BATCHES:
-            trainer = trainer_of([])
+            trainer = trainer_of([PredictionWriter()])
             data = XYDataModule(
                 x, y, batch_size=batch_size, shuffle=shuffle, val_fraction=0.3, dtype="float64"
             )
             if batch_size == 5:
                 data.weight = weight
-            model: LinearModel = make()
-            trainer.fit(model, data)
-            metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
-            metrics["final_loss"] = model.train_loss()
-            trainer.test(model, data, verbose=False)
-            metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
-            predictions: Any = trainer.predict(model, data)
-            results[f"{name} {batch_size} {shuffle}"] = {
-                "w": model.w.tolist(),
-                "b": None if model.b is None else model.b.tolist(),
-                "steps": trainer.global_step,
-                "metrics": metrics,
-                "predictions": gather(predictions).tolist(),
-            }
+            results[f"{name} {batch_size} {shuffle}"] = all_of(trainer, make(), data)
     return results | streams(root, trainer_of, x, y)
+
+
+def all_of(trainer: Trainer, model: LinearModel, data: XYDataModule) -> dict[str, Any]:
+    """Fits, tests and predicts."""
+    trainer.fit(model, data)
+    steps = trainer.global_step
+    metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
+    metrics["final_loss"] = model.train_loss()
+    trainer.test(model, data, verbose=False)
+    metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
+    trainer.predict(model, data, return_predictions=False)
+    found = {
+        "w": model.w.tolist(),
+        "b": None if model.b is None else model.b.tolist(),
+        "rows": model.rows,
+        "metrics": metrics,
+        # Only one process writes them.
+        "predictions": (Path(trainer.default_root_dir) / "predictions.csv").read_text()
+        if trainer.is_global_zero
+        else "",
+    }
+    # A stream's pieces, one step each, are shared out; batches are not.
+    return found if data.stream is not None and data.batch_size is None else found | {"steps": steps}
 
 
 def streams(root: Path, trainer_of: Any, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
@@ -97,8 +107,7 @@ def streams(root: Path, trainer_of: Any, x: torch.Tensor, y: torch.Tensor) -> di
     results = {}
     for kind in ("parquet", "csv"):
         for name, (make, settings) in cases.items():
-            writer = PredictionWriter()
-            trainer = trainer_of([writer])
+            trainer = trainer_of([PredictionWriter()])
             data = XYDataModule(
                 path=str(root / f"{copy}.{kind}"),
                 stream=True,
@@ -107,21 +116,7 @@ def streams(root: Path, trainer_of: Any, x: torch.Tensor, y: torch.Tensor) -> di
                 dtype="float64",
                 **settings,
             )
-            model: LinearModel = make()
-            trainer.fit(model, data)
-            metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
-            metrics["final_loss"] = model.train_loss()
-            trainer.test(model, data, verbose=False)
-            metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
-            trainer.predict(model, data, return_predictions=False)
-            results[f"stream {kind} {name}"] = {
-                "w": model.w.tolist(),
-                "b": None if model.b is None else model.b.tolist(),
-                "rows": model.rows,
-                "metrics": metrics,
-                # Only one process writes them.
-                "predictions": (root / "predictions.csv").read_text() if writer.count else "",
-            }
+            results[f"stream {kind} {name}"] = all_of(trainer, make(), data)
     return results
 
 
