@@ -17,6 +17,7 @@ from linlight.errors import InputError
 from linlight.table import Block, Table, is_number, kind, nearest, not_a_number
 
 MOST_CATEGORIES = 1000
+_NO_VALUE = pa.array(csv.ConvertOptions().null_values, pa.string())  # such as "", NA, NaN, null
 
 
 def as_names(names: str | Sequence[str] | None) -> list[str]:
@@ -75,16 +76,18 @@ class Columns:
         return self.features + one_hot
 
     @property
-    def used(self) -> list[str]:
-        """The columns that are read."""
+    def used(self) -> dict[str, pa.DataType]:
+        """The columns that are read, and the types in which a CSV's are: text stays as it stands there."""
         weight = [] if self.weight is None else [self.weight]
-        return list(dict.fromkeys([*self.features, *self.targets, *weight, *self.categories, *self.ids]))
+        texts = dict.fromkeys([*self.categories, *self.ids], pa.string())
+        numbers = [*self.features, *self.targets, *weight]
+        return texts | dict.fromkeys(numbers, pa.type_for_alias(self.dtype))
 
     def blocks(self) -> Iterator[Rows]:
         """The table's rows, block by block."""
         self.forget()
         row = 0
-        for block in self.table.blocks(self.used, pa.type_for_alias(self.dtype), lean=False):
+        for block in self.table.blocks(self.used):
             yield self.convert(block, row)
             row += len(block.batch)
 
@@ -105,7 +108,9 @@ class Columns:
             InputError: If it has no rows, or holds what cannot be used.
         """
         width = len(self.feature_names)
-        x, y, weight = (_Growing(n, self.dtype) for n in (width, len(self.targets), 1))
+        sizes = [part.rows for part in self.table.wholes()]
+        expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
+        x, y, weight = (_Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
         numbers: list[np.ndarray] = []
         ids: list[pa.RecordBatch] = []
         for rows in self.blocks():
@@ -207,7 +212,7 @@ class Columns:
 
     def _codes(self, block: Block, name: str) -> np.ndarray:
         """The number of each row's category, −1 for none, (rows,)."""
-        values = block.batch[name].cast(pa.string())
+        values = _texts(block, name)
         codes = pc.index_in(values, value_set=pa.array(self.categories[name], pa.string()))
         unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
         row = pc.index(unknown, True).as_py()
@@ -232,20 +237,32 @@ def _numbers(block: Block, name: str) -> np.ndarray:
     return numbers
 
 
+def _texts(block: Block, name: str) -> pa.Array:
+    """A column's texts, (rows,), null where there is none: empty, or spelled as in a column of numbers."""
+    texts = block.batch[name].cast(pa.string())
+    return pc.if_else(pc.is_in(texts, value_set=_NO_VALUE), pa.scalar(None, pa.string()), texts)
+
+
 def _may_be_number(value: object) -> bool:
     """Whether a text among numbers would have been read as one, or as none."""
     try:
         float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return value in csv.ConvertOptions().null_values
+        return value in _NO_VALUE.to_pylist()
     return True
 
 
 class _Growing:
-    """A matrix that grows by rows without being copied: the system moves its pages."""
+    """A matrix that grows by rows without being copied: the system moves its pages.
 
-    def __init__(self, columns: int, dtype: str) -> None:
-        self._array = np.empty((1024, columns), dtype)
+    Args:
+        expected: Its rows, as far as they are known beforehand.
+        columns: Its columns.
+        dtype: Type of its numbers.
+    """
+
+    def __init__(self, expected: int, columns: int, dtype: str) -> None:
+        self._array = np.empty((expected, columns), dtype)
         self.rows = 0
 
     def append(self, block: Tensor) -> None:
@@ -330,15 +347,15 @@ def choose(
 
 
 def _refuse_text(table: Table, name: str) -> None:
-    for block in table.blocks([name], pa.float64(), lean=True):
+    for block in table.blocks({name: pa.float64()}):
         _numbers(block, name)
 
 
 def _categories(table: Table, name: str, missing: str) -> list[str]:
     """The values of a text column, sorted."""
     found: set[str] = set()
-    for block in table.blocks([name], pa.float64(), lean=True):
-        found |= set(pc.unique(block.batch[name].cast(pa.string())).to_pylist())
+    for block in table.blocks({name: pa.string()}):
+        found |= set(pc.unique(_texts(block, name)).to_pylist())
         if len(found) > MOST_CATEGORIES:
             raise InputError(
                 f"column {name!r} has more than {MOST_CATEGORIES} different values: it is no category, "

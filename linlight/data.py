@@ -61,7 +61,7 @@ class XYDataModule(LightningDataModule):
         features: The columns to predict from. Default: every other numeric column.
         categorical: Text columns to predict from too; each of their values becomes a column of 0 and 1.
         weight: The column of row weights: how many times a row counts in the loss.
-        id: Columns that predictions are written with.
+        id: Columns that predictions are written with; those of a CSV as the text that stands there.
         missing: What to do about a row without a value: `error`, or `drop` it.
         updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
             them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
@@ -198,7 +198,7 @@ class XYDataModule(LightningDataModule):
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
         from linlight.columns import choose
-        from linlight.table import open_table
+        from linlight.files import open_table
 
         columns, left_out, self._no_targets = choose(
             open_table(path),
@@ -233,6 +233,8 @@ class XYDataModule(LightningDataModule):
                 self._constant = _constant_target(name, column[0].item())
 
     def _split_rows(self, val_fraction: float, test_fraction: float) -> None:
+        if not val_fraction and not test_fraction:
+            return
         n = len(self.x)
         sizes = {"val": round(n * val_fraction), "test": round(n * test_fraction)}
         for name, fraction in (("val", val_fraction), ("test", test_fraction)):
@@ -245,7 +247,7 @@ class XYDataModule(LightningDataModule):
         order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
         test, val, train = order.split([sizes["test"], sizes["val"], n - sum(sizes.values())])
         # Within a part the rows keep the order in which they were given. None means: every row.
-        self.train_rows = train.sort().values if len(train) < n else None
+        self.train_rows = train.sort().values
         self.val_rows = val.sort().values if len(val) else None
         self.test_rows = test.sort().values if len(test) else None
 

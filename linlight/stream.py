@@ -179,10 +179,9 @@ class Stream:
         columns = self.columns
         start = self._starts[part]
         assert start is not None, "parts whose rows are not known beforehand are read in order"
-        kind = pa.type_for_alias(columns.dtype)
         held: list[Block] = []
         room, number = self.piece, 0
-        for block in columns.table.read(self.parts[part], columns.used, kind, lean=True):
+        for block in columns.table.read(self.parts[part], columns.used):
             at = 0
             while at < len(block.batch):
                 taken = block.batch.slice(at, room)

@@ -1,0 +1,299 @@
+"""CSV and Parquet files as one table. pyarrow reads them; this says where they are and what is wrong."""
+
+import fnmatch
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv, fs, parquet
+
+from linlight.errors import InputError
+from linlight.table import (
+    BLOCK_ROWS,
+    Arrays,
+    Block,
+    Part,
+    Table,
+    not_a_number,
+    reading,
+    types_by_name,
+)
+
+CSV_ENDINGS = (".csv", ".tsv", ".txt")
+COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
+PARQUET_ENDINGS = (".parquet", ".pq")
+ARRAY_ENDINGS = (".npy", ".npz")
+CSV_BYTES = 2**24
+"""Bytes of a CSV that are parsed at once: enough for all cores, few enough to be held some times."""
+COLUMN_BYTES = 2**17
+"""Bytes of a Parquet column that are read at once."""
+
+
+def open_table(source: Any) -> Table:
+    """Opens a table by its path, or takes one in memory.
+
+    Args:
+        source: A path, pattern or URI, or a pandas or pyarrow table.
+
+    Raises:
+        InputError: If there is nothing there that can be read.
+    """
+    if isinstance(source, pa.Table):
+        return Table(source, "the table")
+    if not isinstance(source, str) and not hasattr(source, "__fspath__"):
+        if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas, which need not be installed
+            table = pa.Table.from_pandas(source, preserve_index=False)
+            return Table(table.rename_columns([str(name) for name in source.columns]), "the table")
+        raise InputError(
+            f"path must be a path or a pandas or pyarrow table, got {type(source).__name__}: "
+            "give arrays as x and y"
+        )
+    path = str(source)
+    if path.lower().endswith(ARRAY_ENDINGS):
+        with reading(path):
+            return Arrays(path)
+    return Files(path)
+
+
+class Files(Table):
+    """Files of one kind that together are a table, one after the other in the order of their names.
+
+    Args:
+        path: A file, a folder, a pattern such as `data/*.parquet`, or a URI of one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self.filesystem, root = _filesystem(path)
+        self.files = _find(self.filesystem, root, path)
+        self._stamps: dict[str, tuple[Any, Any]] = {}  # size and time of each file, when it was first read
+        self._types: dict[str, dict[str, pa.DataType]] = {}
+        self._metadata: dict[str, Any] = {}  # of Parquet files
+        with reading(self.files[0]):
+            self.types = self._types_of(self.files[0])
+
+    def _types_of(self, file: str) -> dict[str, pa.DataType]:
+        if file not in self._types:
+            self._types[file] = types_by_name(self._schema(file), file)
+        return self._types[file]
+
+    def _schema(self, file: str) -> pa.Schema:
+        if _is_csv(file):
+            with self._open_csv(file) as stream, self._explaining(file, {}):
+                return csv.open_csv(stream, parse_options=_separated(file)).schema
+        return self._metadata_of(file).schema.to_arrow_schema()
+
+    @contextmanager
+    def _open_csv(self, file: str) -> Iterator[Any]:
+        if not file.lower().endswith(".zip"):
+            with self.filesystem.open_input_stream(file) as stream:  # decompresses by the name's ending
+                yield stream
+            return
+        with self.filesystem.open_input_file(file) as stored, zipfile.ZipFile(stored) as archive:
+            members = archive.namelist()
+            if len(members) != 1:
+                raise InputError(f"{file} holds {len(members)} files: it must hold one CSV, unpack it")
+            with archive.open(members[0]) as stream:
+                yield stream
+
+    def _metadata_of(self, file: str) -> Any:
+        """What a Parquet file says of its columns and row groups."""
+        if file not in self._metadata:
+            self._metadata[file] = parquet.read_metadata(file, filesystem=self.filesystem)
+        return self._metadata[file]
+
+    @property
+    def size(self) -> int:
+        """The files' bytes together."""
+        return sum(self._stamp(file)[0] for file in self.files)
+
+    def wholes(self) -> list[Part]:
+        """The files."""
+        return [Part(file, rows=None if _is_csv(file) else self._rows_of(file)) for file in self.files]
+
+    def _rows_of(self, file: str) -> int:
+        with reading(file):
+            self._stamps.setdefault(file, self._stamp(file))
+            return int(self._metadata_of(file).num_rows)
+
+    def parts(self, rows: int) -> list[Part]:
+        """The files, those of Parquet divided between row groups; a CSV file cannot be divided."""
+        found = []
+        for whole in self.wholes():
+            if whole.rows is None:
+                found.append(whole)
+                continue
+            metadata = self._metadata_of(whole.file)
+            first, groups, held = 0, [], 0
+            for group in range(metadata.num_row_groups):
+                groups.append(group)
+                held += metadata.row_group(group).num_rows
+                if held >= rows:
+                    found.append(Part(whole.file, first, held, tuple(groups)))
+                    first, groups, held = first + held, [], 0
+            if held:
+                found.append(Part(whole.file, first, held, tuple(groups)))
+        return found
+
+    def read(self, part: Part, columns: Mapping[str, pa.DataType]) -> Iterator[Block]:
+        """The rows of a part in order, block by block; see `Table.read`."""
+        file = part.file
+        with reading(file):
+            before = self._stamps.setdefault(file, self._stamp(file))
+            present = self._types_of(file)
+            for column in columns:
+                if column not in present:
+                    raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
+            first = part.first
+            batches = self._parse(file, columns) if _is_csv(file) else self._decode(part, columns)
+            for batch in batches:
+                yield Block(file, first, batch)
+                first += len(batch)
+            if self._stamp(file) != before:
+                raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
+
+    def _stamp(self, file: str) -> tuple[Any, Any]:
+        info = self.filesystem.get_file_info(file)
+        return info.size, info.mtime
+
+    def _decode(self, part: Part, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
+        is_local = isinstance(self.filesystem, fs.LocalFileSystem)
+        file = parquet.ParquetFile(
+            part.file,
+            metadata=self._metadata_of(part.file),
+            filesystem=self.filesystem,
+            # A disk gives a little of each column at a time; far away each request costs, and all are made
+            # at once.
+            buffer_size=COLUMN_BYTES if is_local else 0,
+            pre_buffer=not is_local,
+            # Without the check a damaged page is read as other numbers; few files have checksums, but then.
+            page_checksum_verification=True,
+        )
+        with file:
+            yield from file.iter_batches(BLOCK_ROWS, row_groups=part.groups, columns=list(columns))
+
+    def _parse(self, file: str, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        # pyarrow's streaming reader takes twice as long, because it parses on one core.
+        present = self._types_of(file)
+        booleans = {name: kind for name, kind in present.items() if pa.types.is_boolean(kind)}
+        types = {
+            n: kind if pa.types.is_string(kind) else booleans.get(n, kind) for n, kind in columns.items()
+        }
+        options = csv.ConvertOptions(column_types=types, include_columns=list(columns))
+        read = csv.ReadOptions()
+        with self._open_csv(file) as stream, self._explaining(file, types):
+            for lines in _whole_lines(stream):
+                table = csv.read_csv(pa.BufferReader(lines), read, _separated(file), options)
+                yield from table.to_batches(max_chunksize=BLOCK_ROWS)
+                read = csv.ReadOptions(column_names=list(present))  # the first line alone is a header
+
+    @contextmanager
+    def _explaining(self, file: str, types: Mapping[str, pa.DataType]) -> Iterator[None]:
+        try:
+            yield
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error):
+                raise
+            raise InputError(self._explain(file, str(error), types)) from error
+
+    def _explain(self, file: str, message: str, types: Mapping[str, pa.DataType]) -> str:
+        """Finds the row that pyarrow, which reads many at once, could not name."""
+        value = re.search(r"conversion error to \w+: invalid value '(.*)'", message, re.DOTALL)
+        if value is None:
+            with self._open_csv(file) as stream:
+                try:
+                    csv.read_csv(
+                        stream, csv.ReadOptions(use_threads=False, block_size=2**20), _separated(file)
+                    )
+                except pa.ArrowInvalid as error:
+                    message = str(error).removeprefix("CSV parse error: ").replace("Row #", "line ")
+            remedy = "every row must be one line with as many fields as the header"
+            return f"{file} is not a table: {message}: {remedy}"
+        numbers = [name for name, kind in types.items() if not pa.types.is_string(kind)]
+        options = csv.ConvertOptions(
+            column_types=dict.fromkeys(numbers, pa.string()), include_columns=numbers
+        )
+        first = 0
+        with self._open_csv(file) as stream:
+            for batch in csv.open_csv(stream, parse_options=_separated(file), convert_options=options):
+                for name in numbers:
+                    row = pc.index(batch[name], value[1]).as_py()
+                    if row >= 0:
+                        return not_a_number(file, name, first + row, value[1])
+                first += len(batch)
+        return f"{file} holds {value[1]!r}, which is not a number"
+
+
+def _is_csv(file: str) -> bool:
+    name = PurePosixPath(file.lower())
+    return (name.with_suffix("") if name.suffix in COMPRESSED else name).suffix in CSV_ENDINGS
+
+
+def _separated(file: str) -> csv.ParseOptions:
+    return csv.ParseOptions(delimiter="\t" if ".tsv" in file.lower() else ",")
+
+
+def _whole_lines(stream: Any) -> Iterator[bytes]:
+    """A file's bytes, cut where a line ends."""
+    begun = b""
+    while read := stream.read(CSV_BYTES):
+        lines, end, rest = read.rpartition(b"\n")
+        if end:
+            yield begun + lines + end
+            begun = b""
+        begun += rest
+    if begun:
+        yield begun
+
+
+def _filesystem(path: str) -> tuple[fs.FileSystem, str]:
+    if "://" not in path:
+        return fs.LocalFileSystem(), path
+    try:
+        filesystem, root = fs.FileSystem.from_uri(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error}") from error
+    except pa.ArrowInvalid:
+        import fsspec  # which knows more schemes than pyarrow
+
+        try:
+            other, root = fsspec.core.url_to_fs(path)
+        except (ValueError, ImportError) as error:
+            raise InputError(f"{path} cannot be opened: {error}") from error
+        filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
+    return filesystem, root
+
+
+def _find(filesystem: fs.FileSystem, root: str, path: str) -> list[str]:
+    """The files that a path, a folder or a pattern stands for, sorted."""
+    known = (*CSV_ENDINGS, *PARQUET_ENDINGS)
+    with reading(path):
+        info = filesystem.get_file_info(root)
+        if info.type == fs.FileType.File:
+            if not _is_csv(root) and not root.lower().endswith(PARQUET_ENDINGS):
+                raise InputError(
+                    f"the ending of {path} is unknown: it must be one of "
+                    f"{', '.join((*known, *ARRAY_ENDINGS))}, a CSV's also with {', '.join(COMPRESSED)}"
+                )
+            return [root]
+        pattern = root if re.search(r"[*?\[]", root) else None
+        if info.type == fs.FileType.NotFound and pattern is None:
+            raise InputError(f"there is no file {path}: check --data.path")
+        base = root if pattern is None else re.split(r"[*?\[]", root)[0].rpartition("/")[0]
+        selector = fs.FileSelector(base or ("/" if root.startswith("/") else "."), recursive=True)
+        found = [f.path.removeprefix("./") for f in filesystem.get_file_info(selector) if f.is_file]
+    files = sorted(
+        file
+        for file in found
+        if (_is_csv(file) or file.lower().endswith(PARQUET_ENDINGS))
+        and not PurePosixPath(file).name.startswith((".", "_"))
+        and (pattern is None or fnmatch.fnmatchcase(file, pattern.removeprefix("./")))
+    )
+    if not files:
+        raise InputError(f"{path} has no files that end in {', '.join(known)}: check --data.path")
+    return files
