@@ -1,5 +1,6 @@
 """Numbers in any container, checked once and turned into tensors."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,25 @@ from linlight.errors import InputError
 # Numbers in one or two dimensions: lists, NumPy arrays, tensors, DataFrames. `Any`, because the command
 # line reads it as YAML and `as_matrix` then says what is wrong better than a parser of types could.
 Numbers = Any
+
+
+@dataclass
+class Rows:
+    """Rows as tensors.
+
+    Attributes:
+        x: Features, (N, D).
+        y: Targets, (N, T), or None where there are none.
+        weight: How many times each row counts, (N,), or None for once.
+        numbers: The rows' numbers in their table, (N,), or None where they are 0, 1, ….
+        ids: A pyarrow table of the columns that predictions are written with, or None.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    weight: Tensor | None = None
+    numbers: np.ndarray | None = None
+    ids: Any = None
 
 
 def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:

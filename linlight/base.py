@@ -159,7 +159,7 @@ class LinearModel(LightningModule):
             data.check_targets()
             if data.reduce:
                 self.check_reducible()
-        if stage == "fit" and data.stream is not None and not (data.reduce or data.batch_size):
+        if stage == "fit" and data.streamed and not (data.reduce or data.batch_size):
             self.check_streamable()
         if data.standardize and not self._bias and stage == "fit":
             raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
@@ -398,9 +398,9 @@ class LinearModel(LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, XYDataModule):
             return None
-        x, y, *weight = data.train_batch()
-        stable = largest_stable_step
-        return stable(x, y.shape[1], bias=self._bias, total=self.loss_is_total, weight=(*weight, None)[0])
+        x, y = data.stand_in()
+        stable = largest_stable_step(x, y.shape[1], bias=self._bias)
+        return stable / (data.train_moments.weight.item() * y.shape[1]) if self.loss_is_total else stable
 
     @property
     def step_loss(self) -> Tensor:
@@ -470,7 +470,7 @@ class LinearModel(LightningModule):
     def train_loss(self) -> float:
         """The loss at the present weights over the whole training data; every process must call it."""
         data: XYDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data.is_surveyed and isinstance(self.criterion, nn.MSELoss):
+        if data.source.is_surveyed and isinstance(self.criterion, nn.MSELoss):
             # Known without reading the stream again.
             m = data.train_moments
             self.rows = int(m.rows)

@@ -13,6 +13,7 @@ import torch
 from pyarrow import csv
 from torch import Tensor
 
+from linlight.arrays import Rows
 from linlight.errors import InputError
 from linlight.table import Block, Table, is_number, kind, nearest, not_a_number
 
@@ -30,17 +31,6 @@ def as_names(names: str | Sequence[str] | None) -> list[str]:
 def no_rows(table: str) -> str:
     """What to say of a table without rows."""
     return f"{table} has no rows that can be used: give at least one"
-
-
-@dataclass
-class Rows:
-    """Rows of a table as tensors."""
-
-    x: Tensor  # (N, D)
-    y: Tensor | None  # (N, T)
-    weight: Tensor | None  # (N,)
-    numbers: np.ndarray | None  # (N,) their numbers in the table; None where they are 0, 1, …
-    ids: pa.Table | None
 
 
 @dataclass
@@ -267,8 +257,8 @@ class _Growing:
 
     def append(self, block: Tensor) -> None:
         end = self.rows + len(block)
-        if end > len(self._array):  # by an eighth only: NumPy fills with zeros what it adds
-            rows = max(end, len(self._array) * 9 // 8)
+        if end > len(self._array):  # by little only: NumPy fills with zeros what it adds
+            rows = max(end, len(self._array) * 33 // 32)
             self._array.resize((rows, self._array.shape[1]), refcheck=False)
         self._array[self.rows : end] = block.numpy()
         self.rows = end

@@ -87,11 +87,12 @@ class PathRecorder(Callback):
 
 
 def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
-    x, y, *weight = (part.to(model.device) for part in data.train_batch())
+    total, mass = 0.0, 0.0
     with torch.no_grad():
-        total = squared_error_sums(x, y, model.w, model.b, *weight)[0]
-        mass = model.mass((x, y, *weight))
-    return (total / (mass * y.shape[1])).item()
+        for x, y, *weight in data.train_pass():
+            total += squared_error_sums(x, y, model.w, model.b, *weight)[0].item()
+            mass += model.mass((x, y, *weight)).item() * y.shape[1]
+    return total / mass
 
 
 def compare(
@@ -161,10 +162,10 @@ def compare(
     # Everything that can be wrong is tried before a folder is made.
     modules = [XYDataModule(**(data | contender.data)) for contender in contenders]
     models = [contender.make() for contender in contenders]
+    modules[0].check_targets()
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
         raise InputError(f"at has {example.shape[1]} numbers, the data have {modules[0].features} features")
-    modules[0].train_data()
 
     root = new_folder(Path(folder))
     with removed_on_failure(root):

@@ -3,24 +3,23 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from linlight import scaling
-from linlight.arrays import Numbers, as_matrix, plain_names
+from linlight.arrays import Numbers, Rows, as_matrix, plain_names
 from linlight.errors import InputError
 from linlight.loader import BatchLoader
-from linlight.moments import Moments, moments
-from linlight.predictions import SHOWN, Predicted
+from linlight.memory import Memory
+from linlight.moments import Moments
+from linlight.predictions import Predicted
 from linlight.reduce import reduced
-from linlight.replicas import merge_over_processes
+from linlight.source import Place, Source
 
 if TYPE_CHECKING:
     from linlight.columns import Columns
-    from linlight.stream import Stream
 
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
@@ -138,52 +137,44 @@ class XYDataModule(LightningDataModule):
         self.one_by_one = False  # set by callbacks that look at every batch
         self.standardize = standardize
         self.dtype = getattr(torch, dtype)
-        self.stream: Stream | None = None
-        self.weight: Tensor | None = None  # (N,)
-        self.row_numbers: np.ndarray | None = None  # (N,) where rows of a table were dropped
-        self.ids: Any = None  # a pyarrow table of N rows
-
+        self.streamed = stream
         self._constant = ""
         self._no_targets = "x is given without y: only predict can do without y"
-        self.y: Tensor | None = None  # (N, T)
-        self.train_rows: Tensor | None = None  # None: every row
-        self.val_rows: Tensor | None = None
-        self.test_rows: Tensor | None = None
+        self.source: Source
         if path is None:
-            self._take(x, y)
             for name in ("target", "features", "categorical", "weight", "id"):
                 if self.hparams[name] is not None:
                     raise InputError(f"{name} names a column of a table: give the table as path")
-            self._split_rows(val_fraction, test_fraction)
+            self.source = Memory(self._take(x, y), seed, val_fraction, test_fraction)
             return
         if x is not None or y is not None:
             raise InputError("path is given with x or y: give one or the other")
         columns = self._choose(path, target, features, categorical, weight, id, missing, dtype)
         if stream:
-            from linlight import stream as streams
+            from linlight.stream import Stream
 
             if batch_size is not None and batch_size > window:
                 raise InputError(
                     f"batch_size {batch_size} does not fit into the window, {window} rows: raise it"
                 )
-            self.stream = streams.Stream(columns, window, seed, val_fraction, test_fraction)
+            self.source = Stream(columns, window, seed, val_fraction, test_fraction)
         else:
-            self._read(columns)
-            self._split_rows(val_fraction, test_fraction)
+            self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
 
-    def _take(self, x: Numbers, y: Numbers) -> None:
+    def _take(self, x: Numbers, y: Numbers) -> Rows:
         if x is None and y is not None:
             raise InputError("y is given without x: give both")
-        self.x = as_matrix(TEXTBOOK_X if x is None else x, "x", self.dtype)  # (N, D)
+        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", self.dtype), None)
         if x is None or y is not None:
-            self.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
-            if len(self.x) != len(self.y):
+            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
+            if len(rows.x) != len(rows.y):
                 raise InputError(
-                    f"x has {len(self.x)} rows and y has {len(self.y)}: they must have equally many"
+                    f"x has {len(rows.x)} rows and y has {len(rows.y)}: they must have equally many"
                 )
-        self.feature_names = plain_names("x", self.x.shape[1], x)
-        self.targets = None if self.y is None else self.y.shape[1]
+        self.feature_names = plain_names("x", rows.x.shape[1], x)
+        self.targets = None if rows.y is None else rows.y.shape[1]
         self.target_names = plain_names("y", self.targets or 1, y)
+        return rows
 
     def _choose(
         self,
@@ -221,35 +212,36 @@ class XYDataModule(LightningDataModule):
         )
         return columns
 
-    def _read(self, columns: "Columns") -> None:
+    def _read(self, columns: "Columns") -> Rows:
         rows = columns.read()
         if columns.dropped:
             _say(columns.about_dropped(len(rows.x)))
-        self.x, self.y, self.weight = rows.x, rows.y, rows.weight
-        self.row_numbers, self.ids = rows.numbers, rows.ids
-        for name, column in zip(columns.targets, () if self.y is None else self.y.T, strict=False):
+        for name, column in zip(columns.targets, () if rows.y is None else rows.y.T, strict=False):
             if len(column) > 1 and bool((column == column[0]).all()):
                 # Harmless where it is only compared with: `check_targets` says it to the training.
                 self._constant = _constant_target(name, column[0].item())
+        return rows
 
-    def _split_rows(self, val_fraction: float, test_fraction: float) -> None:
-        if not val_fraction and not test_fraction:
-            return
-        n = len(self.x)
-        sizes = {"val": round(n * val_fraction), "test": round(n * test_fraction)}
-        for name, fraction in (("val", val_fraction), ("test", test_fraction)):
-            if fraction and not sizes[name]:
-                raise InputError(
-                    f"{name}_fraction {fraction} of {n} rows is less than one row: raise it, or set it to 0"
-                )
-        if sum(sizes.values()) >= n:
-            raise InputError(f"the split leaves no rows to train on: {n} rows are too few for it")
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
-        test, val, train = order.split([sizes["test"], sizes["val"], n - sum(sizes.values())])
-        # Within a part the rows keep the order in which they were given. None means: every row.
-        self.train_rows = train.sort().values
-        self.val_rows = val.sort().values if len(val) else None
-        self.test_rows = test.sort().values if len(test) else None
+    @property
+    def rows(self) -> Rows:
+        """The rows in memory.
+
+        Raises:
+            InputError: If they are streamed.
+        """
+        if not isinstance(self.source, Memory):
+            raise InputError("a stream's rows are not in memory: set stream to false")
+        return self.source.rows
+
+    @property
+    def x(self) -> Tensor:
+        """The features in memory, (N, D)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> Tensor | None:
+        """The targets in memory, (N, T), or None where there are none."""
+        return self.rows.y
 
     @property
     def features(self) -> int:
@@ -259,40 +251,27 @@ class XYDataModule(LightningDataModule):
     @property
     def weighted(self) -> bool:
         """Whether rows have weights."""
-        return self.weight is not None if self.stream is None else self.stream.weighted
+        return self.source.weighted
 
     @property
     def has_validation(self) -> bool:
         """Whether rows are kept for validation."""
-        return bool(self.val_rows is not None if self.stream is None else self.stream.fractions["val"])
+        return self.source.keeps("val")
 
     @cached_property
     def example(self) -> Tensor:
         """A row to predict before and after training, (1, D): the notes' x = 4, or else the first."""
-        if self.stream is not None:
-            return self.stream.sample(1)[0]
         textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
-        return as_matrix(TEXTBOOK_EXAMPLE, "x", self.dtype) if textbook else self.x[:1]
+        return as_matrix(TEXTBOOK_EXAMPLE, "x", self.dtype) if textbook else self.source.sample(1)[0]
 
     @property
     def train_size(self) -> int:
         """Number of rows to train on; a stream is read once to count them."""
-        if self.stream is not None:
-            return self.stream.survey(self.trainer).sizes["train"]
-        return len(self.x) if self.train_rows is None else len(self.train_rows)
-
-    @property
-    def is_surveyed(self) -> bool:
-        """Whether the rows are a stream's that has been read once for all that its statistic tells."""
-        return self.stream is not None and self.stream.is_surveyed
+        return self.source.train_size(self._place())
 
     def known_sizes(self) -> dict[str, int]:
         """Rows for training, validation and testing, without reading a stream to count them."""
-        if self.stream is not None:
-            return self.stream.known_sizes()
-        kept = {"validation": self.val_rows, "test": self.test_rows}
-        sizes = {kind: len(rows) for kind, rows in kept.items() if rows is not None}
-        return {"training": self.train_size, **sizes}
+        return self.source.known_sizes()
 
     @property
     def passes(self) -> int:
@@ -339,38 +318,22 @@ class XYDataModule(LightningDataModule):
         """The rows to train on, x and y, (N, D) and (N, T), as the training sees them.
 
         Raises:
-            InputError: If there are no targets.
+            InputError: If there are no targets, or the rows are streamed.
         """
-        x, y, *_ = self.train_batch()
+        self.check_targets()
+        ((x, y, *_),) = self.source.training(Place(), self.scaling, len(self.rows.x))
         return x, y
 
-    def train_batch(self) -> tuple[Tensor, ...]:
-        """The rows to train on as one batch: x, y and, where rows have weights, those, (N,).
-
-        With `reduce`, and of a stream, a few rows that stand for them: they have the same squared errors.
-        """
-        if self.stream is None and not self.reduce:
-            return self._batch(self.train_rows)
-        m = self.train_moments
-        x, y = (tensor.to(self.dtype) for tensor in reduced(m))
-        # What stands for a stream's rows without `reduce` is only looked at: it must weigh what they weigh.
-        return (x, y) if self.reduce else (x, y, (m.weight / len(x)).expand(len(x)).to(x))
+    def stand_in(self) -> tuple[Tensor, Tensor]:
+        """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""
+        x, y = (tensor.to(self.dtype) for tensor in reduced(self.train_moments))
+        return x, y
 
     @cached_property
     def raw_moments(self) -> Moments:
-        """The statistic of all rows to train on, in their own units; every process must ask for it.
-
-        Each reads its share of the rows.
-        """
-        if self.stream is not None:
-            return self.stream.survey(self.trainer).moments
-        batch = self._rows(self.train_rows)
-        if self.trainer is None:
-            return moments(*batch)
-        rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        first, last = (len(batch[0]) * (rank + i) // world_size for i in (0, 1))
-        device = self.trainer.strategy.root_device
-        return merge_over_processes(moments(*(tensor[first:last].to(device) for tensor in batch)))
+        """The statistic of all rows to train on, in their own units; every process must ask for it."""
+        self.check_targets()
+        return self.source.moments(self._place())
 
     @property
     def train_moments(self) -> Moments:
@@ -383,99 +346,25 @@ class XYDataModule(LightningDataModule):
         Of a stream they are the first rows of some of its parts.
         """
         self.check_targets()
-        if self.stream is not None:
-            return self.stream.sample(most)
-        assert self.y is not None
-        n = self.train_size
-        rows = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
-        if self.train_rows is not None:
-            rows = self.train_rows[rows]
-        return self.x[rows], self.y[rows]
+        return self.source.sample(most)
 
     def ranges(self) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature in training, (D,) each, in their own units."""
-        if self.stream is not None:
-            survey = self.stream.survey(self.trainer)
-            return survey.low, survey.high
-        x = self._rows(self.train_rows)[0]
-        return x.amin(0), x.amax(0)
+        self.check_targets()
+        return self.source.ranges(self._place())
 
     @property
     def dropped(self) -> bool:
         """Whether rows were left out, as far as the table has been read."""
-        if self.stream is not None:
-            return self.stream.columns.dropped > 0
-        return self.row_numbers is not None
+        return self.source.dropped
 
-    def train_pass(self) -> Any:
-        """The batches of the training rows, in the order of the rows, for a look beside the training."""
-        if self.stream is not None and not self.reduce:
-            return self._pass("train")
-        return self._loader(self.train_batch())
-
-    def _rows(self, rows: Tensor | None) -> tuple[Tensor, ...]:
-        """Some rows, or all: x, y and, where they have any, weights."""
-        self.check_targets()
-        assert self.y is not None
-        batch = (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
-        return batch if rows is None else tuple(tensor[rows] for tensor in batch)
-
-    def _batch(self, rows: Tensor | None) -> tuple[Tensor, ...]:
-        """The same, as the training sees them."""
-        x, *rest = self._rows(rows)
-        return (x if self.scaling is None else self.scaling.scale(x), *rest)
-
-    def _pass(self, kind: str) -> Any:
-        """A stream's rows in order."""
-        from linlight.stream_loader import InOrder
-
-        assert self.stream is not None
-        if kind != "predict":
-            self.check_targets()
-        return InOrder(self.stream, kind, self._place(), self.scaling)
-
-    def _windows(self, batch_size: int) -> Any:
-        """A stream's rows to train on, in batches."""
-        from linlight.stream_loader import Windows
-
-        assert self.stream is not None
-        survey = self.stream.survey(self.trainer)
-        self.check_not_constant(survey.moments)
-        return Windows(
-            self.stream,
-            survey,
-            batch_size,
-            self._place(),
-            shuffle=self.shuffle,
-            together=self._together(),
-            scaling=self.scaling,
-        )
-
-    def _place(self) -> tuple[int, int, torch.device]:
-        """This process, the number of processes, and where its batches go."""
+    def _place(self) -> Place:
         if self.trainer is None:
-            return 0, 1, torch.device("cpu")
+            return Place()
         device = self.trainer.strategy.root_device
         if device.type == "mps" and self.dtype == torch.float64:
             raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return self.trainer.global_rank, self.trainer.world_size, device
-
-    def _loader(
-        self, tensors: tuple[Tensor, ...], *, shuffle: bool = False, together: int = 1, passes: int = 1
-    ) -> BatchLoader:
-        rank, world_size, device = self._place()
-        # Moved once, so that batches are cut where they are used.
-        tensors = tuple(tensor.to(device) for tensor in tensors)
-        return BatchLoader(
-            tensors,
-            self.batch_size or len(tensors[0]),
-            shuffle=shuffle,
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-            together=together,
-            passes=passes,
-        )
+        return Place(self.trainer.global_rank, self.trainer.world_size, device)
 
     def _together(self) -> int:
         """How many batches the training hands out at once."""
@@ -492,44 +381,46 @@ class XYDataModule(LightningDataModule):
         return together if together > 1 and self.batches >= 4 * together else 1
 
     def train_dataloader(self) -> Any:
-        """Batches (x, y) of the training rows."""
-        if self.stream is not None and not self.reduce:
-            return self._pass("train") if self.batch_size is None else self._windows(self.batch_size)
-        return self._loader(
-            self.train_batch(),
-            shuffle=self.shuffle and not self.reduce,
-            together=self._together(),
-            passes=self.passes,
+        """Batches (x, y) of the training rows, with the rows' weights where they have any."""
+        if self.reduce:
+            return self._reduced(together=self._together(), passes=self.passes)
+        self.check_targets()
+        if self.streamed and self.batch_size is not None:
+            self.check_not_constant(self.raw_moments)
+        return self.source.training(
+            self._place(), self.scaling, self.batch_size, shuffle=self.shuffle, together=self._together()
         )
+
+    def _reduced(self, **options: Any) -> BatchLoader:
+        if self.streamed:
+            self.check_not_constant(self.raw_moments)
+        place = self._place()
+        rows = tuple(tensor.to(place.device) for tensor in self.stand_in())
+        return BatchLoader(rows, len(rows[0]), place=place, **options)
+
+    def train_pass(self) -> Any:
+        """The batches of the training rows, in the order of the rows, for a look beside the training."""
+        return self._reduced() if self.reduce else self._in_order("train")
+
+    def _in_order(self, kind: str) -> Any:
+        if kind != "predict":
+            self.check_targets()
+        return self.source.in_order(kind, self._place(), self.scaling, self.batch_size)
 
     def val_dataloader(self) -> Any:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""
         if not self.has_validation and self.trainer is not None and self.trainer.state.fn == "fit":
             return []
-        if self.stream is not None:
-            return self._pass("val" if self.has_validation else "all")
-        return self._loader(self._batch(self.val_rows))
+        return self._in_order("val" if self.has_validation else "all")
 
     def test_dataloader(self) -> Any:
         """Batches (x, y) of the test rows, of every row without a split."""
-        if self.stream is not None:
-            return self._pass("test" if self.stream.fractions["test"] else "all")
-        return self._loader(self._batch(self.test_rows))
+        return self._in_order("test" if self.source.keeps("test") else "all")
 
     def predict_dataloader(self) -> Any:
         """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""
-        if self.stream is not None:
-            return self._pass("predict")
-        return self._loader((self.x, torch.arange(len(self.x))))
+        return self._in_order("predict")
 
     def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
         """A batch of `predict_dataloader` with its predictions, (B, T), and what is known of its rows."""
-        x, numbers, *rest = batch
-        if self.stream is not None:
-            ids, (first, end) = rest
-        else:
-            places, ids = numbers.cpu(), self.ids
-            first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-            numbers = places if self.row_numbers is None else torch.from_numpy(self.row_numbers[first:end])
-            ids = None if ids is None else ids.slice(first, end - first)
-        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())
+        return self.source.predicted(batch, predictions)

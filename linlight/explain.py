@@ -2,20 +2,22 @@
 
 import math
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import nn
+from torch import Tensor, nn
 
 from linlight.base import LinearModel
 from linlight.data import XYDataModule
 from linlight.errors import InputError
-from linlight.forecast import Cycle, Parabola, parabola, shuffled_step, stack
+from linlight.forecast import Cycle, Parabola, cycle, parabola, shuffled_step, stack
 from linlight.moments import Moments
 from linlight.optimum import Optimum, optimum
 from linlight.report import count
+from linlight.source import Place
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
@@ -136,21 +138,22 @@ class Explain(Callback):
         batches = data.batches
         if batches == data.passes:
             return self._parabola.largest_stable_step, WHOLE
-        in_order = not data.shuffle and not data.weighted and data.stream is None
+        in_order = not data.shuffle and not data.weighted and not data.streamed
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
             self._cycle = _cycle(data, model)
             return self._cycle.largest_stable_step(), "the largest stable step of batches in this order"
-        x, y = (data.train_data() if data.stream is None else data.sample(SAMPLE))[:2]
-        if data.stream is not None and data.scaling is not None:
-            x = data.scaling.scale(x)
-        rows = x.double().square().sum(1) + (model.b is not None)
-        scale = 2.0 if model.loss_is_total else 2.0 / y.shape[1]
+        seen, steepest = 0, 0.0
+        for x in _looked_at(data):
+            seen += len(x)
+            steepest = max(steepest, x.double().square().sum(1).amax().item())
+        steepest += model.b is not None
+        scale = 2.0 if model.loss_is_total else 2.0 / model.w.shape[0]
         n = data.train_size
         size = min(data.batch_size or n, n)
         curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
-        steepest = rows.max().item() * scale * (size if model.loss_is_total else 1.0)
+        steepest *= scale * (size if model.loss_is_total else 1.0)
         order = "shuffled" if data.shuffle else "that many"
-        source = f", from a sample of {len(x):,} rows," if len(x) < n else ""
+        source = f", from a sample of {seen:,} rows," if seen < n else ""
         rule = f"an estimate{source} of the largest stable step of {order} batches"
         return shuffled_step(curvature, steepest, size), rule
 
@@ -306,12 +309,22 @@ def _rule_of(trainer: Trainer) -> str:
     return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
 
 
+def _looked_at(data: XYDataModule) -> Iterator[Tensor]:
+    """The features of all training rows as the training sees them, block by block; of a stream, of some."""
+    if not data.streamed:
+        yield from (x for x, *_ in data.source.in_order("train", Place(), data.scaling, SAMPLE))
+        return
+    x = data.sample(SAMPLE)[0]
+    yield x if data.scaling is None else data.scaling.scale(x)
+
+
 def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
-    x, y = (tensor.double().cpu() for tensor in data.train_data())
-    if model.b is not None:
-        x = torch.cat([torch.ones(len(x), 1, dtype=x.dtype), x], dim=1)
-    size = data.batch_size or len(x)
-    return Cycle([p.numpy() for p in x.split(size)], [p.numpy() for p in y.split(size)], model.loss_is_total)
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for x, y, *_ in data.source.in_order("train", Place(), data.scaling, data.batch_size):
+            ones = x.new_ones(len(x), int(model.b is not None))
+            yield torch.cat([ones, x], dim=1).double().numpy(), y.double().numpy()
+
+    return cycle(batches(), model.loss_is_total)
 
 
 def _count(epochs: int | None) -> str:

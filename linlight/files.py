@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, fs, parquet
 
+from linlight.ahead import ahead
 from linlight.errors import InputError
 from linlight.table import (
     BLOCK_ROWS,
@@ -28,7 +29,7 @@ CSV_ENDINGS = (".csv", ".tsv", ".txt")
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
 PARQUET_ENDINGS = (".parquet", ".pq")
 ARRAY_ENDINGS = (".npy", ".npz")
-CSV_BYTES = 2**24
+CSV_BYTES = 2**23
 """Bytes of a CSV that are parsed at once: enough for all cores, few enough to be held some times."""
 COLUMN_BYTES = 2**17
 """Bytes of a Parquet column that are read at once."""
@@ -187,7 +188,7 @@ class Files(Table):
         options = csv.ConvertOptions(column_types=types, include_columns=list(columns))
         read = csv.ReadOptions()
         with self._open_csv(file) as stream, self._explaining(file, types):
-            for lines in _whole_lines(stream):
+            for lines in ahead(_whole_lines(stream)):
                 table = csv.read_csv(pa.BufferReader(lines), read, _separated(file), options)
                 yield from table.to_batches(max_chunksize=BLOCK_ROWS)
                 read = csv.ReadOptions(column_names=list(present))  # the first line alone is a header

@@ -5,7 +5,7 @@ Hessian H = 2/(N·T) X̃ᵀX̃. A step of length lr multiplies the error θ − 
 of H, λ being its eigenvalue. See Nocedal and Wright, Numerical Optimization, section 3.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,35 +114,34 @@ class Cycle:
     """Steps over the same batches in the same order: an epoch is one affine map of θ.
 
     Attributes:
-        designs: x̃ of every batch, (B, K).
-        answers: y of every batch, (B, T).
-        total: Whether the loss is the sum of the squared errors instead of their mean.
+        designs: x̃ of every batch, (B, K), or fewer rows with the same sums of products; see `cycle`.
+        answers: y of every batch, (B, T), likewise.
+        factors: By what the gradient of half the sum of a batch's squared errors is multiplied.
     """
 
     designs: Sequence[np.ndarray]
     answers: Sequence[np.ndarray]
-    total: bool = False
+    factors: Sequence[float]
 
     def epoch(self, theta: np.ndarray, lr: float) -> np.ndarray:
         """θ, (T, K), after an epoch."""
-        for x, y in zip(self.designs, self.answers, strict=True):
-            theta = theta - lr * self._factor(y) * (theta @ x.T - y.T) @ x
+        for x, y, factor in zip(self.designs, self.answers, self.factors, strict=True):
+            theta = theta - lr * factor * (theta @ x.T - y.T) @ x
         return theta
 
     def radius(self, steps: np.ndarray) -> np.ndarray:
         """The spectral radius of an epoch's linear part, for each of some steps: it converges below 1."""
         k = self.designs[0].shape[1]
         product = np.broadcast_to(np.eye(k), (len(steps), k, k))
-        for x, y in zip(self.designs, self.answers, strict=True):
-            product = product - (steps * self._factor(y))[:, None, None] * (x.T @ (x @ product))
+        for x, factor in zip(self.designs, self.factors, strict=True):
+            product = product - (steps * factor)[:, None, None] * (x.T @ (x @ product))
         # Directions in which no row has any extent stay as they are, at a radius of exactly 1.
         return np.asarray(np.abs(np.linalg.eigvals(product)).max(axis=1))
 
     def largest_stable_step(self) -> float:
         """The step at which an epoch first fails to shrink the error, going up from 0."""
         steepest = max(
-            np.linalg.norm(x, 2) ** 2 * self._factor(y)
-            for x, y in zip(self.designs, self.answers, strict=True)
+            np.linalg.norm(x, 2) ** 2 * factor for x, factor in zip(self.designs, self.factors, strict=True)
         )
         if steepest == 0:
             return float("inf")
@@ -162,8 +161,26 @@ class Cycle:
             unstable = ~(self.radius(steps) <= 1 + 1e-12)
         return float(high)
 
-    def _factor(self, y: np.ndarray) -> float:
-        return 2.0 if self.total else 2.0 / y.size
+
+def cycle(batches: Iterable[tuple[np.ndarray, np.ndarray]], total: bool = False) -> Cycle:
+    """Steps over some batches in this order; what is kept of each does not grow with its rows.
+
+    Of more than K + T rows the triangle of their QR factorisation is kept, which has the same gradient.
+
+    Args:
+        batches: x̃, (B, K), and y, (B, T), of each, in float64.
+        total: Whether the loss is the sum of the squared errors instead of their mean.
+    """
+    designs, answers, factors = [], [], []
+    for x, y in batches:
+        factors.append(2.0 if total else 2.0 / y.size)
+        k = x.shape[1]
+        if len(x) > k + y.shape[1]:
+            triangle: np.ndarray = np.linalg.qr(np.hstack([x, y]), mode="r")  # type: ignore[assignment]
+            x, y = triangle[:, :k], triangle[:, k:]
+        designs.append(x)
+        answers.append(y)
+    return Cycle(designs, answers, factors)
 
 
 def momentum_bound(momentum: float, dampening: float = 0.0, nesterov: bool = False) -> float:

@@ -122,7 +122,7 @@ gathers what the equation needs; then it is solved."""
             return
         self.moments = merge_over_processes(self._seen)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data.stream is not None:
+        if data.streamed:
             data.check_not_constant(self.moments)
         self.fit = optimum(self.moments, self._bias, self.l2)
         if self._refines(self.fit, self.moments):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from linlight.errors import InputError
+from linlight.scaling import Scaling
+from linlight.source import Place
 
 
 class RowOrder:
@@ -92,10 +94,11 @@ class BatchLoader(Resumable):
     Args:
         tensors: Tensors with the same first dimension; a batch is a tuple of their slices.
         batch_size: Rows per batch over all processes.
+        part: The numbers of the rows to visit, (n,), on the CPU. Default: all.
+        scaling: How to standardise the first tensor.
         shuffle: Whether to reorder the rows each epoch.
         seed: Seed of the reordering.
-        rank: This process.
-        world_size: Number of processes.
+        place: Where it runs; the tensors are on its device.
         together: Batches handed out at once; where more than one, an item is a list of so many, the last
             item of what is left.
         passes: How many times an epoch goes over the rows.
@@ -106,24 +109,27 @@ class BatchLoader(Resumable):
         tensors: tuple[Tensor, ...],
         batch_size: int,
         *,
+        part: Tensor | None = None,
+        scaling: Scaling | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        place: Place = Place(),  # noqa: B008
         together: int = 1,
         passes: int = 1,
     ) -> None:
         super().__init__()
         self.tensors = tensors
-        self.rows = len(tensors[0])
+        self.part = part
+        self.scaling = scaling
+        self.rows = len(tensors[0]) if part is None else len(part)
         self.batch_size = min(batch_size, self.rows)
-        self.rank = rank
-        self.world_size = world_size
+        self.place = place
         self.together = together
         self.passes = passes
         self._of_a_pass = -(-self.rows // self.batch_size)
         self.batches = passes * self._of_a_pass
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
+        self._whole: tuple[Tensor, ...] | None = None  # this process's share, where it is ever the same
 
     def settings(self) -> dict[str, int]:
         """A position is counted in whole batches, so it holds for any number of processes."""
@@ -143,18 +149,29 @@ class BatchLoader(Resumable):
 
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
-        order = self.sampler.permutation()
+        order = self._order()
         begin, self._first = self._first, 0
         for first in range(begin, self.batches, self.together):
             self._given = min(first + self.together, self.batches)
             cut = self._cut(first, self._given, order)
             yield cut if self.together > 1 else cut[0]
 
+    def _order(self) -> Tensor | None:
+        """The numbers of the rows in the order of the epoch; None: all, as they come."""
+        order = self.sampler.permutation()
+        if self.part is None or order is None:
+            return self.part if order is None else order
+        return self.part[order]
+
     def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
         """This process's shares of the batches from `first` to before `end`."""
-        if self._of_a_pass == 1 and self.world_size == 1 and order is None:
-            return [self.tensors] * (end - first)
-        if self.world_size == 1 and self.passes == 1:  # taken at once, then divided
+        rank, world_size, _ = self.place
+        if self._of_a_pass == 1 and not self.sampler.shuffle:
+            if self._whole is None:
+                start, stop = (self.rows * (rank + i) // world_size for i in (0, 1))
+                self._whole = self._rows(start, stop, order)
+            return [self._whole] * (end - first)
+        if world_size == 1 and self.passes == 1:  # taken at once, then divided
             start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
             parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
             return list(zip(*parts, strict=True))
@@ -162,13 +179,15 @@ class BatchLoader(Resumable):
         for batch in range(first, end):
             start = batch % self._of_a_pass * self.batch_size
             size = min(self.batch_size, self.rows - start)
-            mine = start + size * self.rank // self.world_size
-            next_one = start + size * (self.rank + 1) // self.world_size
+            mine = start + size * rank // world_size
+            next_one = start + size * (rank + 1) // world_size
             shares.append(self._rows(mine, next_one, order))
         return shares
 
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:
-            return tuple(tensor[start:stop] for tensor in self.tensors)
-        chosen = order[start:stop].to(self.tensors[0].device)
-        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors)
+            batch = tuple(tensor[start:stop] for tensor in self.tensors)
+        else:
+            chosen = order[start:stop].to(self.tensors[0].device)
+            batch = tuple(tensor.index_select(0, chosen) for tensor in self.tensors)
+        return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])

@@ -89,13 +89,14 @@ def empty(features: int, targets: int) -> Moments:
     return Moments(features, zero, zero, zero.expand(p), zero.expand(p), zero.expand(p, p))
 
 
-def moments(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
+def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor | None = None) -> Moments:
     """Reads rows once.
 
     Args:
         x: Features, (N, D).
         y: Targets, (N, T).
         weights: A weight for each row, (N,). Rows of weight 0 count for nothing. Default: 1 each.
+        rows: The numbers of the rows to read, (n,). Default: all.
 
     Returns:
         Their statistic, on the device of `x` (on the CPU if that has no float64, as Apple's MPS).
@@ -114,32 +115,33 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
             "they must be (rows, features) and (rows, targets)"
         )
     if x.device.type == "mps":
-        x, y = x.cpu(), y.cpu()
+        x, y, rows = x.cpu(), y.cpu(), None if rows is None else rows.cpu()
     if weights is not None:
         weights = _checked(weights.to(device=x.device, dtype=torch.float64), len(x))
-        used = weights > 0
-        x, y, weights = x[used], y[used], weights[used]
-    starts = range(0, len(x), TASK)
+    tensors = (x, y) if weights is None else (x, y, weights)
+    starts = range(0, len(x) if rows is None else len(rows), TASK)
+
+    def read(first: int) -> Moments:
+        part = slice(first, first + TASK)
+        return _task(*(tensor[part if rows is None else rows[part]] for tensor in tensors))
+
     if len(starts) < 2:
-        return _task(x, y, weights)
+        return read(0)
     used_threads = torch.get_num_threads()
     # Tasks side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
     # which on a machine that does other work as well made a pass 20 times slower.
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(used_threads) as pool:
-            parts = pool.map(
-                lambda i: _task(
-                    x[i : i + TASK], y[i : i + TASK], None if weights is None else weights[i : i + TASK]
-                ),
-                starts,
-            )
-            return merge(parts)
+            return merge(pool.map(read, starts))
     finally:
         torch.set_num_threads(used_threads)
 
 
-def _task(x: Tensor, y: Tensor, weights: Tensor | None) -> Moments:
+def _task(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
+    if weights is not None:
+        used = weights > 0
+        x, y, weights = x[used], y[used], weights[used]
     total = empty(x.shape[1], y.shape[1])
     for first in range(0, len(x), BLOCK):
         part = slice(first, first + BLOCK)

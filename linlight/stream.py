@@ -19,14 +19,18 @@ import numpy as np
 import pyarrow as pa
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Trainer
 from torch import Tensor
 
 from linlight.ahead import ahead
-from linlight.columns import Columns, Rows, no_rows
+from linlight.arrays import Rows
+from linlight.columns import Columns, no_rows
 from linlight.errors import InputError
 from linlight.moments import Moments, empty, merge, moments
+from linlight.predictions import SHOWN, Predicted
 from linlight.replicas import gather
+from linlight.scaling import Scaling
+from linlight.source import Place, Source
+from linlight.stream_loader import InOrder, Windows
 from linlight.table import Block
 
 PIECE_ROWS = 2**17
@@ -69,7 +73,7 @@ class Survey:
     high: Tensor
 
 
-class Stream:
+class Stream(Source):
     """The rows of a table, read anew in every pass.
 
     Args:
@@ -104,6 +108,15 @@ class Stream:
     def weighted(self) -> bool:
         """Whether rows have weights."""
         return self.columns.weight is not None
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows were left out, as far as the table has been read."""
+        return self.columns.dropped > 0
+
+    def keeps(self, kind: str) -> bool:
+        """Whether rows are kept for `val` or `test`."""
+        return self.fractions[kind] > 0
 
     @property
     def rows(self) -> int | None:
@@ -228,16 +241,28 @@ class Stream:
 
     # Knowing --------------------------------------------------------------------------------------------
 
-    def survey(self, trainer: Trainer | None) -> Survey:
+    def survey(self, place: Place) -> Survey:
         """Reads everything once, each process its share; later calls know the answer.
 
         Raises:
             InputError: If there are no rows, or the split leaves a kind without any.
         """
         if self._survey is None:
-            rank, world_size = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-            self._survey = self._surveyed(rank, world_size)
+            self._survey = self._surveyed(place.rank, place.world_size)
         return self._survey
+
+    def train_size(self, place: Place) -> int:
+        """Number of rows to train on."""
+        return self.survey(place).sizes["train"]
+
+    def moments(self, place: Place) -> Moments:
+        """The statistic of the rows to train on."""
+        return self.survey(place).moments
+
+    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each."""
+        survey = self.survey(place)
+        return survey.low, survey.high
 
     def _surveyed(self, rank: int, world_size: int) -> Survey:
         columns = self.columns
@@ -339,6 +364,32 @@ class Stream:
                     break
         x, y = (torch.cat(tensors) for tensors in zip(*found, strict=True))
         return x, y
+
+    # Loaders --------------------------------------------------------------------------------------------
+
+    def training(
+        self,
+        place: Place,
+        scaling: Scaling | None,
+        batch_size: int | None,
+        *,
+        shuffle: bool = False,
+        together: int = 1,
+    ) -> InOrder | Windows:
+        """The loader of a training epoch; without a batch size, rows come as they are read."""
+        if batch_size is None:
+            return InOrder(self, "train", place, scaling)
+        survey = self.survey(place)
+        return Windows(self, survey, batch_size, place, shuffle=shuffle, together=together, scaling=scaling)
+
+    def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> InOrder:
+        """The loader of a pass over the rows of a kind, or of all, in order and as they are read."""
+        return InOrder(self, kind, place, scaling)
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""
+        x, numbers, ids, (first, end) = batch
+        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from linlight.errors import InputError
 from linlight.loader import Resumable, RowOrder, permutation
 from linlight.replicas import gather
 from linlight.scaling import Scaling
-from linlight.stream import Piece, Stream, Survey
+from linlight.source import Place
 
-Place = tuple[int, int, torch.device]
-"""This process's rank, the number of processes, and where its batches go."""
+if TYPE_CHECKING:
+    from linlight.stream import Piece, Stream, Survey
 
 
 def _moved(batch: tuple[Tensor, ...], scaling: Scaling | None, device: torch.device) -> tuple[Tensor, ...]:
@@ -36,7 +36,7 @@ class InOrder(Resumable):
         scaling: How to standardise the features.
     """
 
-    def __init__(self, stream: Stream, kind: str, place: Place, scaling: Scaling | None = None) -> None:
+    def __init__(self, stream: "Stream", kind: str, place: Place, scaling: Scaling | None = None) -> None:
         super().__init__()
         self.stream, self.kind, self.scaling = stream, kind, scaling
         self.rank, self.world_size, self.device = place
@@ -89,7 +89,7 @@ class InOrder(Resumable):
         if whole:
             self.stream.passed(kept)
 
-    def _batches(self, turns: Iterator[Piece | None]) -> Iterator[tuple[Any, int]]:
+    def _batches(self, turns: "Iterator[Piece | None]") -> Iterator[tuple[Any, int]]:
         """This process's batches, each with the number of rows that were usable.
 
         Of several processes one alone may meet with bad rows. It keeps its turns, without rows, for the
@@ -113,7 +113,7 @@ class InOrder(Resumable):
             for _ in range(left):
                 yield self._batch(None)
 
-    def _batch(self, piece: Piece | None) -> tuple[Any, int]:
+    def _batch(self, piece: "Piece | None") -> tuple[Any, int]:
         rows = self.stream.convert(piece)
         if self.kind == "predict":
             span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
@@ -152,8 +152,8 @@ class Windows(Resumable):
 
     def __init__(
         self,
-        stream: Stream,
-        survey: Survey,
+        stream: "Stream",
+        survey: "Survey",
         batch_size: int,
         place: Place,
         *,

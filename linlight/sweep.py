@@ -104,7 +104,7 @@ def sweep(
     except (ValueError, MisconfigurationException) as error:
         raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
     whole = XYDataModule(**data)
-    if whole.stream is not None:
+    if whole.streamed:
         raise InputError("sweep trains many times over and holds the rows in memory: leave out stream")
     if whole.standardize and not bias:
         raise InputError("standardize centres the features, so the models need a bias: --bias true")

@@ -63,7 +63,7 @@ def run(root: Path, nodes: int, devices: int) -> dict[str, Any]:
                 x, y, batch_size=batch_size, shuffle=shuffle, val_fraction=0.3, dtype="float64"
             )
             if batch_size == 5:
-                data.weight = weight
+                data.rows.weight = weight
             results[f"{name} {batch_size} {shuffle}"] = all_of(trainer, make(), data)
     return results | streams(root, trainer_of, x, y)
 
@@ -88,7 +88,7 @@ def all_of(trainer: Trainer, model: LinearModel, data: XYDataModule) -> dict[str
         else "",
     }
     # A stream's pieces, one step each, are shared out; batches are not.
-    return found if data.stream is not None and data.batch_size is None else found | {"steps": steps}
+    return found if data.streamed and data.batch_size is None else found | {"steps": steps}
 
 
 def streams(root: Path, trainer_of: Any, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:

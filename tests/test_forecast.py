@@ -17,7 +17,7 @@ from lightning.pytorch import Trainer
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
-from linlight.forecast import Cycle, Parabola, momentum_bound, parabola, shuffled_step, stack
+from linlight.forecast import Parabola, cycle, momentum_bound, parabola, shuffled_step, stack
 from linlight.gradient_descent import GradientDescent
 from linlight.linear_regression import LinearRegression
 from linlight.main import main
@@ -105,23 +105,24 @@ def test_the_textbooks_bounds() -> None:
     assert shape(x, 2 * x, False).largest_stable_step == pytest.approx(3 / 14, rel=1e-14)
     assert shape(x, 2 * x, False, total=True).largest_stable_step == pytest.approx(1 / 14, rel=1e-14)
     rows = [x[i : i + 1].double().numpy() for i in range(3)]
-    cycle = Cycle(rows, [2 * row for row in rows])
+    notes = cycle((row, 2 * row) for row in rows)
     # (1 − 2lr)(1 − 8lr)(1 − 18lr) leaves [−1, 1] where it first is 1 again: 288lr² − 196lr + 28 = 0.
     expected = (196 - math.sqrt(196**2 - 4 * 288 * 28)) / (2 * 288)
-    assert cycle.largest_stable_step() == pytest.approx(expected, rel=1e-6)
+    assert notes.largest_stable_step() == pytest.approx(expected, rel=1e-6)
     assert expected == pytest.approx(0.2040, abs=5e-5)
     assert shuffled_step(2 * 14 / 3, 18, 1) == pytest.approx(2 / 18)
 
 
+@pytest.mark.parametrize("rows", [10, 40])  # fewer rows in a batch than columns, and more
 @pytest.mark.parametrize("seed", range(4))
-def test_the_bound_of_a_cycle_is_where_it_turns(seed: int) -> None:
-    x, y = (t.numpy() for t in problem(seed, rows=10, targets=1))
-    cycle = Cycle(np.split(x, 5), np.split(y, 5))
-    bound = cycle.largest_stable_step()
+def test_the_bound_of_a_cycle_is_where_it_turns(seed: int, rows: int) -> None:
+    x, y = (t.numpy() for t in problem(seed, rows=rows, targets=1))
+    batches = cycle(zip(np.split(x, 5), np.split(y, 5), strict=True))
+    bound = batches.largest_stable_step()
     for lr, grows in ((0.99 * bound, False), (1.01 * bound, True)):
         a, b = np.zeros((1, 3)), np.ones((1, 3))
         for _ in range(3000):
-            a, b = cycle.epoch(a, lr), cycle.epoch(b, lr)
+            a, b = batches.epoch(a, lr), batches.epoch(b, lr)
             if not np.abs(a - b).max() < 1e6:
                 break
         assert (np.abs(a - b).max() > 1) == grows

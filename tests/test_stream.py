@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from linlight import XYDataModule
 from linlight.ahead import ahead
+from linlight.source import Place
 from linlight.stream import Stream, uniform
 from linlight.stream_loader import InOrder, Windows
 
@@ -49,8 +50,8 @@ def module(path: str, **settings: Any) -> XYDataModule:
 
 def streamed(path: str, **settings: Any) -> tuple[XYDataModule, Stream]:
     data = module(path, stream=True, **({"window": 64} | settings))
-    assert data.stream is not None
-    return data, data.stream
+    assert isinstance(data.source, Stream)
+    return data, data.source
 
 
 def rows_of(loader: Any) -> list[list[float]]:
@@ -94,11 +95,10 @@ def test_every_batch_is_the_same_on_any_number_of_processes(
     path: str, world_size: int, shuffle: bool
 ) -> None:
     _, stream = streamed(path)
-    survey = stream.survey(None)
-    cpu = torch.device("cpu")
+    survey = stream.survey(Place())
 
     def shares(rank: int, of: int) -> list[list[list[float]]]:
-        loader = Windows(stream, survey, 10, (rank, of, cpu), shuffle=shuffle)
+        loader = Windows(stream, survey, 10, Place(rank, of), shuffle=shuffle)
         return [torch.cat(batch, dim=1).tolist() for batch in loader]
 
     everyone = [shares(rank, world_size) for rank in range(world_size)]
@@ -136,7 +136,7 @@ def test_the_split_depends_on_seed_and_row_number_alone(path: str) -> None:
         data, _ = streamed(path, window=window, **split)
         loaders = (data.train_pass(), data.val_dataloader(), data.test_dataloader())
         parts.append([rows_of(loader) for loader in loaders])
-        sizes = data.stream.survey(None).sizes  # type: ignore[union-attr]
+        sizes = data.source.survey(Place()).sizes  # type: ignore[attr-defined]
         assert [len(part) for part in parts[-1]] == [sizes[kind] for kind in ("train", "val", "test")]
     assert parts[0] == parts[1]
     assert sorted(row for part in parts[0] for row in part) == sorted(rows_of(streamed(path)[0].train_pass()))
@@ -220,7 +220,7 @@ def test_a_process_that_alone_meets_with_a_bad_row_keeps_its_turns(
     _, stream = streamed(str(tmp_path / "t.parquet"))
     counts, told = [], {}
     for rank in (0, 1):
-        batches = InOrder(stream, "train", (rank, 2, torch.device("cpu")))
+        batches = InOrder(stream, "train", Place(rank, 2))
         counts.append(0)
         try:
             for _ in batches:

