@@ -400,6 +400,10 @@ def run(args: Sequence[str]) -> None:
         raise  # the reader of our output has gone, which is no matter of files
     except OSError as error:
         _fail_once(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except RuntimeError as error:
+        if "gloo" not in str(error):  # which is what processes talk through
+            raise
+        _fail_once("one of the processes has ended without a word: it was killed, perhaps for want of memory")
     finally:
         if distributed.is_available() and distributed.is_initialized():
             # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
@@ -409,10 +413,21 @@ def run(args: Sequence[str]) -> None:
 
 
 def _fail_once(error: Exception | str) -> NoReturn:
-    """Of several processes that fail alike, one says so."""
-    if _rank() == 0:
+    """Of several processes the first that fails says why; the others fail alike, or for want of it."""
+    if _fails_first():
         fail(error)
     raise SystemExit(2)
+
+
+def _fails_first() -> bool:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return _rank() == 0
+    try:
+        # What the processes found each other by; there is no public name for it.
+        store = distributed.distributed_c10d._get_default_store()
+        return int(store.add("linlight/failed", 1)) == 1
+    except distributed.DistError:  # it went with the process that failed
+        return False
 
 
 def _run_cli(args: Sequence[str]) -> Path | None:

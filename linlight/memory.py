@@ -15,6 +15,7 @@ from linlight.scaling import Scaling
 from linlight.source import Place, Source
 
 BLOCK_ROWS = 2**16
+"""Rows that a pass takes at a time where nobody says how many."""
 
 
 class Memory(Source):
@@ -105,23 +106,23 @@ class Memory(Source):
         together: int = 1,
     ) -> BatchLoader:
         """The loader of a training epoch."""
-        return self._loader("train", place, scaling, batch_size, shuffle=shuffle, together=together)
+        size = batch_size or self._size("train")
+        return self._loader("train", place, scaling, size, shuffle=shuffle, together=together)
 
     def in_order(
         self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None
     ) -> BatchLoader:
         """The loader of a pass over the rows of a kind, or of all, in order."""
+        size = batch_size or BLOCK_ROWS
         if kind == "predict":
-            x = self.rows.x
-            return self._batches((x, torch.arange(len(x))), place, batch_size or len(x))
-        return self._loader(kind, place, scaling, batch_size)
+            return self._batches((self.rows.x, torch.arange(len(self.rows.x))), place, size)
+        return self._loader(kind, place, scaling, size)
 
     def _loader(
-        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None, **options: Any
+        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int, **options: Any
     ) -> BatchLoader:
         part = None if kind == "all" else self._parts[kind]
-        size = batch_size or (len(self.rows.x) if part is None else len(part))
-        return self._batches(self._on(place.device), place, size, part=part, scaling=scaling, **options)
+        return self._batches(self._on(place.device), place, batch_size, part=part, scaling=scaling, **options)
 
     def _batches(
         self, tensors: tuple[Tensor, ...], place: Place, batch_size: int, **options: Any
