@@ -10,6 +10,7 @@ import torchmetrics
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from linlight.checkpoint import differences
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
@@ -20,12 +21,6 @@ from linlight.scaling import Scaling
 
 Batch = tuple[Tensor, ...]
 """x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
-
-
-def _lr(setting: Any) -> float | None:
-    """The learning rate in `lr`, or in `optimizer`."""
-    lr: float | None = setting.get("init_args", {}).get("lr") if isinstance(setting, dict) else setting
-    return lr
 
 
 class _EpochLoss:
@@ -207,7 +202,8 @@ class LinearModel(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
-        if self._scaling() is not None and "standardized" in checkpoint:
+        self._check_columns(checkpoint)
+        if "standardized" in checkpoint and self._scaling() is not None:
             checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
         if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
             has = "no bias" if self._bias else "a bias"
@@ -226,8 +222,39 @@ class LinearModel(LightningModule):
             self.build(features, targets, weight.dtype)
         if self._trainer is not None and self.trainer.state.fn == "fit":
             self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
-            old = checkpoint["hyper_parameters"]
-            self._changed = {k: (old[k], v) for k, v in self.hparams.items() if k in old and old[k] != v}
+            self._note_changes(checkpoint, data)
+
+    def _note_changes(self, checkpoint: dict[str, Any], data: Any) -> None:
+        """Notes the settings that are others than the checkpoint's, to be said when the training starts."""
+        found = list(differences(checkpoint["hyper_parameters"], dict(self.hparams)))
+        if isinstance(data, XYDataModule):
+            was = ("without", "with")["standardized" in checkpoint]
+            if data.standardize != ("standardized" in checkpoint):
+                raise InputError(
+                    f"the checkpoint was trained {was} standardize, which makes its steps others: "
+                    f"set standardize to {str(not data.standardize).lower()}"
+                )
+            old, new = (
+                {key: value for key, value in settings.items() if key not in ("x", "y")}
+                for settings in (checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)
+            )
+            found += differences(old, new, "data")
+        self._changed = {name.replace("init_args.", ""): (was, now) for name, was, now in found}
+
+    def _check_columns(self, checkpoint: dict[str, Any]) -> None:
+        """Makes sure that a table's columns are those that the checkpoint's weights belong to."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        learned = checkpoint.get("columns")
+        if learned is None or not isinstance(data, XYDataModule) or not data.is_table:
+            return
+        present = {"feature": data.feature_names, "target": data.target_names if data.targets else []}
+        for kind, names in present.items():
+            for i, (was, now) in enumerate(zip(learned[kind], names, strict=False)):
+                if was != now:
+                    raise InputError(
+                        f"{kind} {i} (counted from 0) is {was!r} in the checkpoint and {now!r} in the data: "
+                        "leave out --data.features, --data.categorical and --data.target, which it remembers"
+                    )
 
     def epoch_state(self) -> dict[str, Any]:
         """What an epoch has added up so far, for a checkpoint in its middle."""
@@ -248,9 +275,9 @@ class LinearModel(LightningModule):
         for name, (old, new) in self._changed.items():
             if self.trainer.is_global_zero:
                 print(f"{name} is {new}, where the checkpoint has {old}")
-        changes = (self._changed.get("lr"), self._changed.get("optimizer"))
-        for old, new in (change for change in changes if change is not None):
-            set_lr(self.trainer, *(_lr(setting) for setting in (old, new)))
+        for name in ("lr", "optimizer.lr"):
+            if name in self._changed:
+                set_lr(self.trainer, *self._changed[name])
         self._changed = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -260,6 +287,9 @@ class LinearModel(LightningModule):
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
             checkpoint["state_dict"] = checkpoint["standardized"] | {"linear.weight": w, "linear.bias": b}
         checkpoint["epoch_so_far"] = self.epoch_state()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, XYDataModule) and data.is_table:
+            checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
         # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
         checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"

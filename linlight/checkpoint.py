@@ -1,7 +1,7 @@
 """What a checkpoint says about itself, as the words one would have typed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,33 @@ def find_last(args: Sequence[str]) -> str | None:
 
 
 _OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
+_OF_A_TABLE = ("path", "target", "features", "categorical", "weight", "id")
+
+
+def config_beside(path: str) -> Path | None:
+    """The `config.yaml` of the run whose checkpoint this is, where it still lies in the run's folder."""
+    config = Path(path).absolute().parent.parent / "config.yaml"
+    return config if config.is_file() else None
+
+
+def config_arguments(config: Path, source: str | None) -> list[str]:
+    """The options that repeat a run, to stand before what was typed, which wins.
+
+    Args:
+        config: The run's `config.yaml`.
+        source: Where other data come from: `x`, `path`, or None where they are the run's own.
+    """
+    replaced = {"x": _OF_A_TABLE, "path": ("x", "y"), None: ()}[source]
+    return [f"--config={config}", *(f"--data.{key}=null" for key in replaced)]
+
+
+def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in old.keys() & new.keys():
+            yield from differences(old[key], new[key], f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name, old, new
 
 
 def model_arguments(checkpoint: dict[str, Any]) -> list[str]:
@@ -65,7 +92,7 @@ def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) 
         checkpoint: The checkpoint.
         command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
         source: Where other data come from: `x`, which keeps only the type of the numbers of the data's
-            settings, `path`, which keeps the columns' names too, or None.
+            settings, `path`, which keeps what is said of a table's columns (`fit` keeps all), or None.
 
     Raises:
         InputError: If the checkpoint does not hold its data and no other are given.
@@ -74,7 +101,8 @@ def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) 
     if source == "x":
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
     elif source == "path":
-        data = {key: data[key] for key in _OF_OTHER_DATA if key in data}
+        kept = data.keys() - {"x", "y", "path"} if command == "fit" else _OF_OTHER_DATA
+        data = {key: data[key] for key in kept if key in data}
     elif not {"x", "y", "path"} <= data.keys():
         raise InputError(
             "the checkpoint was trained on arrays, which it does not hold: add --data.x and --data.y, "

@@ -1,6 +1,7 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -24,7 +26,16 @@ from torch.optim import Optimizer
 
 from linlight.audit import Audit
 from linlight.base import LinearModel
-from linlight.checkpoint import find_last, load, model_arguments, run_arguments, typed
+from linlight.checkpoint import (
+    config_arguments,
+    config_beside,
+    differences,
+    find_last,
+    load,
+    model_arguments,
+    run_arguments,
+    typed,
+)
 from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
 from linlight.data import XYDataModule
@@ -47,6 +58,9 @@ from linlight.run_folder import (
 )
 from linlight.sweep import sweep
 from linlight.trace import Trace
+
+NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
+"""Of the Trainer's settings those whose change is no news to who typed it, for it changes no result."""
 
 
 def _rank() -> int:
@@ -153,10 +167,15 @@ class Cli(LightningCLI):
             words, path = self._last(words)
         config = self._parse([*(model_arguments(load(path)) if path is not None else []), *words])
         if config.ckpt_path is not None:  # it may stand in a config file
-            checkpoint = load(config.ckpt_path)
             source = next((key for key in ("x", "path") if config.data[key] is not None), None)
-            remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
-            config = self._parse([*remembered, *words])
+            beside = config_beside(config.ckpt_path) if self._command == "fit" else None
+            if beside is not None:
+                config = self._parse([*config_arguments(beside, source), *words])
+                self._say_changes(beside, config)
+            else:
+                checkpoint = load(config.ckpt_path)
+                remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
+                config = self._parse([*remembered, *words])
         if self._command != "fit" and not config.ckpt_path:
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
@@ -166,7 +185,7 @@ class Cli(LightningCLI):
         if config.quiet and config.get("verbose"):
             raise InputError("quiet and verbose ask for opposite things: leave out one")
         if self._going_on and not config.quiet and _rank() == 0:
-            print(self._going_on)
+            print(self._going_on.strip())
         name = config.model.class_path.rpartition(".")[2]
         for key in ("optimizer", "lr_scheduler"):
             if config.get(key) and key not in config.model.init_args:
@@ -183,6 +202,16 @@ class Cli(LightningCLI):
             raise InputError(one_line(str(error), options)) from error
         config: Namespace = self.config[self._command]
         return config
+
+    def _say_changes(self, before: Path, config: Namespace) -> None:
+        """Notes which of the Trainer's settings are others than those of the run that goes on.
+
+        The model says so of its own and of the data's.
+        """
+        old = yaml.safe_load(before.read_text(encoding="utf-8"))["trainer"]
+        for name, was, now in differences(old, config.trainer.as_dict()):
+            if name not in NO_MATTER:
+                self._going_on += f"\ntrainer.{name} is {now}, where that run had {was}"
 
     def _last(self, words: list[str]) -> tuple[list[str], str | None]:
         """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
@@ -421,7 +450,9 @@ def _fail_once(error: Exception | str) -> NoReturn:
 
 def _fails_first() -> bool:
     if not (distributed.is_available() and distributed.is_initialized()):
-        return _rank() == 0
+        return (
+            os.environ.get("LOCAL_RANK", "0") == "0"
+        )  # they do not know each other yet: one of each machine
     try:
         # What the processes found each other by; there is no public name for it.
         store = distributed.distributed_c10d._get_default_store()

@@ -16,6 +16,7 @@ from linlight.memory import Memory
 from linlight.moments import Moments
 from linlight.predictions import Predicted
 from linlight.reduce import reduced
+from linlight.replicas import gather
 from linlight.source import Place, Source
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class XYDataModule(LightningDataModule):
         self.standardize = standardize
         self.dtype = getattr(torch, dtype)
         self.streamed = stream
+        self.is_table = path is not None  # whose columns have names
         self._constant = ""
         self._no_targets = "x is given without y: only predict can do without y"
         self.source: Source
@@ -221,6 +223,18 @@ class XYDataModule(LightningDataModule):
                 # Harmless where it is only compared with: `check_targets` says it to the training.
                 self._constant = _constant_target(name, column[0].item())
         return rows
+
+    def setup(self, stage: str) -> None:
+        """Makes sure that several processes have read the same."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return
+        mine = (self.feature_names, self.target_names, self.source.fingerprint())
+        if any(other != mine for other in gather(mine)):
+            source = self.hparams.get("path") or "the data"
+            raise InputError(
+                f"{source} differs from process to process: give every machine the same copy, "
+                "that nothing writes to"
+            )
 
     @property
     def rows(self) -> Rows:

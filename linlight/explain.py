@@ -76,6 +76,7 @@ class Explain(Callback):
             return self._so_far
         return {
             "lr": self._lr,
+            "of": self._of,
             "start": self._start.tolist(),
             "predicted": self._predicted.tolist(),
             "first_gap": self._first_gap,
@@ -110,7 +111,10 @@ class Explain(Callback):
         self._reached: int | None = None
         self._epochs = 0
         self._curve: list[float] = []  # the gaps foretold for the next epochs, last first
-        if self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self._of = [data.batches, int(data.shuffle), self._parabola.lowest]
+        same = self._so_far.get("of") == self._of  # as is the rule, if it has an lr
+        if same and self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
             self._start, self._predicted = (np.array(self._so_far[key]) for key in ("start", "predicted"))
             self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
             self._reached = self._so_far["reached"]

@@ -52,6 +52,11 @@ class Memory(Source):
         """Whether rows of the table were left out."""
         return self.rows.numbers is not None
 
+    def fingerprint(self) -> tuple[float, ...]:
+        """The number of rows, and the sums of their numbers."""
+        tensors = (t for t in (self.rows.x, self.rows.y, self.rows.weight) if t is not None)
+        return (len(self.rows.x), *(t.sum(dtype=torch.float64).item() for t in tensors))
+
     def keeps(self, kind: str) -> bool:
         """Whether rows are kept for `val` or `test`."""
         return self._parts[kind] is not None

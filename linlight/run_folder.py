@@ -162,6 +162,15 @@ class RunSummary(Callback):
         self.summary: dict[str, Any] = {}
         self.first_step = 0
         self._started = time.perf_counter()
+        self._validated: dict[str, float] = {}  # in a run that was at its end already when it was resumed
+
+    def state_dict(self) -> dict[str, float]:
+        """What only the run itself found out."""
+        return {"val_loss": self.summary["val_loss"]} if "val_loss" in self.summary else {}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Keeps it for a run that has nothing left to do."""
+        self._validated = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock; a resumed run has steps behind it."""
@@ -175,7 +184,7 @@ class RunSummary(Callback):
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         train_loss = model.train_loss()
         model.check_finite(train_loss)
-        metrics: dict[str, Any] = {
+        metrics: dict[str, Any] = self._validated | {
             "train_loss": train_loss,
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,

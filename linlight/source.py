@@ -45,6 +45,9 @@ class Source(Protocol):
     def dropped(self) -> bool:
         """Whether rows were left out, as far as they have been read."""
 
+    def fingerprint(self) -> tuple[float, ...]:
+        """Numbers that other rows will hardly have the same of."""
+
     def keeps(self, kind: str) -> bool:
         """Whether rows are kept for `val` or `test`; where not, all of them are evaluated."""
 

@@ -114,6 +114,10 @@ class Stream(Source):
         """Whether rows were left out, as far as the table has been read."""
         return self.columns.dropped > 0
 
+    def fingerprint(self) -> tuple[float, ...]:
+        """The size of the table."""
+        return (self.columns.table.size,)
+
     def keeps(self, kind: str) -> bool:
         """Whether rows are kept for `val` or `test`."""
         return self.fractions[kind] > 0

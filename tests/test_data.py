@@ -1,5 +1,6 @@
 """The door of the data: what it lets in, how it splits, in what batches it hands out."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,3 +102,19 @@ def test_shuffling_is_a_function_of_seed_and_epoch() -> None:
 
     assert order(0, 0) == order(0, 0)
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+@pytest.mark.parametrize("other", [{"y": [1, 2, 4]}, {"x": [3, 2, 1, 0], "y": [1, 2, 3, 4]}])
+def test_processes_that_read_other_data_are_told_so(
+    other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = XYDataModule([1, 2, 3], [1, 2, 3])
+    theirs = XYDataModule(**({"x": [1, 2, 3]} | other))
+    data.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
+
+    def of_two(mine: Any) -> list[Any]:
+        return [mine, (theirs.feature_names, theirs.target_names, theirs.source.fingerprint())]
+
+    monkeypatch.setattr("linlight.data.gather", of_two)
+    with pytest.raises(InputError, match="the data differs from process to process"):
+        data.setup("fit")

@@ -140,13 +140,23 @@ def test_a_stream_goes_on_at_the_next_row(
         assert found == expected, f"killed at step {steps}"
 
 
-def test_killed_at_random_moments(tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--data.shuffle=true", "--data.batch_size=1", "--trainer.max_epochs=60"]
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [
+        ("GradientDescent", ["--data.batch_size=1"]),
+        ("LinearRegression, Adam", ["--data.batch_size=2"]),
+        ("Backpropagation", ["--data.batch_size=1", "--data.stream=true", "--data.window=16"]),
+    ],
+)
+def test_killed_at_random_moments(
+    method: str, own: list[str], tmp_path: Path, server: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data.shuffle=true", "--trainer.max_epochs=60", *own]
     (tmp_path / "whole").mkdir()
     start = time.perf_counter()
-    _, expected = finish(command(tmp_path / "whole", "GradientDescent", *options), capsys)
+    _, expected = finish(command(tmp_path / "whole", method, *options), capsys)
     whole = time.perf_counter() - start
-    words = command(tmp_path, "GradientDescent", *options, "--checkpoint.every_steps=5", "--ckpt_path=last")
+    words = command(tmp_path, method, *options, "--checkpoint.every_steps=5", "--ckpt_path=last")
     moments = random.Random(0)
     kills = 0
     for _ in range(12):  # also while it starts, and while it writes a checkpoint
@@ -175,6 +185,54 @@ def test_what_is_typed_wins_over_the_checkpoint(tmp_path: Path, capsys: pytest.C
         before = finish([*words, "--trainer.max_epochs=1"], capsys)[1]
         assert found["weights"] == before["weights"]  # so short a step moves nothing
         assert found["epochs"] == 2
+
+
+def test_what_was_asked_of_the_trainer_and_the_data_is_not_forgotten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: Any
+) -> None:
+    asked = ["--trainer.gradient_clip_val=0.01", "--trainer.limit_train_batches=25", "--data.shuffle=true"]
+    words = command(tmp_path, "LinearRegression", *asked, "--checkpoint.every_steps=1")
+    _, expected = finish(words, capsys)
+    process = server.Process(target=stopped, args=(words, 40))
+    process.start()
+    process.join(60)
+    root = f"--trainer.default_root_dir={tmp_path}"
+    out, found = finish(["fit", "--ckpt_path=last", root, f"--data.path={tmp_path / 't.csv'}"], capsys)
+    assert found == expected
+    assert "where" not in out
+    longer = ["--trainer.max_epochs=4", "--data.seed=3"]
+    out, _ = finish(["fit", "--ckpt_path=last", root, *longer], capsys)
+    assert "trainer.max_epochs is 4, where that run had 3" in out
+    assert "data.seed is 3, where the checkpoint has 0" in out
+
+
+def test_what_would_not_be_the_same_training_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = torch.arange(12.0).reshape(6, 2).sin()
+    lines = [f"{a},{b},{a + 2 * b}" for a, b in x.tolist()]
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *lines]))
+    root = [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
+    words = [f"--data.path={tmp_path / 't.csv'}", "--model.bias=true", "--model=GradientDescent"]
+    finish(["fit", *words, *root, "--trainer.max_epochs=3"], capsys)
+    for changed, message in (
+        ("--data.features=b,a", "feature 0 (counted from 0) is 'a' in the checkpoint and 'b' in the data"),
+        ("--data.target=b", "feature 1 (counted from 0) is 'b' in the checkpoint and 'y' in the data"),
+        ("--data.standardize=true", "trained without standardize"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=4", changed])
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["predict", "--ckpt_path=last", *root, "--data.features=b,a", words[0]])
+    assert "leave out --data.features" in capsys.readouterr().err
+    # Another learning rate, or other batches: what was foretold for those before holds no more.
+    out, _ = finish(
+        ["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=9", "--data.batch_size=2"], capsys
+    )
+    gaps = [float(line.split()[1]) for line in out.splitlines() if line.startswith("gap: ")]
+    predicted = float(out.split("predicted ")[1].split()[0].rstrip(";"))
+    assert gaps == [pytest.approx(predicted, rel=1e-3)]
 
 
 def test_resuming_other_data_or_nothing(
