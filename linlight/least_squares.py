@@ -151,7 +151,7 @@ gathers what the equation needs; then it is solved."""
         weighted = self.trainer.datamodule.weighted  # type: ignore[attr-defined]
         if weighted:
             return False
-        return self.l2 == 0 and not len(fit.relations) and m.features <= 32 and int(m.rows) <= FEW_ROWS
+        return self.l2 == 0 and not len(fit.null) and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
         products = ExactProducts(m, self._bias)

@@ -1,7 +1,7 @@
 """The statistic: all that the squared error of affine models knows of the data, in one pass.
 
 For z = (x, y), p = D + T columns, it is the total weight W of the rows, their mean μ, and the upper
-triangle R, (p, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
+triangle R, (r, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
 weights, the optimum, standard errors and the loss curve of gradient descent, without the rows.
 
 R comes from QR factorisations and never from XᵀX, which squares the condition number. Householder's QR is
@@ -37,7 +37,7 @@ class Moments:
         origin: One of the rows, (p,). Means are kept relative to it, so that a large offset common to
             all rows costs no digits where parts are merged.
         offset: μ − origin, (p,).
-        triangle: R, (p, p).
+        triangle: R, (r, p); r is p, or less where there were fewer rows, and then R is a trapezoid.
     """
 
     features: int
@@ -58,7 +58,7 @@ class Moments:
         return len(self.origin) - self.features
 
     def triangle_of(self, bias: bool) -> Tensor:
-        """The triangle about the mean, (p, p), or about zero for a model without bias."""
+        """The triangle about the mean, (r, p), or about zero for a model without bias."""
         if bias:
             return self.triangle
         return _triangle(torch.cat([self.triangle, (self.weight.sqrt() * self.mean)[None]]))
@@ -183,10 +183,10 @@ def design(m: Moments, bias: bool) -> tuple[Tensor, Tensor]:
     They are (√W, √W μ) above (0, R).
 
     Returns:
-        x̃, (p + 1, K), with its column of ones first where there is a bias, and y, (p + 1, T).
+        x̃, (r + 1, K), with its column of ones first where there is a bias, and y, (r + 1, T).
     """
     top = m.weight.sqrt() * torch.cat([m.mean.new_ones(1), m.mean])
-    rows = torch.cat([top[None], torch.nn.functional.pad(m.triangle, (1, 0))])  # (p + 1, p + 1)
+    rows = torch.cat([top[None], torch.nn.functional.pad(m.triangle, (1, 0))])  # (r + 1, p + 1)
     first_target = m.features + 1
     return rows[:, 0 if bias else 1 : first_target], rows[:, first_target:]
 
@@ -237,7 +237,6 @@ def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
 
 
 def _triangle(rows: Tensor) -> Tensor:
-    """R of the QR factorisation of some rows, (k, p), made square: (p, p)."""
-    r = torch.linalg.qr(rows, mode="r").R
-    missing = rows.shape[1] - len(r)
-    return torch.nn.functional.pad(r, (0, 0, 0, missing)) if missing > 0 else r
+    """R of the QR factorisation of some rows, (k, p): (r, p), where r is the lesser of k and p."""
+    r: Tensor = torch.linalg.qr(rows, mode="r").R
+    return r

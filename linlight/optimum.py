@@ -32,8 +32,8 @@ class Optimum:
             so the coefficients' covariance is σ² L Lᵀ and a row's leverage is |x̃ L|².
         residual_squares: Sum of the squared residuals of each target, (T,).
         condition_number: Of x̃ as given, in the data's own units; infinite where columns are collinear.
-        relations: (k, D), one row for each relation among the features: the features times its numbers
-            add up to a constant on every row (to zero, without bias), and one number is -1.
+        null: (k, D), which spans the relations among the features: the features times a row's numbers add
+            up to a constant on every row of the data (to zero, without bias).
     """
 
     w: Tensor
@@ -41,12 +41,26 @@ class Optimum:
     basis: Tensor
     residual_squares: Tensor
     condition_number: float
-    relations: Tensor
+    null: Tensor
 
     @property
     def rank(self) -> int:
         """Number of coefficients that the data determine."""
         return self.basis.shape[1]
+
+    @property
+    def relations(self) -> Tensor:
+        """Relations that span `null` with few features each, (k, D); in each, one number is -1.
+
+        k features are picked that together span it, and each relation holds only one of them.
+        """
+        if not len(self.null):
+            return self.null
+        unit = self.null / self.null.norm(dim=1, keepdim=True)
+        _, _, pivots = qr(unit.numpy(), mode="economic", pivoting=True)
+        picked = torch.as_tensor(pivots[: len(unit)].astype("int64"))
+        relations: Tensor = -torch.linalg.solve(unit[:, picked], unit)
+        return relations
 
 
 def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
@@ -77,16 +91,21 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     if l2 > 0:
         penalty = l2**0.5 * torch.eye(d, d + m.targets, dtype=triangle.dtype)
         triangle = torch.linalg.qr(torch.cat([triangle, penalty]), mode="r").R
-    x, y = triangle[:, :d], triangle[:, d:]  # (p, D), (p, T)
+    x, y = triangle[:, :d], triangle[:, d:]  # (r, D), (r, T)
 
     norms = torch.linalg.vector_norm(x, dim=0)
     scale = torch.where(norms > 0, norms, 1.0)
-    u, s, vt = torch.linalg.svd(x / scale, full_matrices=False)
-    kept = s > RANK_TOLERANCE * s[0]
-    u, null = u[:, kept], vt[~kept]  # (p, rank), (D - rank, D)
+    u, s, vt = torch.linalg.svd(x / scale, full_matrices=len(x) < d)  # all D directions
+    rank = int((s > RANK_TOLERANCE * s[0]).sum())
+    u, s, vt, null = (
+        u[:, :rank],
+        s[:rank],
+        vt[:rank],
+        vt[rank:],
+    )  # (r, rank), (rank,), (rank, D), (D - rank, D)
     # A feature outside a relation has a part of rounding in it, which its own units could make large.
     null = torch.where(null.abs() > RANK_TOLERANCE, null, 0.0) / scale
-    slopes = vt[kept].T / s[kept] / scale[:, None]  # (D, rank)
+    slopes = vt.T / s / scale[:, None]  # (D, rank)
     if len(null):
         q = torch.linalg.qr(null.T).Q
         slopes = slopes - q @ (q.T @ slopes)
@@ -94,15 +113,18 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     fitted = u.T @ y  # (rank, T)
     w = (slopes @ fitted).T
     b = m.mean[d:] - w @ m.mean[:d] if bias else None
-    singular_values = torch.linalg.svdvals(design(m, bias)[0])
+    condition_number = float("inf")
+    if not len(null):
+        singular_values = torch.linalg.svdvals(design(m, bias)[0])
+        condition_number = (singular_values[0] / singular_values[-1]).item()
     return Optimum(
         w=w,
         b=b,
         basis=_with_bias(slopes, m) if bias else slopes,
         # The penalty's rows count as data in the triangle; on the data alone the loss says it.
         residual_squares=m.weight * loss(m, w, b) if l2 > 0 else (y - u @ fitted).square().sum(0),
-        condition_number=float("inf") if len(null) else (singular_values[0] / singular_values[-1]).item(),
-        relations=_relations(null),
+        condition_number=condition_number,
+        null=null,
     )
 
 
@@ -112,20 +134,6 @@ def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
     basis[0, 0] = 1 / m.weight.sqrt()
     basis[0, 1:] = -(m.mean[: m.features] @ slopes)
     return basis
-
-
-def _relations(null: Tensor) -> Tensor:
-    """The null space, (k, D), made of relations with few features each.
-
-    k features are picked that together span it, and each relation holds only one of them.
-    """
-    if not len(null):
-        return null
-    unit = null / null.norm(dim=1, keepdim=True)
-    _, _, pivots = qr(unit.numpy(), mode="economic", pivoting=True)
-    picked = torch.as_tensor(pivots[: len(null)].astype("int64"))
-    relations: Tensor = -torch.linalg.solve(unit[:, picked], unit)
-    return relations
 
 
 def equations(relations: Tensor, scales: Tensor, names: Sequence[str], bias: bool = True) -> list[str]:

@@ -7,17 +7,17 @@ from linlight.moments import Moments
 
 
 def reduced(m: Moments) -> tuple[Tensor, Tensor]:
-    """Makes p + 1 rows of (x, y) with the mean and the covariance of all rows.
+    """Makes r + 1 rows of (x, y) with the mean and the covariance of all rows.
 
     The mean squared error of an affine model, and so its gradient, depends on nothing else. The rows are
-    1 μᵀ + √((p + 1)/W) H R, where H, (p + 1, p), has orthonormal columns that add up to zero. Related:
+    1 μᵀ + √((r + 1)/W) H R, where H, (r + 1, r), has orthonormal columns that add up to zero. Related:
     Maalouf, Jubran and Feldman, "Fast and accurate least-mean-squares solvers", NeurIPS 2019.
 
     Args:
-        m: The statistic of the rows, p = D + T columns.
+        m: The statistic of the rows, whose triangle R has r rows, as many as columns or as were read.
 
     Returns:
-        x, (p + 1, D), and y, (p + 1, T), in float64.
+        x, (r + 1, D), and y, (r + 1, T), in float64.
     """
     m = m.cpu()
     count = len(m.triangle) + 1

@@ -33,7 +33,7 @@ def test_every_model_has_the_same_error_and_gradient(rows: int) -> None:
     scales = torch.tensor([1e-3, 1e3, 1.0, 1.0, 1e-3])
     x = x * scales
     few = reduced(moments(x, y))
-    assert len(few[0]) == 8
+    assert len(few[0]) == min(rows, 7) + 1
     generator = torch.Generator().manual_seed(0)
     for _ in range(5):
         w = torch.randn(2, 5, generator=generator, dtype=torch.float64) / scales
