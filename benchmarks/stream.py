@@ -36,8 +36,9 @@ main(["fit", *sys.argv[2:], "--data.path", sys.argv[1], "--data.stream", "true",
 PREDICT = """
 import sys
 from linlight.main import main
-main(["predict", "--ckpt_path", "lightning_logs/LeastSquares/version_0/checkpoints/last.ckpt", "--data.path",
-      sys.argv[1], "--data.stream", "true", "--format", "parquet", "--trainer.logger", "false", "--quiet", "true"])
+fitted = "lightning_logs/LeastSquares/version_0/checkpoints/last.ckpt"
+main(["predict", "--ckpt_path", fitted, "--data.path", sys.argv[1], "--data.stream", "true",
+      "--format", "parquet", "--trainer.logger", "false", "--quiet", "true"])
 """
 NOTHING = "import linlight.cli, linlight.columns, linlight.stream_loader"
 

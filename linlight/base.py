@@ -10,11 +10,10 @@ import torchmetrics
 from lightning.pytorch import LightningModule
 from torch import Tensor, distributed, nn
 
-from linlight.checkpoint import differences
+from linlight import resume
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.functional import check_same_shape, largest_stable_step
-from linlight.lr import set_lr
 from linlight.moments import loss as moments_loss
 from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
@@ -202,7 +201,9 @@ class LinearModel(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
-        self._check_columns(checkpoint)
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        if isinstance(data, XYDataModule):
+            resume.check_columns(checkpoint, data)
         if "standardized" in checkpoint and self._scaling() is not None:
             checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
         if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
@@ -215,46 +216,15 @@ class LinearModel(LightningModule):
                 f"the checkpoint has {features} features and the data have {self.linear.in_features}: "
                 "give the features it was trained on, in the same order"
             )
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
         if isinstance(data, XYDataModule):
             self._check_targets(data, targets)
         if self.linear is None or self.linear.out_features != targets:
             self.build(features, targets, weight.dtype)
         if self._trainer is not None and self.trainer.state.fn == "fit":
             self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
-            self._note_changes(checkpoint, data)
-
-    def _note_changes(self, checkpoint: dict[str, Any], data: Any) -> None:
-        """Notes the settings that are others than the checkpoint's, to be said when the training starts."""
-        found = list(differences(checkpoint["hyper_parameters"], dict(self.hparams)))
-        if isinstance(data, XYDataModule):
-            was = ("without", "with")["standardized" in checkpoint]
-            if data.standardize != ("standardized" in checkpoint):
-                raise InputError(
-                    f"the checkpoint was trained {was} standardize, which makes its steps others: "
-                    f"set standardize to {str(not data.standardize).lower()}"
-                )
-            old, new = (
-                {key: value for key, value in settings.items() if key not in ("x", "y")}
-                for settings in (checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)
-            )
-            found += differences(old, new, "data")
-        self._changed = {name.replace("init_args.", ""): (was, now) for name, was, now in found}
-
-    def _check_columns(self, checkpoint: dict[str, Any]) -> None:
-        """Makes sure that a table's columns are those that the checkpoint's weights belong to."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        learned = checkpoint.get("columns")
-        if learned is None or not isinstance(data, XYDataModule) or not data.is_table:
-            return
-        present = {"feature": data.feature_names, "target": data.target_names if data.targets else []}
-        for kind, names in present.items():
-            for i, (was, now) in enumerate(zip(learned[kind], names, strict=False)):
-                if was != now:
-                    raise InputError(
-                        f"{kind} {i} (counted from 0) is {was!r} in the checkpoint and {now!r} in the data: "
-                        "leave out --data.features, --data.categorical and --data.target, which it remembers"
-                    )
+            if isinstance(data, XYDataModule):
+                resume.check_units(checkpoint, data)
+            self._changed = resume.changes(checkpoint, dict(self.hparams), data)
 
     def epoch_state(self) -> dict[str, Any]:
         """What an epoch has added up so far, for a checkpoint in its middle."""
@@ -268,16 +238,8 @@ class LinearModel(LightningModule):
             self._losses.finished = False
 
     def on_train_start(self) -> None:
-        """Lets the settings of this run win over the checkpoint's, and says so.
-
-        The checkpoint's learning rate comes back with the optimizer's state (#21455).
-        """
-        for name, (old, new) in self._changed.items():
-            if self.trainer.is_global_zero:
-                print(f"{name} is {new}, where the checkpoint has {old}")
-        for name in ("lr", "optimizer.lr"):
-            if name in self._changed:
-                set_lr(self.trainer, *self._changed[name])
+        """Lets the settings of this run win over the checkpoint's, and says so."""
+        resume.apply(self._changed, self.trainer)
         self._changed = {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
