@@ -70,7 +70,7 @@ def config_arguments(config: Path, source: str | None) -> list[str]:
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in old.keys() & new.keys():
+        for key in (key for key in old if key in new):
             yield from differences(old[key], new[key], f"{name}.{key}" if name else key)
     elif old != new:
         yield name, old, new
