@@ -1,6 +1,7 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,10 +33,12 @@ from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
+from linlight.plots import drawing
 from linlight.predictions import PredictionWriter
 from linlight.progress import silence, watch
 from linlight.report import evaluated, fitted
 from linlight.run import load as open_run
+from linlight.run import of_file
 from linlight.run_folder import (
     LastCheckpoint,
     RunSummary,
@@ -45,7 +48,7 @@ from linlight.run_folder import (
     removed_on_failure,
     write_json,
 )
-from linlight.sweep import sweep
+from linlight.sweeping import sweep
 from linlight.trace import Trace
 
 
@@ -219,6 +222,13 @@ class Cli(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if not self.model.automatic_optimization:
             self._refuse_automatic_options(config)
+        strategy = config["strategy"]
+        start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
+        if re.search("spawn|fork|notebook", start or ""):
+            raise InputError(
+                f"strategy {start} leaves what it trained in processes that are gone: "
+                "use --trainer.strategy ddp"
+            )
         given = config["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         for callback in given:
@@ -300,8 +310,9 @@ class Cli(LightningCLI):
         assert isinstance(figures, dict)
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                for name, figure in figures.items():
-                    logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
+                with drawing():
+                    for name, figure in figures.items():
+                        logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
                 logger.experiment.close()
 
     def _silence(self) -> AbstractContextManager[Any]:
@@ -399,7 +410,7 @@ def run(args: Sequence[str]) -> None:
     except BrokenPipeError:
         raise  # the reader of our output has gone, which is no matter of files
     except OSError as error:
-        _fail_once(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _fail_once(of_file(error))
     finally:
         if distributed.is_available() and distributed.is_initialized():
             # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
@@ -441,5 +452,9 @@ def _side_by_side(args: Sequence[str]) -> Path:
         config = parser.parse_args(list(args[1:]))
     except ArgumentError as error:
         raise InputError(one_line(str(error), options_of(parser))) from error
-    folder: Path = command(**config.as_dict())
+    try:
+        folder: Path = command(**config.as_dict())
+    except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
+        print("stopped: nothing was kept")
+        raise SystemExit(130) from None
     return folder

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, Run
 
+from linlight.compare_plot import comparison, ground_of, place
+from linlight.comparison import Result
+from linlight.data import XYDataModule
+
 Linlight = Callable[..., Run]
 NAMES = [
     "exhaustive search",
@@ -25,6 +29,10 @@ NAMES = [
 def methods(run: Run) -> dict[str, dict[str, Any]]:
     content = json.loads((run.folder / "compare.json").read_text())
     return {method["name"]: method for method in content["methods"]}
+
+
+def results_of(run: Run) -> list[Result]:
+    return [Result(**method) for method in methods(run).values()]
 
 
 def test_compare_is_the_five_configs_side_by_side(linlight: Linlight) -> None:
@@ -159,26 +167,21 @@ def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
 
 
 def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None:
-    from linlight.compare_plot import comparison, make_ground
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
-
     rows = "--data.x", "[[1,2],[2,1],[3,5],[4,2]]", "--data.y", "[1,2,3,5]"
-    compared = methods(linlight("compare", *rows, "--lr", 0.01, "--epochs", 20))
-    results = [Result(**method) for method in compared.values()]
+    results = results_of(linlight("compare", *rows, "--lr", 0.01, "--epochs", 20))
     data = XYDataModule([[1, 2], [2, 1], [3, 5], [4, 2]], [1, 2, 3, 5], dtype="float64")
-    ground = make_ground(results, data)
+    ground = ground_of(results, data)
     assert ground is not None
-    x, y = ground.axes
+    x, y = ground.limits()
     for result in results:
         for point in result.path:
-            a, b = ground.place(point)
-            assert x[0] <= a <= x[-1]
-            assert y[0] <= b <= y[-1]
+            a, b = place(ground, point)
+            assert x[0] <= a <= x[1]
+            assert y[0] <= b <= y[1]
     design = np.column_stack([np.ones(4), data.x])
     best = np.linalg.lstsq(design, data.y.numpy()[:, 0], rcond=None)[0]  # type: ignore[union-attr]
-    assert ground.lowest == pytest.approx(tuple(best[1:]))
-    labels = [line.get_label() for line in comparison(results, ground).axes[0].lines]
+    assert ground.land.lowest == pytest.approx(tuple(best[1:]))
+    labels = [line.get_label() for line in comparison(results, data, ground).axes[0].lines]
     assert labels == ["the optimum", *NAMES]
 
 
@@ -190,7 +193,7 @@ def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None
             "no method 'GradientDecent': did you mean GradientDescent",
         ),
         (["--methods", "LeastSquares,LeastSquares"], "LeastSquares is named twice"),
-        (["--data.standardize", "true"], "leave out standardize"),
+        (["--data.standardize", "true"], "exhaustive search has none: set --bias true"),
         (["--config", "nope.yaml"], "there is no config file nope.yaml"),
         (["--config", "cpu.yaml"], "cpu.yaml names no method"),
         (["--config", "wrong.yaml"], "wrong.yaml: .*GradientDescent has no option .*low"),

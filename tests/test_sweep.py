@@ -10,7 +10,8 @@ import pytest
 from conftest import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight.sweep import Cell, heat_map
+from linlight.sweep_map import heat_map
+from linlight.sweeping import Cell
 
 Linlight = Callable[..., Run]
 
