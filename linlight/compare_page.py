@@ -10,6 +10,7 @@ import numpy as np
 
 from linlight.compare_plot import place, title
 from linlight.landscape import Ground
+from linlight.names import shortened
 from linlight.plots import COLORS, DASHES
 from linlight.report import count, equation
 
@@ -72,7 +73,7 @@ def _weights(point: dict[str, Any], names: list[str]) -> str:
     weights, bias = point["weights"], point["bias"]
     if len(weights) > 1 or len(names) > 4:
         return ""
-    terms = [f"{name} {w:.4g}" for name, w in zip(names, weights[0], strict=True)]
+    terms = [f"{name} {w:.4g}" for name, w in zip(shortened(names, 24), weights[0], strict=True)]
     return ", ".join(terms + ([] if bias is None else [f"bias {bias[0]:.4g}"]))
 
 

@@ -29,6 +29,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.functional import squared_error_sums
+from linlight.least_squares import LeastSquares
 from linlight.names import shortened
 from linlight.plots import save_figure
 from linlight.progress import silence
@@ -166,7 +167,7 @@ def compare(
     models = [contender.make() for contender in contenders]
     if data.get("standardize"):
         check_biases({one.name: model for one, model in zip(contenders, models, strict=True)})
-    modules = _modules(data, contenders)
+    modules = _modules(data, contenders, models)
     modules[0].check_targets()
     contenders = told_apart(contenders, models, modules)
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
@@ -198,7 +199,9 @@ def compare(
     return root
 
 
-def _modules(data: dict[str, Any], contenders: list[Contender]) -> list[XYDataModule]:
+def _modules(
+    data: dict[str, Any], contenders: list[Contender], models: list[LinearModel]
+) -> list[XYDataModule]:
     if data.get("reduce"):
         for one in contenders:
             if one.data.get("batch_size") is not None:
@@ -206,10 +209,14 @@ def _modules(data: dict[str, Any], contenders: list[Contender]) -> list[XYDataMo
                     f"reduce leaves a single batch, and {one.name} takes batches of "
                     f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
                 )
-    first, *others = contenders
-    modules = [XYDataModule(**(data | first.data))]
+    settings = [
+        # The exact answer is the same in any units, and takes the data's own.
+        data | one.data | ({"standardize": False} if isinstance(model, LeastSquares) else {})
+        for one, model in zip(contenders, models, strict=True)
+    ]
+    modules = [XYDataModule(**settings[0])]
     with silence():  # what is to be said of the data has been said
-        return modules + [XYDataModule(**(data | one.data)) for one in others]
+        return modules + [XYDataModule(**one) for one in settings[1:]]
 
 
 def _train(

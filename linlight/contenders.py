@@ -126,6 +126,8 @@ def from_config(path: str) -> Contender:
     for key, bases in (("optimizer", (Optimizer,)), ("lr_scheduler", LRSchedulerTypeTuple)):
         skip = {"params", "optimizer"}
         parser.add_subclass_arguments(bases, key, instantiate=False, fail_untyped=False, skip=skip)
+    if not isinstance(content.get("data") or {}, dict):
+        raise InputError(f"{path}: data must hold settings, such as path: table.csv, got {content['data']!r}")
     given = {
         key: content[key]
         for key in ("model", "data", "optimizer", "lr_scheduler")
@@ -183,19 +185,28 @@ def shared_data(given: dict[str, Any], contenders: Sequence[Contender]) -> dict[
         InputError: If two of these say different things.
     """
     usual = {key: one.default for key, one in inspect.signature(XYDataModule).parameters.items()}
-    found = {key: value for key, value in given.items() if not _same(value, usual.get(key))}
-    source = dict.fromkeys(found, "the command")
-    for one in contenders:
-        for key, value in one.shared.items():
-            if source.get(key) == "the command" and _same(value, usual[key]):
-                continue  # a run's config.yaml names all there is
-            if not _same(found.setdefault(key, value), value):
-                raise InputError(
-                    f"{source[key]} and the config of {one.name} differ in data.{key}, and all methods are "
-                    f"given the same data: take {key} out of the configs, and give it once, by --data.{key}"
-                )
-            source.setdefault(key, f"the config of {one.name}")
-    return found
+
+    def unusual(settings: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in settings.items() if not _same(value, usual.get(key))}
+
+    given, found = unusual(given), {}
+    # A config that says nothing of the data takes what there is.
+    saying = [(one.name, unusual(one.shared)) for one in contenders if one.shared]
+    for name, own in saying:
+        found = saying[0][1]
+        for key in [*own, *found]:
+            if not _same(own.get(key), found.get(key)):
+                raise _unlike(key, f"the configs of {saying[0][0]} and {name}")
+            if not _same(own[key], given.get(key, own[key])):
+                raise _unlike(key, f"the config of {name} and --data.{key}")
+    return found | given
+
+
+def _unlike(key: str, who: str) -> InputError:
+    return InputError(
+        f"{who} differ in data.{key}, and all methods are given the same data: take it out of the configs, "
+        f"and give it once, by --data.{key}"
+    )
 
 
 def _same(a: Any, b: Any) -> bool:

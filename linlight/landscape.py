@@ -171,4 +171,5 @@ def _two(m: Moments, best: Optimum) -> tuple[int, ...]:
 def _width(shape: Parabola, best: Optimum, i: int) -> float:
     """How much of a parameter to show where the path does not say: ten standard errors or so."""
     error = float(np.linalg.norm(best.basis[i].numpy())) * shape.lowest**0.5
-    return 10 * error or abs(float(shape.theta[0, i])) or 1.0
+    at = abs(float(shape.theta[0, i]))
+    return 10 * error or (at if at > 1e-9 * np.abs(shape.theta[0]).max() else 1.0)
