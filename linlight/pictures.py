@@ -162,14 +162,14 @@ def _contours(figure: Figure, axes: Axes, view: _View) -> None:
         marks = {"color": "black", "lw": 1.0, "ms": 3, "label": "after each epoch"}
         axes.plot(path[:, 0], path[:, 1], "o-", **marks)  # type: ignore[arg-type]
     # A ring about the star, so that both are seen where the run has arrived.
-    ring = {"ms": 17, "mew": 2.5, "mfc": "none", "label": "the optimum"}
+    ring = {"ms": 16, "mew": 2.5, "mfc": "none", "label": "the optimum"}
     axes.plot(*ground.land.lowest, "o", mec="white", **ring | {"mew": 4.5, "label": ""})  # type: ignore[arg-type]
     axes.plot(*ground.land.lowest, "o", mec="black", **ring)  # type: ignore[arg-type]
     axes.plot(*path[-1], "*", color=RED, ms=12, mec="white", label="the end")
     axes.grid(visible=False)
     of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
     axes.set_title(f"{ERROR}{of}{ground.rest}{view.since}")
-    axes.legend(facecolor="#dddddd", labelcolor="black", markerscale=0.6)
+    axes.legend(facecolor="#dddddd", labelcolor="black", markerscale=0.8)
 
 
 def _fit(view: _View) -> Figure:
