@@ -3,27 +3,25 @@
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
+from linlight.compare_path import Result
 from linlight.compare_plot import place, title
+from linlight.data import XYDataModule
 from linlight.landscape import Ground
 from linlight.names import shortened
 from linlight.plots import COLORS, DASHES
 from linlight.report import count, equation
-
-if TYPE_CHECKING:
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
 
 MOST_POINTS = 500
 """Of a longer path so many points are on the page."""
 BANDS = 18
 
 
-def write_page(results: "list[Result]", data: "XYDataModule", ground: Ground | None, path: Path) -> None:
+def write_page(results: list[Result], data: XYDataModule, ground: Ground | None, path: Path) -> None:
     """Writes the page, which needs nothing beside it.
 
     Args:
@@ -43,7 +41,7 @@ def write_page(results: "list[Result]", data: "XYDataModule", ground: Ground | N
     path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
 
 
-def _method(i: int, result: "Result", data: "XYDataModule", ground: Ground | None) -> dict[str, Any]:
+def _method(i: int, result: Result, data: XYDataModule, ground: Ground | None) -> dict[str, Any]:
     steps = len(result.path)
     chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
     # A search has one point, which stands for all of its epochs.

@@ -1,18 +1,16 @@
 """The picture of a comparison: every method's path on one ground, and its loss by epoch."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from linlight.compare_path import Result
+from linlight.data import XYDataModule
 from linlight.landscape import Ground, levels, make_ground
 from linlight.names import shortened
 from linlight.plots import COLORS, drawing, legend, line_style, plain
-
-if TYPE_CHECKING:
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
 
 MARKERS = "o^sDvP<>X"
 TEXTBOOK = (0.0, 4.0)
@@ -20,7 +18,7 @@ TEXTBOOK = (0.0, 4.0)
 GRID = 61
 
 
-def ground_of(results: "list[Result]", data: "XYDataModule") -> Ground | None:
+def ground_of(results: list[Result], data: XYDataModule) -> Ground | None:
     """The ground that holds the paths of all methods that arrived, and the starts of all others.
 
     A bias is on it where all methods have one; of several features, where one has. None for several targets.
@@ -48,7 +46,7 @@ def place(ground: Ground, point: dict[str, Any]) -> list[float]:
     return [*at, point["loss"]] if ground.is_curve else at
 
 
-def title(ground: Ground, data: "XYDataModule") -> str:
+def title(ground: Ground, data: XYDataModule) -> str:
     """What the ground shows."""
     if ground.is_curve:
         return "the loss curve and each method's path"
@@ -57,7 +55,7 @@ def title(ground: Ground, data: "XYDataModule") -> str:
 
 
 @drawing()
-def comparison(results: "list[Result]", data: "XYDataModule", ground: Ground | None) -> Figure:
+def comparison(results: list[Result], data: XYDataModule, ground: Ground | None) -> Figure:
     """The ground with each method's path on it, and the loss by epoch beside it.
 
     With several targets there is no ground, and the loss by epoch stands alone.
@@ -89,7 +87,7 @@ def comparison(results: "list[Result]", data: "XYDataModule", ground: Ground | N
 
 
 def _paths(
-    axes: Axes, results: "list[Result]", names: list[str], paths: list[list[dict[str, Any]]], ground: Ground
+    axes: Axes, results: list[Result], names: list[str], paths: list[list[dict[str, Any]]], ground: Ground
 ) -> None:
     land = ground.land
     if ground.is_curve:

@@ -210,7 +210,7 @@ def _unlike(key: str, who: str) -> InputError:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and isinstance(a, bool | int | float | str | list) and a == b)
+    return a is b or (type(a) is type(b) and isinstance(a, bool | int | float | str | list | dict) and a == b)
 
 
 def with_seeds(contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Contender]:

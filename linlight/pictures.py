@@ -62,7 +62,6 @@ class _View:
         self.run, self.model, self.data = run, run.model.cpu(), run.data
         self.ink, self.first, self.second = _INK[theme], _FIRST[theme], _SECOND[theme]
         self.bias = run.model.b is not None
-
         self.features, self.targets = (
             [plain(name) for name in shortened(names, LETTERS)]
             for names in (run.data.feature_names, run.data.target_names)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, Run
 
+from linlight.compare_path import Result
 from linlight.compare_plot import comparison, ground_of, place
-from linlight.comparison import Result
 from linlight.data import XYDataModule
 from linlight.main import main
 from linlight.plots import line_style

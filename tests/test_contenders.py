@@ -42,8 +42,10 @@ def test_one_seed_is_taken(linlight: Linlight) -> None:
         "trainer: {max_epochs: 2}\n"
     )
     (found,) = methods(linlight("compare", "--config", "adam.yaml", "--seeds", "[7]")).values()
-    alone = linlight("fit", "--config", "adam.yaml", "--seed_everything", 7).summary
-    assert (found["name"], found["weights"]) == ("adam, 7", alone["weights"])
+    alone = linlight("fit", "--config", "adam.yaml", "--seed_everything", 7)
+    assert (found["name"], found["weights"]) == ("adam, 7", alone.summary["weights"])
+    (again,) = methods(linlight("compare", "--config", alone.folder / "config.yaml")).values()
+    assert (again["name"], again["weights"]) == ("LinearRegression", found["weights"])
 
 
 def test_contenders_of_one_name_are_told_apart(linlight: Linlight) -> None:
