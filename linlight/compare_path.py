@@ -53,9 +53,11 @@ class PathRecorder(Callback):
     def __init__(self) -> None:
         self.path: list[dict[str, Any]] = []
         self.loss = math.nan
+        self.started = False
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Keeps where the method starts; a search and a solve start nowhere."""
+        self.started = True
         if "lr" in pl_module.hparams:
             self._keep(trainer, pl_module)
 

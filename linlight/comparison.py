@@ -164,6 +164,8 @@ def _train(
     try:
         trainer.fit(model, data)
     except InputError as error:  # one that diverges does not spoil the others
+        if not recorder.started:  # it was not the training that failed
+            raise InputError(f"{name}: {error}") from error
         result.error = str(error)
     watch.finished(epochs)
     result.path, result.epochs, result.steps = recorder.path, trainer.current_epoch, trainer.global_step

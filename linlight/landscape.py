@@ -156,7 +156,7 @@ def make_ground(
         for i in chosen
     ]
     if held is not None and len(chosen) == 1:
-        axes = [np.linspace(min(held[0], path.min()), max(held[1], path.max()), 401)]
+        axes = [np.linspace(path.min(initial=held[0]), path.max(initial=held[1]), 401)]
     land = landscape(shape, chosen, axes)
     return Ground(shape, bias, chosen, tuple(called[i] for i in chosen), land)
 

@@ -99,6 +99,8 @@ def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
         (["--config", "optimizer.yaml"], "GradientDescent takes no optimizer"),
         (["--config", "broken.yaml"], "broken.yaml is not valid YAML"),
         (["--config", "typo.yaml"], "typo.yaml: --optimizer: there is no class 'Adammm': did you mean Adam"),
+        (["--config", "adam.yaml"], "adam: --optimizer Adam: Invalid learning rate: -1"),
+        (["--data.path", "constant.csv"], "the target 'y' is 2 in every row: there is nothing to learn"),
         (["--config", "seed.yaml"], "seed.yaml: seed_everything must be a whole number from 0, got 'abc'"),
         (["--config", "trainer.yaml"], "trainer.yaml: trainer must hold settings, .* got 3"),
         (["--config", "half.yaml"], "half.yaml: max_epochs must be a whole number from 1, got 1.5"),
@@ -123,8 +125,10 @@ def test_contestants_that_cannot_take_part(
     Path("wrong.yaml").write_text("model: {class_path: GradientDescent, init_args: {low: 0}}")
     Path("optimizer.yaml").write_text("model: {class_path: GradientDescent}\noptimizer: {class_path: Adam}")
     Path("broken.yaml").write_text("model: [")
+    Path("constant.csv").write_text("x,y\n1,2\n2,2\n")
     for name, more in {
         "typo": "optimizer: {class_path: Adammm, init_args: {lr: 0.1}}",
+        "adam": "optimizer: {class_path: Adam, init_args: {lr: -1}}",
         "seed": "seed_everything: abc",
         "trainer": "trainer: 3",
         "half": "trainer: {max_epochs: 1.5}",
