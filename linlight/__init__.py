@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from linlight.linear_regression import LinearRegression as LinearRegression
     from linlight.run import Run as Run
     from linlight.run import load as load
+    from linlight.sweeping import sweep as sweep
 
 _MODULES = {
     "Backpropagation": "backpropagation",
@@ -28,6 +29,7 @@ _MODULES = {
     "XYDataModule": "data",
     "compare": "comparison",
     "load": "run",
+    "sweep": "sweeping",
 }
 
 __all__ = sorted(_MODULES)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -43,10 +44,12 @@ from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
+from linlight.plots import drawing
 from linlight.predictions import PredictionWriter
 from linlight.progress import silence, watch
 from linlight.report import evaluated, fitted
 from linlight.run import load as open_run
+from linlight.run import of_file
 from linlight.run_folder import (
     LastCheckpoint,
     RunSummary,
@@ -56,7 +59,7 @@ from linlight.run_folder import (
     removed_on_failure,
     write_json,
 )
-from linlight.sweep import sweep
+from linlight.sweeping import sweep
 from linlight.trace import Trace
 
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
@@ -248,6 +251,13 @@ class Cli(LightningCLI):
         config = self._get(self.config_init, "trainer")
         if not self.model.automatic_optimization:
             self._refuse_automatic_options(config)
+        strategy = config["strategy"]
+        start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
+        if re.search("spawn|fork|notebook", start or ""):
+            raise InputError(
+                f"strategy {start} leaves what it trained in processes that are gone: "
+                "use --trainer.strategy ddp"
+            )
         given = config["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         for callback in given:
@@ -329,8 +339,9 @@ class Cli(LightningCLI):
         assert isinstance(figures, dict)
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                for name, figure in figures.items():
-                    logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
+                with drawing():
+                    for name, figure in figures.items():
+                        logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
                 logger.experiment.close()
 
     def _silence(self) -> AbstractContextManager[Any]:
@@ -428,7 +439,7 @@ def run(args: Sequence[str]) -> None:
     except BrokenPipeError:
         raise  # the reader of our output has gone, which is no matter of files
     except OSError as error:
-        _fail_once(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _fail_once(of_file(error))
     except RuntimeError as error:
         if "gloo" not in str(error):  # which is what processes talk through
             raise
@@ -487,5 +498,9 @@ def _side_by_side(args: Sequence[str]) -> Path:
         config = parser.parse_args(list(args[1:]))
     except ArgumentError as error:
         raise InputError(one_line(str(error), options_of(parser))) from error
-    folder: Path = command(**config.as_dict())
+    try:
+        folder: Path = command(**config.as_dict())
+    except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
+        print("stopped: nothing was kept")
+        raise SystemExit(130) from None
     return folder

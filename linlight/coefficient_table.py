@@ -3,6 +3,7 @@
 import math
 
 from linlight.inference import Inference
+from linlight.names import shortened
 from linlight.report import count
 
 WIDTH = 80
@@ -22,9 +23,10 @@ def table(title: str, names: list[str], found: Inference, condition: float, rows
     head = f"{'':<14}{'coef':>12}{'std err':>11}{'t':>10}{'p':>9}{'95 % interval':>24}"
     lines = [title, "=" * WIDTH, head, "-" * WIDTH]
     columns = (found.estimates, found.std_errors, found.t, found.p, found.low, found.high)
-    for name, coef, error, t, p, low, high in zip(names, *(c.tolist() for c in columns), strict=True):
+    short = shortened(names, 13)
+    for name, coef, error, t, p, low, high in zip(short, *(c.tolist() for c in columns), strict=True):
         lines.append(
-            f"{_cut(name):<14}{_number(coef):>12}{_number(error, 4):>11}{_number(t, 4):>10}{_p(p):>9}"
+            f"{name:<14}{_number(coef):>12}{_number(error, 4):>11}{_number(t, 4):>10}{_p(p):>9}"
             f"{_number(low, 5):>12}{_number(high, 5):>12}"
         )
     f = f"{_number(found.f, 5)} (p {_p(found.f_p)})"
@@ -37,10 +39,6 @@ def table(title: str, names: list[str], found: Inference, condition: float, rows
     lines.append("-" * WIDTH)
     lines += [f"{a:<20}{b:>16}    {c:<14}{d:>26}" for a, b, c, d in pairs]
     return "\n".join([*lines, "=" * WIDTH])
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= 13 else name[:6] + "…" + name[-6:]
 
 
 def _number(value: float, digits: int = 6) -> str:

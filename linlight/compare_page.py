@@ -3,25 +3,25 @@
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
-from linlight.compare_plot import Ground
-from linlight.plots import COLORS
+from linlight.compare_path import Result
+from linlight.compare_plot import place, title
+from linlight.data import XYDataModule
+from linlight.landscape import Ground
+from linlight.names import shortened
+from linlight.plots import COLORS, DASHES
 from linlight.report import count, equation
-
-if TYPE_CHECKING:
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
 
 MOST_POINTS = 500
 """Of a longer path so many points are on the page."""
 BANDS = 18
 
 
-def write_page(results: "list[Result]", data: "XYDataModule", ground: Ground | None, path: Path) -> None:
+def write_page(results: list[Result], data: XYDataModule, ground: Ground | None, path: Path) -> None:
     """Writes the page, which needs nothing beside it.
 
     Args:
@@ -33,33 +33,33 @@ def write_page(results: "list[Result]", data: "XYDataModule", ground: Ground | N
     content = {
         "about": f"{count(data.train_size, 'row')}, {count(data.features, 'feature')}, "
         f"{count(data.targets or 0, 'target')}. Drag the slider, or use its arrow keys.",
-        "ground": None if ground is None else _ground(ground),
-        "methods": [
-            _method(result, COLORS[i % len(COLORS)], data, ground) for i, result in enumerate(results)
-        ],
+        "ground": None if ground is None else {"title": title(ground, data), **_ground(ground)},
+        "methods": [_method(i, result, data, ground) for i, result in enumerate(results)],
     }
     text = json.dumps(content, allow_nan=False, ensure_ascii=True).replace("</", "<\\/")
     template = files("linlight").joinpath("compare.html").read_text(encoding="utf-8")
     path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
 
 
-def _method(result: "Result", color: str, data: "XYDataModule", ground: Ground | None) -> dict[str, Any]:
+def _method(i: int, result: Result, data: XYDataModule, ground: Ground | None) -> dict[str, Any]:
     steps = len(result.path)
     chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
     # A search has one point, which stands for all of its epochs.
     points = [
         {
-            "epoch": i,
-            "loss": result.path[i]["loss"],
-            "at": None if ground is None else ground.place(result.path[i]),
-            "text": _weights(result.path[i], data.feature_names),
+            "epoch": epoch,
+            "loss": result.path[epoch]["loss"],
+            "at": None if ground is None else place(ground, result.path[epoch]),
+            "text": _weights(result.path[epoch], data.feature_names),
         }
-        for i in chosen
+        for epoch in chosen
     ]
     found = {"weights": result.weights, "bias": result.bias}
     return {
         "name": result.name,
-        "color": color,
+        "color": COLORS[i % len(COLORS)],
+        "dashes": " ".join(map(str, DASHES[i % len(DASHES)])),
+        "descends": result.descends,
         "settings": result.settings,
         "error": result.error,
         "equation": "" if result.weights is None else equation(found, data.feature_names),
@@ -71,20 +71,23 @@ def _weights(point: dict[str, Any], names: list[str]) -> str:
     weights, bias = point["weights"], point["bias"]
     if len(weights) > 1 or len(names) > 4:
         return ""
-    terms = [f"{name} {w:.4g}" for name, w in zip(names, weights[0], strict=True)]
+    terms = [f"{name} {w:.4g}" for name, w in zip(shortened(names, 24), weights[0], strict=True)]
     return ", ".join(terms + ([] if bias is None else [f"bias {bias[0]:.4g}"]))
 
 
 def _ground(ground: Ground) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": ground.title, "labels": ground.labels}
-    x, y = ground.axes
-    found |= {"x": [float(x[0]), float(x[-1])], "y": [float(y[0]), float(y[-1])]}
-    if ground.curve is not None:
-        return found | {"curve": [[float(a), float(b)] for a, b in zip(x, ground.curve, strict=True)]}
-    assert ground.losses is not None
+    (x, *_), losses = ground.land.axes, ground.land.losses
+    along, up = ground.limits()
+    found: dict[str, Any] = {
+        "labels": (*ground.labels, "mean squared error")[:2],
+        "x": [float(end) for end in along],
+        "y": [float(end) for end in up],
+    }
+    if ground.is_curve:
+        return found | {"curve": [[float(a), float(b)] for a, b in zip(x, losses, strict=True)]}
     # Bands that lie as close near the bottom as the bowl there is flat, as in the picture.
-    depth = np.sqrt((ground.losses - ground.losses.min()) / max(np.ptp(ground.losses), 1e-30))
+    depth = np.sqrt((losses - losses.min()) / max(np.ptp(losses), 1e-30))
     shades = mpl.colormaps["cividis_r"](np.linspace(0, 1, BANDS))[:, :3]
     bands = np.minimum((depth * BANDS).astype(int), BANDS - 1)
     colors = [",".join(str(round(255 * channel)) for channel in shade) for shade in shades]
-    return found | {"bands": bands.tolist(), "colors": colors, "lowest": ground.lowest}
+    return found | {"bands": bands.tolist(), "colors": colors, "lowest": ground.land.lowest}

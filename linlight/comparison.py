@@ -1,98 +1,39 @@
 """`linlight compare`: methods on the same data, side by side."""
 
-import math
 import textwrap
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import seed_everything
 from torch import Tensor
 
 from linlight.arrays import Numbers, as_matrix
 from linlight.base import LinearModel
 from linlight.compare_page import write_page
-from linlight.compare_plot import comparison, make_ground
-from linlight.contenders import THE_FIVE, by_name, choose, from_config, with_seeds
-from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
+from linlight.compare_path import PathRecorder, Result
+from linlight.compare_plot import comparison, ground_of
+from linlight.contenders import (
+    THE_FIVE,
+    Contender,
+    by_name,
+    choose,
+    from_config,
+    shared_data,
+    told_apart,
+    with_seeds,
+)
+from linlight.dashboard import Dashboard, run_label
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
-from linlight.functional import squared_error_sums
+from linlight.least_squares import LeastSquares
+from linlight.names import shortened
 from linlight.plots import save_figure
+from linlight.progress import silence
 from linlight.run_folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
-
-
-@dataclass
-class Result:
-    """What one method did.
-
-    Attributes:
-        name: The method's heading in the notes, or its config's name.
-        method: The class.
-        settings: What tells it from the others.
-        epochs: Epochs trained.
-        steps: Updates made.
-        weights: w, (T, D).
-        bias: b, (T,), or None.
-        loss: Mean squared error at these weights over the training rows.
-        prediction: The prediction at the chosen x, (T,).
-        seconds: Time of the training alone.
-        path: Weights, bias and mean squared error before training and after every epoch.
-        error: Why the method gave up, or None.
-    """
-
-    name: str
-    method: str
-    settings: str = ""
-    epochs: int = 0
-    steps: int = 0
-    weights: list[list[float]] | None = None
-    bias: list[float] | None = None
-    loss: float | None = None
-    prediction: list[float] | None = None
-    seconds: float | None = None
-    path: list[dict[str, Any]] = field(default_factory=list)
-    error: str | None = None
-
-    @property
-    def is_path(self) -> bool:
-        """Whether it moved step by step; a search and a solve jump to where they end."""
-        return len(self.path) > 1
-
-
-class PathRecorder(Callback):
-    """Keeps weights, bias and mean squared error before training and after every epoch."""
-
-    def __init__(self) -> None:
-        self.path: list[dict[str, Any]] = []
-
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the method starts; a search and a solve start nowhere."""
-        if "lr" in pl_module.hparams:
-            self._keep(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the epoch led."""
-        self._keep(trainer, pl_module)
-
-    def _keep(self, trainer: Trainer, model: LinearModel) -> None:
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        loss = _mean_squared_error(model, data)
-        if math.isfinite(loss):
-            bias = None if model.b is None else model.b.tolist()
-            self.path.append({"weights": model.w.tolist(), "bias": bias, "loss": loss})
-
-
-def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
-    total, mass = 0.0, 0.0
-    with torch.no_grad():
-        for x, y, *weight in data.train_pass():
-            total += squared_error_sums(x, y, model.w, model.b, *weight)[0].item()
-            mass += model.mass((x, y, *weight)).item() * y.shape[1]
-    return total / mass
+from linlight.side_by_side import Watch, check, check_biases, make_trainer, watched
 
 
 def compare(
@@ -128,7 +69,8 @@ def compare(
         folder: Where to make the folder `version_N` of this comparison.
         methods: Which methods, of ExhaustiveSearch, GradientDescent, StochasticGradientDescent,
             Backpropagation, LinearRegression and LeastSquares. Default: the first five; none beside configs.
-        config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type.
+        config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type;
+            the data may be named in them too, the same for all.
         seeds: Train what depends on chance once with each of these. Default: `seed` alone.
 
     Returns:
@@ -138,45 +80,36 @@ def compare(
     Raises:
         InputError: If the data or a setting cannot be used.
     """
-    data = dict(data or {})
-    if data.get("standardize"):
-        raise InputError(
-            "paths are drawn in the data's own units: leave out standardize, or use linlight sweep"
-        )
-    if data.get("stream"):
-        raise InputError("compare draws the rows and holds them in memory: leave out stream")
-    if epochs < 1:
-        raise InputError(f"epochs must be at least 1, got {epochs}")
-    if seed < 0:
-        raise InputError(f"seed must be at least 0, got {seed}")
-    try:
-        Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
-    except (ValueError, MisconfigurationException) as error:
-        raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
+    seeds = seeds or []
+    of_configs = [from_config(path) for path in config or []]
+    data = shared_data(data or {}, of_configs)
+    check(data, epochs, seed, accelerator, seeds)
     known = by_name(lr, bias, batch_size, total=data.get("x") is None and data.get("path") is None)
     names = (() if config else THE_FIVE) if methods is None else methods
-    contenders = choose(names, known) + [from_config(path) for path in config or []]
-    contenders = with_seeds(contenders, seeds or [])
+    contenders = with_seeds(choose(names, known) + of_configs, seeds)
     if not contenders:
         raise InputError(f"there is nothing to compare: name --methods, of {', '.join(known)}, or --config")
     # Everything that can be wrong is tried before a folder is made.
-    modules = [XYDataModule(**(data | contender.data)) for contender in contenders]
     models = [contender.make() for contender in contenders]
+    if data.get("standardize"):
+        check_biases({one.name: model for one, model in zip(contenders, models, strict=True)})
+    modules = _modules(data, contenders, models)
     modules[0].check_targets()
+    contenders = told_apart(contenders, models, modules)
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
         raise InputError(f"at has {example.shape[1]} numbers, the data have {modules[0].features} features")
 
     root = new_folder(Path(folder))
+    lengths = [contender.epochs or epochs for contender in contenders]
     with removed_on_failure(root):
         results = []
-        for contender, model, module in zip(contenders, models, modules, strict=True):
-            seed_everything(seed if contender.seed is None else contender.seed)
-            run = root / contender.name.replace(",", "").replace(" ", "_").replace("-", "")
-            until = contender.epochs or epochs
-            results.append(_train(contender.name, model, module, until, example, accelerator, run))
-        ground = make_ground(results, modules[0])
-        save_figure(comparison(results, ground), root / "compare")
+        with watched(sum(lengths)) as watch:
+            for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
+                seed_everything(seed if one.seed is None else one.seed)
+                results.append(_train(one, model, module, until, example, accelerator, root, watch))
+        ground = ground_of(results, modules[0])
+        save_figure(comparison(results, modules[0], ground), root / "compare")
         write_page(results, modules[0], ground, root / "compare.html")
         write_json(
             root / "compare.json",
@@ -192,38 +125,54 @@ def compare(
     return root
 
 
+def _modules(
+    data: dict[str, Any], contenders: list[Contender], models: list[LinearModel]
+) -> list[XYDataModule]:
+    if data.get("reduce"):
+        for one in contenders:
+            if one.data.get("batch_size") is not None:
+                raise InputError(
+                    f"reduce leaves a single batch, and {one.name} takes batches of "
+                    f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
+                )
+    settings = [
+        # The exact answer is the same in any units, and takes the data's own.
+        data | one.data | ({"standardize": False} if isinstance(model, LeastSquares) else {})
+        for one, model in zip(contenders, models, strict=True)
+    ]
+    modules = [XYDataModule(**settings[0])]
+    with silence():  # what is to be said of the data has been said
+        return modules + [XYDataModule(**one) for one in settings[1:]]
+
+
 def _train(
-    name: str,
+    contender: Contender,
     model: LinearModel,
     data: XYDataModule,
     epochs: int,
     example: Tensor,
     accelerator: str,
-    run: Path,
+    root: Path,
+    watch: Watch,
 ) -> Result:
+    name = contender.name
     recorder, summary = PathRecorder(), RunSummary()
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        max_epochs=epochs,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=str(run),
-        logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-        callbacks=[Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint()],
-    )
+    callbacks = [Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint(), watch.callback(name)]
+    trainer = make_trainer(epochs, accelerator, root / contender.folder, callbacks, log_every_n_steps=1)
     result = Result(name, type(model).__name__, run_label(model, data).replace(",", ", "))
+    result.descends = "lr" in model.hparams
     try:
         trainer.fit(model, data)
     except InputError as error:  # one that diverges does not spoil the others
+        if not recorder.started:  # it was not the training that failed
+            raise InputError(f"{name}: {error}") from error
         result.error = str(error)
+    watch.finished(epochs)
     result.path, result.epochs, result.steps = recorder.path, trainer.current_epoch, trainer.global_step
     if result.error is None:
         result.weights = model.w.tolist()
         result.bias = None if model.b is None else model.b.tolist()
-        result.loss = _mean_squared_error(model, data)
+        result.loss = recorder.loss
         result.prediction = model(example.to(model.w))[0].tolist()
         result.seconds = summary.summary["seconds"]
     return result
@@ -241,14 +190,14 @@ def table(results: list[Result], example: Tensor) -> str:
     notes = [f"loss: mean squared error; prediction: at {at}"]
     if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
         notes.append("(n): n numbers, which are in compare.json")
-    for r in results:
+    for r, name in zip(results, shortened([r.name for r in results], 27), strict=True):
         if r.error is not None:
-            lines.append(f"{r.name:<27} {r.epochs:>6}  gave up, see below")
+            lines.append(f"{name:<27} {r.epochs:>6}  gave up, see below")
             notes.append(f"{r.name}: {r.error.replace('--model.lr', '--lr')}")
             continue
         weights = [w for row in r.weights or [] for w in row]
         lines.append(
-            f"{r.name:<27} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
+            f"{name:<27} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
             f"{_short(r.prediction):>10} {r.seconds:>7.2f}"
         )
     return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, 80))])

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from linlight.forecast import Parabola
+from linlight.forecast import Parabola, parabola
+from linlight.moments import Moments
+from linlight.names import shortened
+from linlight.optimum import Optimum, optimum
+
+LABEL = 32
+"""Letters of a name that an axis has room for."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,104 @@ def span(values: np.ndarray, lowest: float, width: float, points: int = 201) -> 
     return np.linspace(
         min(low, lowest - 0.3 * reach) - 0.1 * reach, max(high, lowest + 0.3 * reach) + 0.1 * reach, points
     )
+
+
+def levels(losses: np.ndarray, count: int) -> np.ndarray:
+    """Levels of contours, as close near the bottom as the bowl there is flat."""
+    rise = np.linspace(0, 1, count) ** 2 * max(np.ptp(losses), 1e-30)
+    return np.unique(losses.min() + rise)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What paths are drawn on: the loss over the one parameter there is, or over the two that matter most.
+
+    Attributes:
+        shape: The loss of all parameters.
+        bias: Whether the first of them is a bias.
+        chosen: Those that are drawn, numbered as in θ = (b, w).
+        labels: What to call them, on one axis or two.
+        land: The loss over them.
+    """
+
+    shape: Parabola
+    bias: bool
+    chosen: tuple[int, ...]
+    labels: tuple[str, ...]
+    land: Landscape
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether there is one parameter, and the loss is a height."""
+        return len(self.chosen) == 1
+
+    @property
+    def rest(self) -> str:
+        """What to say of the parameters that are not drawn."""
+        more = len(self.chosen) < self.shape.theta.shape[1]
+        return ", the other parameters at their best" if more else ""
+
+    def heights(self, theta: np.ndarray) -> np.ndarray:
+        """The loss at some θ, (points, 1), where there is one parameter, (points,)."""
+        return landscape(self.shape, self.chosen, [theta[:, 0]]).losses
+
+    def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What to show along x and along y."""
+        x, *more = self.land.axes
+        if more:
+            return (x[0], x[-1]), (more[0][0], more[0][-1])
+        margin, height = 0.05 * (x[-1] - x[0]), self.land.losses.max() or 1.0
+        return (x[0] - margin, x[-1] + margin), (-0.05 * height, 1.1 * height)
+
+
+def make_ground(
+    m: Moments,
+    names: Sequence[str],
+    bias: bool,
+    path: np.ndarray,
+    points: int = 201,
+    held: tuple[float, float] | None = None,
+) -> Ground:
+    """The ground that holds a path.
+
+    Args:
+        m: The statistic of the data.
+        names: Names of the features.
+        bias: Whether there is a bias; with one feature, it is drawn as well.
+        path: θ = (b, w) of all that is to be seen, (points, K).
+        points: Values along an axis.
+        held: For one parameter: show this range, and more where the path needs it. Default: about the path.
+    """
+    m = m.cpu()
+    best = optimum(m, bias)
+    shape = parabola(m, best)
+    called = [f"weight of {name}" for name in shortened(names, LABEL)]
+    called = ["bias", *called] if bias else called
+    if len(called) == 1:
+        chosen: tuple[int, ...] = (0,)
+    else:
+        chosen = (1, 0) if bias and len(called) == 2 else _two(m, best)
+    axes = [
+        span(
+            path[:, i], float(shape.theta[0, i]), _width(shape, best, i), points if len(chosen) == 2 else 401
+        )
+        for i in chosen
+    ]
+    if held is not None and len(chosen) == 1:
+        axes = [np.linspace(path.min(initial=held[0]), path.max(initial=held[1]), 401)]
+    land = landscape(shape, chosen, axes)
+    return Ground(shape, bias, chosen, tuple(called[i] for i in chosen), land)
+
+
+def _two(m: Moments, best: Optimum) -> tuple[int, ...]:
+    """The two weights whose features move the prediction most, numbered as in θ."""
+    effect = np.abs(best.w[0].numpy()) * m.triangle[:, : m.features].norm(dim=0).numpy()
+    found = np.sort(np.argsort(-effect, kind="stable")[:2]) + (best.b is not None)
+    return tuple(found.tolist())
+
+
+def _width(shape: Parabola, best: Optimum, i: int) -> float:
+    """How much of a parameter to show where the path does not say: ten standard errors or so."""
+    error = float(np.linalg.norm(best.basis[i].numpy())) * shape.lowest**0.5
+    at = abs(float(shape.theta[0, i]))
+    return 10 * error or (at if at > 1e-9 * np.abs(shape.theta[0]).max() else 1.0)

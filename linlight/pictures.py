@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from cycler import cycler
@@ -16,15 +15,20 @@ from scipy.special import ndtri
 
 from linlight import scaling
 from linlight.errors import InputError
-from linlight.forecast import Parabola, parabola, stack
-from linlight.landscape import landscape, span
-from linlight.optimum import Optimum, optimum
-from linlight.plots import BLUE, ORANGE, RED, save_figure
-from linlight.run import Run
+from linlight.forecast import stack
+from linlight.landscape import Ground, levels, make_ground
+from linlight.names import shortened
+from linlight.plots import BLUE, ORANGE, RED, drawing, plain, save_figure
+from linlight.run import MOST_EPOCHS, Run
 
 MOST_POINTS = 2000
 """Of more rows so many are drawn, evenly spaced."""
 MOST_BARS = 30
+LETTERS = 32
+"""Of a longer name so many letters are written."""
+ERROR = "mean squared error"
+DECADES = 3
+"""How far below the smallest gap the picture of a forecast goes on."""
 
 # Okabe and Ito's colours, of which the blue and the red are too dark for a dark ground.
 _PAPER = {"light": "white", "dark": "#16181d"}
@@ -48,7 +52,7 @@ def _theme(theme: str) -> AbstractContextManager[None]:
         "axes.titlesize": "medium",
         "figure.constrained_layout.use": True,
     }
-    return mpl.rc_context(settings)
+    return drawing(settings)
 
 
 class _View:
@@ -58,19 +62,23 @@ class _View:
         self.run, self.model, self.data = run, run.model.cpu(), run.data
         self.ink, self.first, self.second = _INK[theme], _FIRST[theme], _SECOND[theme]
         self.bias = run.model.b is not None
+        self.features, self.targets = (
+            [plain(name) for name in shortened(names, LETTERS)]
+            for names in (run.data.feature_names, run.data.target_names)
+        )
 
     @cached_property
-    def best(self) -> Optimum:
-        return optimum(self.data.train_moments, self.bias)
-
-    @cached_property
-    def parabola(self) -> Parabola:
-        return parabola(self.data.train_moments, self.best)
+    def ground(self) -> Ground:
+        data = self.data
+        return make_ground(data.train_moments, data.feature_names, self.bias, self.path)
 
     @property
-    def parameters(self) -> list[str]:
-        """Names of θ = (b, w)."""
-        return [*(["bias"] if self.bias else []), *self.data.feature_names]
+    def since(self) -> str:
+        """What to say of a run that went on from a checkpoint: its events begin there."""
+        epochs = self.run.history.get("epoch/train_loss", (np.array([]),))[0]
+        # Of a very long history not every epoch is there.
+        resumed = 0 < len(epochs) < MOST_EPOCHS and epochs[0] > 1
+        return f", from epoch {epochs[0]:g}" if resumed else ""
 
     @cached_property
     def theta(self) -> np.ndarray:
@@ -119,76 +127,48 @@ class _View:
             y_hat = self.model(x.to(self.model.w.dtype)).double()
         return x.numpy(), y.numpy(), y_hat.numpy(), note
 
-    @property
-    def error(self) -> str:
-        """What to call the loss on an axis."""
-        return "mean squared error"
-
 
 def _loss(view: _View) -> Figure:
     """The loss over the one parameter there is, or over two, with the path."""
     figure = Figure(figsize=(7, 4.8))
     axes = figure.add_subplot()
-    count = len(view.parameters)
-    if count == 1:
+    if view.ground.is_curve:
         _curve(axes, view)
     else:
-        _contours(figure, axes, view, (1, 0) if view.bias and count == 2 else _two(view))
+        _contours(figure, axes, view)
+    axes.set(xlabel=plain(view.ground.labels[0]), ylabel=(*map(plain, view.ground.labels), ERROR)[1])
     return figure
 
 
-def _two(view: _View) -> tuple[int, int]:
-    """The two weights whose features move the prediction most."""
-    m = view.data.train_moments
-    spread = m.triangle[:, : m.features].norm(dim=0).numpy()
-    effect = np.abs(view.best.w[0].numpy()) * spread
-    first, second = np.sort(np.argsort(-effect, kind="stable")[:2])
-    return int(first) + view.bias, int(second) + view.bias
-
-
-def _width(view: _View, i: int) -> float:
-    """How much of a parameter to show where the path does not say: ten standard errors or so."""
-    error = float(np.linalg.norm(view.best.basis[i].numpy())) * view.parabola.lowest**0.5
-    return 10 * error if error > 0 else max(1.0, abs(float(view.theta[i])))
-
-
 def _curve(axes: Axes, view: _View) -> None:
-    path = view.path[:, 0]
-    lowest = view.parabola.theta[0, 0]
-    w = span(path, lowest, _width(view, 0), 401)
-    found = landscape(view.parabola, [0], [w])
-    on_curve = landscape(view.parabola, [0], [path]).losses
-    axes.plot(w, found.losses, color=view.ink, alpha=0.6, label=view.error)
+    ground, path = view.ground, view.path[:, 0]
+    heights = ground.heights(view.path)
+    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=ERROR)
     if len(path) > 1:
-        axes.plot(path, on_curve, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
-    axes.plot(path[-1], on_curve[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
-    axes.set(xlabel=f"weight of {view.parameters[0]}", ylabel=view.error)
-    axes.set_title(f"lowest at {lowest:.6g}: {view.parabola.lowest:.6g}")
+        axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
+    axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
+    lowest = f"the lowest {ERROR} is {ground.shape.lowest:.6g}, at {ground.land.lowest[0]:.6g}"
+    axes.set_title(f"{lowest}{view.since}")
     axes.legend()
 
 
-def _contours(figure: Figure, axes: Axes, view: _View, chosen: tuple[int, int]) -> None:
-    path = view.path[:, list(chosen)]
-    lowest = view.parabola.theta[0, list(chosen)]
-    grid = [span(path[:, k], lowest[k], _width(view, i)) for k, i in enumerate(chosen)]
-    found = landscape(view.parabola, chosen, grid)
-    # Levels that lie as close near the bottom as the bowl there is flat.
-    rise = np.linspace(0, 1, 22) ** 2 * max(np.ptp(found.losses), 1e-30)
-    drawn = axes.contourf(*grid, found.losses, levels=np.unique(found.losses.min() + rise), cmap="cividis_r")
-    figure.colorbar(drawn, label=view.error)
+def _contours(figure: Figure, axes: Axes, view: _View) -> None:
+    ground, path = view.ground, view.path[:, list(view.ground.chosen)]
+    losses = ground.land.losses
+    drawn = axes.contourf(*ground.land.axes, losses, levels=levels(losses, 22), cmap="cividis_r")
+    figure.colorbar(drawn, label=ERROR)
     if len(path) > 1:
         marks = {"color": "black", "lw": 1.0, "ms": 3, "label": "after each epoch"}
         axes.plot(path[:, 0], path[:, 1], "o-", **marks)  # type: ignore[arg-type]
-    axes.plot(*path[-1], "*", color=RED, ms=15, mec="white", label="the end")
-    axes.plot(*lowest, "P", color="white", ms=9, mec="black", label="the optimum")
-    names = [view.parameters[i] for i in chosen]
-    labels = [name if name == "bias" else f"weight of {name}" for name in names]
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+    # A ring about the star, so that both are seen where the run has arrived.
+    ring = {"ms": 16, "mew": 2.5, "mfc": "none", "label": "the optimum"}
+    axes.plot(*ground.land.lowest, "o", mec="white", **ring | {"mew": 4.5, "label": ""})  # type: ignore[arg-type]
+    axes.plot(*ground.land.lowest, "o", mec="black", **ring)  # type: ignore[arg-type]
+    axes.plot(*path[-1], "*", color=RED, ms=12, mec="white", label="the end")
     axes.grid(visible=False)
-    others = "" if len(view.parameters) == 2 else ", the other parameters at their best"
-    of = f" of {view.data.target_names[0]}" if len(view.data.target_names) > 1 else ""
-    axes.set_title(f"{view.error}{of}{others}")
-    axes.legend(facecolor="#dddddd", labelcolor="black")
+    of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
+    axes.set_title(f"{ERROR}{of}{ground.rest}{view.since}")
+    axes.legend(facecolor="#dddddd", labelcolor="black", markerscale=0.8)
 
 
 def _fit(view: _View) -> Figure:
@@ -197,7 +177,7 @@ def _fit(view: _View) -> Figure:
     axes = figure.add_subplot()
     x, y, y_hat, note = view.rows
     size = 5 if len(x) > 200 else 20
-    for t, name in enumerate(view.data.target_names):
+    for t, name in enumerate(view.targets):
         color = f"C{t % 5}"
         if x.shape[1] == 1:
             axes.scatter(x[:, 0], y[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
@@ -207,7 +187,7 @@ def _fit(view: _View) -> Figure:
         else:
             axes.scatter(y[:, t], y_hat[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
     if x.shape[1] == 1:
-        axes.set(xlabel=view.data.feature_names[0], ylabel=_targets(view), title="the fit")
+        axes.set(xlabel=view.features[0], ylabel=_targets(view), title="the fit")
     else:
         ends = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
         axes.plot(ends, ends, color=view.ink, lw=1, ls="--", label="where both are equal")
@@ -217,8 +197,7 @@ def _fit(view: _View) -> Figure:
 
 
 def _targets(view: _View) -> str:
-    names = view.data.target_names
-    return names[0] if len(names) == 1 else "target"
+    return view.targets[0] if len(view.targets) == 1 else "target"
 
 
 def _residuals(view: _View) -> Figure:
@@ -228,16 +207,20 @@ def _residuals(view: _View) -> Figure:
     x, y, y_hat, note = view.rows
     residuals = y - y_hat
     size = 5 if len(x) > 200 else 20
-    for t, name in enumerate(view.data.target_names):
+    for t, name in enumerate(view.targets):
         left.scatter(y_hat[:, t], residuals[:, t], size, alpha=0.7, label=name)
         deviation = residuals[:, t].std() or 1.0
         normal = ndtri((np.arange(len(x)) + 0.5) / len(x))
-        right.scatter(normal, np.sort(residuals[:, t]) / deviation, size, alpha=0.7, label=name)
+        # Those of a model that is not at its optimum have a mean.
+        centred = np.sort(residuals[:, t] - residuals[:, t].mean()) / deviation
+        right.scatter(normal, centred, size, alpha=0.7, label=name)
     left.axhline(0, color=view.ink, lw=1, ls="--")
     ends = np.array([-1, 1]) * max(abs(ndtri(0.5 / len(x))), 1)
     right.plot(ends, ends, color=view.ink, lw=1, ls="--")
     left.set(xlabel=f"predicted {_targets(view)}", ylabel="actual − predicted", title=f"residuals{note}")
-    right.set(xlabel="quantiles of a normal distribution", ylabel="residuals, in their standard deviation")
+    right.set(
+        xlabel="quantiles of a normal distribution", ylabel="residuals from their mean, in their deviation"
+    )
     right.set_title("on the line if the errors are normal")
     if y.shape[1] > 1:
         left.legend()
@@ -257,14 +240,19 @@ def _epochs(view: _View) -> Figure:
     if lowest is not None:
         panels[0].axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
     losses = history["epoch/train_loss"][1]
-    panels[0].set(xlabel="epochs", ylabel="loss", title="loss by epoch")
+    panels[0].set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
     if losses.min() > 0:
         panels[0].set_yscale("log")
     panels[0].legend()
     if gap:
         panels[1].plot(*gap, color=view.first, lw=4, alpha=0.5, label="actual")
         if "epoch/predicted_gap" in history:
-            panels[1].plot(*history["epoch/predicted_gap"], color=view.second, ls="--", label="predicted")
+            predicted = history["epoch/predicted_gap"]
+            panels[1].plot(*predicted, color=view.second, ls="--", label="predicted")
+            actual = gap[1][gap[1] > 0]
+            if len(actual) and predicted[1].min() < actual.min() / 10**DECADES:
+                # Rounding ends what theory goes on with, which would leave the axis to numbers like 1e-47.
+                panels[1].set_ylim(bottom=actual.min() / 10**DECADES)
         panels[1].set(xlabel="epochs", ylabel="loss above the optimum's", yscale="log")
         panels[1].set_title("gap to the optimum")
         panels[1].legend()
@@ -277,8 +265,8 @@ def _coefficients(view: _View) -> Figure:
     spread = (m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()).tolist()
     rows = _first(view.run.summary["coefficients"])[view.bias :]
     scaled = [
-        (row["name"], *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))
-        for row, s in zip(rows, spread, strict=True)
+        (name, *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))
+        for name, row, s in zip(view.features, rows, spread, strict=True)
         if row["ci_low"] is not None
     ]
     shown = sorted(scaled, key=lambda one: -abs(one[1]))[:MOST_BARS][::-1]
@@ -289,7 +277,7 @@ def _coefficients(view: _View) -> Figure:
     axes.errorbar(estimates, range(len(shown)), xerr=reach, fmt="o", color=view.first, capsize=3)
     axes.axvline(0, color=view.ink, lw=1, ls="--")
     axes.set_yticks(range(len(shown)), [one[0] for one in shown])
-    axes.set(xlabel=f"change of {view.data.target_names[0]} by one standard deviation of the feature")
+    axes.set(xlabel=f"change of {view.targets[0]}\nby one standard deviation of the feature")
     more = f" (the {len(shown)} largest of {len(scaled)})" if len(scaled) > len(shown) else ""
     axes.set_title(f"coefficients with 95 % intervals{more}")
     return figure

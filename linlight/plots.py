@@ -1,18 +1,70 @@
 """What all pictures share, and the curve of a search."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import torch
+from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from linlight.landscape import levels
 
 if TYPE_CHECKING:
     from linlight.exhaustive_search import ExhaustiveSearch
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; each method has a marker of its own.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, "#56B4E9")
+COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, "#56B4E9", "#777777")
+DASHES = ((), (5, 2), (7, 2, 1.5, 2), (1.5, 1.5))
+"""Lengths of a line's dashes and gaps; as there are seven colours, 28 lines in a row differ."""
+# Fonts with Chinese, Japanese and Korean, of which systems have one or the other; matplotlib's has none.
+_FALLBACK = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
+    *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Droid Sans Fallback", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS"),
+)
+
+
+@cache
+def _families() -> list[str]:
+    there = set(font_manager.get_font_names())
+    return [*mpl.rcParams["font.family"], *(name for name in _FALLBACK if name in there)]
+
+
+@contextmanager
+def drawing(settings: Any = None) -> Iterator[None]:
+    """While a picture is made or written: names in any script, and no warning where no font has one.
+
+    Args:
+        settings: Further settings of matplotlib.
+    """
+    with mpl.rc_context({"font.family": _families(), **(settings or {})}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib shows it unchanged: between two dollar signs it would read mathematics."""
+    return name.replace("$", r"\$")
+
+
+def legend(axes: Axes, **style: Any) -> None:
+    """Adds a legend, where there is something to name."""
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize="small", **style)
+
+
+def line_style(i: int, count: int) -> dict[str, Any]:
+    """The look of one line of several, each thinner than the one before, so that none hides another."""
+    width = 1.2 + 0.5 * min(count - 1 - i, 5)
+    # Dashes are counted in widths of the line.
+    dashes = tuple(length / width * 1.5 for length in DASHES[i % len(DASHES)])
+    return {"color": COLORS[i % len(COLORS)], "linewidth": width, "linestyle": (0, dashes or None)}
 
 
 def new_figure() -> Figure:
@@ -23,8 +75,8 @@ def new_figure() -> Figure:
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as `path.png` and `path.svg`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    with mpl.rc_context({"svg.hashsalt": "linlight"}):  # the same picture gives the same file
+    with drawing({"svg.hashsalt": "linlight"}):  # the same picture gives the same file
+        figure.savefig(path.with_suffix(".png"), dpi=150)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
 
 
@@ -52,10 +104,8 @@ def search_curve(search: "ExhaustiveSearch") -> Figure:
     elif len(names) == 2:
         shape = [len(candidates[:, i].unique()) for i in range(2)]
         grid = candidates.T.reshape(2, *shape)
-        # Levels that lie as close near the bottom as the curve there is flat.
-        depth = torch.linspace(0, 1, 20).square() * (losses[0].max() - losses[0].min()).clamp(min=1e-30)
-        levels = (losses[0].min() + depth).unique().tolist()
-        drawn = axes.contourf(*grid, losses[0].reshape(shape), levels=levels, cmap="cividis_r")
+        heights = losses[0].double().reshape(shape).numpy()
+        drawn = axes.contourf(*grid, heights, levels=levels(heights, 20), cmap="cividis_r")
         figure.colorbar(drawn, label="mean squared error")
         at = candidates[best[0]]
         axes.plot(*at, "*", color=RED, markersize=16)

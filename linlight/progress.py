@@ -130,7 +130,7 @@ class Verbose(Callback):
         dtype = str(model.w.dtype).removeprefix("torch.")
         where = f"device: {model.device}, {count(torch.get_num_threads(), 'thread')}, {dtype}"
         if trainer.world_size > 1:
-            where += f", {count(trainer.world_size, 'process')}es"
+            where += f", {trainer.world_size} processes"
         print(
             f"settings: {', '.join(settings)}",
             f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "

@@ -31,12 +31,8 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
         logger.log_hyperparams(_settings(trainer, model, data, summary), final)
         writer, step = logger.experiment, trainer.global_step
-        source = data.hparams.get("path")
         settings = {k: v for k, v in model.hparams.items() if isinstance(v, str | int | float)}
-        source = (
-            source if isinstance(source, str) else "the textbook's points" if _textbook(data) else "arrays"
-        )
-        writer.add_text("card", card(summary, settings, source), step)
+        writer.add_text("card", card(summary, settings, _source(data)), step)
         found, of = residuals(model, data), summary["rows"]
         name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
         writer.add_histogram(name, found.numpy(), step, bins=64)
@@ -45,8 +41,12 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         )
 
 
-def _textbook(data: XYDataModule) -> bool:
-    return all(name in data.hparams and data.hparams[name] is None for name in ("x", "path"))
+def _source(data: XYDataModule) -> str:
+    """Where the data come from, in words."""
+    if isinstance(path := data.hparams.get("path"), str):
+        return path
+    textbook = all(name in data.hparams and data.hparams[name] is None for name in ("x", "path"))
+    return "the textbook's points" if textbook else "arrays"
 
 
 def _settings(
@@ -62,6 +62,10 @@ def _settings(
         "bias": model.b is not None,
         "batch_size": data.batch_size or summary["rows"],
         "shuffle": data.shuffle,
+        "data": _source(data),
+        "rows": summary["rows"],
+        "features": summary["features"],
+        "standardize": data.standardize,
         "dtype": str(model.w.dtype).removeprefix("torch."),
     }
 

@@ -130,7 +130,13 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
             raise InputError(
                 f"{folder} has not finished: linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on"
             )
-        inside = sorted(folder_name(found.parent) for found in folder.glob("*/**/summary.json"))
+        if (folder / "sweep.json").exists():
+            raise InputError(f"{folder} is the folder of a sweep: its picture is {folder}/sweep.png")
+        inside = sorted(
+            folder_name(found.parent)
+            for found in folder.glob("*/**/summary.json")
+            if (found.parent / "checkpoints" / "last.ckpt").exists()
+        )
         raise InputError(
             f"{folder} is not the folder of a run: it has no summary.json"
             + (f", but {inside[0]} has" if inside else "")
@@ -139,13 +145,18 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         written = summary.get("format", 1)
+        if type(written) is not int:
+            raise ValueError(f"its format is {written!r}, not a number")
     except (ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if written > FORMAT:
         raise InputError(f"{folder} was written by a newer linlight (format {written}): upgrade to open it")
     if "train_loss" not in summary:
         raise InputError(f"{folder} is not the folder of a training: give one that linlight fit made")
-    stored = checkpoints.load(str(folder / "checkpoints" / "last.ckpt"))
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.exists():
+        raise InputError(f"{folder} has no {last.relative_to(folder)}, which the runs of a sweep do not keep")
+    stored = checkpoints.load(str(last))
     if data is None:
         settings = dict(stored.get("datamodule_hyper_parameters") or {})
         if not {"x", "y", "path"} <= settings.keys():
@@ -161,6 +172,11 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
     return Run(folder, summary, model, data)
 
 
+def of_file(error: OSError) -> str:
+    """What the system says of a file, without its number."""
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
 def plot(args: Sequence[str]) -> None:
     """Runs `linlight plot`.
 
@@ -168,17 +184,23 @@ def plot(args: Sequence[str]) -> None:
         args: The words after the command.
     """
     parser = ArgumentParser(prog="linlight plot", exit_on_error=False, description=COMMANDS["plot"])
-    parser.add_argument("folder", type=str, help="The run's folder, lightning_logs/METHOD/version_N.")
+    help = "The run's folder, lightning_logs/METHOD/version_N."
+    parser.add_argument("folder", type=str, nargs="+", help=help)
     parser.add_argument("--to", type=str | None, default=None, help="Default: pictures in that folder.")
     try:
         try:
             config = parser.parse_args(list(args))
         except ArgumentError as error:
             raise InputError(one_line(str(error), options_of(parser))) from error
-        files = load(config.folder).save_pictures(config.to)
-    except (InputError, OSError) as error:
+        folder, *more = config.folder
+        if more:
+            raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
+        files = load(folder).save_pictures(config.to)
+    except InputError as error:
         fail(error)
+    except OSError as error:
+        fail(of_file(error))
     for file in files:
         if file.suffix == ".png":
             print(folder_name(file))
-    print(f"run: {folder_name(config.folder)}")
+    print(f"run: {folder_name(folder)}")

@@ -43,6 +43,10 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --config torn.yaml", "the config is not valid YAML"),
         ("fit --config typo.yaml", "no option --trainer.max_epochz: did you mean --trainer.max_epochs?"),
         ("fit --model GradientDescent stray", "'stray' is not an option"),
+        (
+            "fit --model GradientDescent --trainer.strategy ddp_spawn --trainer.devices 2",
+            "strategy ddp_spawn leaves what it trained in processes that are gone: use --trainer.strategy",
+        ),
         ("fit --model GradientDescent --optimizer Adam", "by hand and takes no --optimizer"),
         ("fit --model LinearRegression --optimizer Adm", "there is no class 'Adm': did you mean Adam?"),
         ("fit --model LinearRegression --model.criterion HuberLos", "did you mean HuberLoss?"),

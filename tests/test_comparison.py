@@ -1,9 +1,7 @@
 """`linlight compare`: the README's main job."""
 
 import json
-import re
-import shutil
-import subprocess
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, Run
+
+from linlight.compare_path import Result
+from linlight.compare_plot import comparison, ground_of, place
+from linlight.data import XYDataModule
+from linlight.main import main
+from linlight.plots import line_style
 
 Linlight = Callable[..., Run]
 NAMES = [
@@ -25,6 +29,10 @@ NAMES = [
 def methods(run: Run) -> dict[str, dict[str, Any]]:
     content = json.loads((run.folder / "compare.json").read_text())
     return {method["name"]: method for method in content["methods"]}
+
+
+def results_of(run: Run) -> list[Result]:
+    return [Result(**method) for method in methods(run).values()]
 
 
 def test_compare_is_the_five_configs_side_by_side(linlight: Linlight) -> None:
@@ -77,74 +85,6 @@ def test_other_data_and_a_method_that_gives_up(linlight: Linlight) -> None:
     assert "gave up, see below" in run.out
 
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-def opened(page: Path, epoch: int, tmp_path: Path) -> str:
-    """The page as a browser leaves it once its script has run."""
-    assert BROWSER is not None
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    quiet += " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
-    words = [BROWSER, *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    address = f"{page.absolute().as_uri()}#epoch={epoch}"
-    done = subprocess.run([*words, address], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-def test_the_pages_slider_moves_the_points(linlight: Linlight, tmp_path: Path) -> None:
-    run = linlight("compare", "--epochs", 40)
-    paths = {name: method["path"] for name, method in methods(run).items()}
-    places = {}
-    for epoch in (0, 7):
-        page = opened(run.folder / "compare.html", epoch, tmp_path)
-        assert f"epoch {epoch} of 40" in page
-        rows = re.findall(r"<tr>(.*?)</tr>", page)[1:]
-        found = {
-            re.sub("<.*?>", "", cells[0]): cells
-            for cells in (re.findall(r"<td.*?>(.*?)</td>", r) for r in rows)
-        }
-        assert list(found) == NAMES
-        for name in NAMES[1:]:
-            assert found[name][2] == str(epoch)
-            assert float(found[name][3]) == pytest.approx(paths[name][epoch]["loss"], rel=0.05)
-        circles = re.findall(r'<circle[^>]*data-method="([^"]*)"[^>]*cx="([^"]*)" cy="([^"]*)"', page)
-        places[epoch] = {name: (float(x), float(y)) for name, x, y in circles}
-    assert places[0]["exhaustive search"] == places[7]["exhaustive search"]
-    # Along the axis as far as the weight has moved: the scale is the same for all.
-    moved = [places[7][name][0] - places[0][name][0] for name in NAMES[1:]]
-    by = [paths[name][7]["weights"][0][0] - paths[name][0]["weights"][0][0] for name in NAMES[1:]]
-    np.testing.assert_allclose(np.divide(moved, by), moved[0] / by[0], rtol=1e-6)
-
-
-def test_the_page_needs_nothing_beside_it(linlight: Linlight) -> None:
-    Path("t.csv").write_text("a</script>,y\n1,2\n2,3\n3,5\n")
-    page = (linlight("compare", "--data.path", "t.csv", "--epochs", 2).folder / "compare.html").read_text()
-    addresses = set(re.findall(r"https?://[^\"' ]+", page))
-    assert addresses == {"http://www.w3.org/2000/svg"}  # the name of a language, not an address
-    assert page.count("</script>") == 2
-    assert not re.search(r"(src|href)=", page)
-
-
-def test_chosen_methods_configs_and_seeds(linlight: Linlight) -> None:
-    Path("adam.yaml").write_text(
-        "model: {class_path: LinearRegression}\ntrainer: {max_epochs: 7}\n"
-        "optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.1}}\n"
-    )
-    words = ["--methods", "LeastSquares,LinearRegression", "--config", "adam.yaml"]
-    words += ["--config", str(ROOT / "configs" / "stochastic_gradient_descent.yaml"), "--seeds", "[3, 4]"]
-    compared = methods(linlight("compare", *words, "--epochs", 5))
-    assert list(compared) == [
-        *("least squares", "linear regression, 3", "linear regression, 4", "adam, 3", "adam, 4"),
-        "stochastic gradient descent",
-    ]
-    assert compared["least squares"]["loss"] < 1e-20
-    assert compared["linear regression, 3"]["weights"] != compared["linear regression, 4"]["weights"]
-    assert [compared["adam, 3"]["epochs"], compared["stochastic gradient descent"]["epochs"]] == [7, 100]
-    alone = linlight("fit", "--config", "adam.yaml", "--seed_everything", 3).summary
-    assert compared["adam, 3"]["weights"] == alone["weights"]
-
-
 def test_losses_count_rows_as_often_as_their_weights_say(linlight: Linlight, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("y,x,n\n2,1,1\n5,2,3\n6,3,2\n")
     data = ["--data.path=t.csv", "--data.weight=n"]
@@ -154,55 +94,118 @@ def test_losses_count_rows_as_often_as_their_weights_say(linlight: Linlight, tmp
     assert found["loss"] == pytest.approx(expected["train_loss"], rel=1e-6)
 
 
-def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
-    assert "there is nothing to compare: name --methods" in refused("compare", "--methods", "[]")
-
-
 def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None:
-    from linlight.compare_plot import comparison, make_ground
-    from linlight.comparison import Result
-    from linlight.data import XYDataModule
-
     rows = "--data.x", "[[1,2],[2,1],[3,5],[4,2]]", "--data.y", "[1,2,3,5]"
-    compared = methods(linlight("compare", *rows, "--lr", 0.01, "--epochs", 20))
-    results = [Result(**method) for method in compared.values()]
+    results = results_of(linlight("compare", *rows, "--lr", 0.01, "--epochs", 20))
     data = XYDataModule([[1, 2], [2, 1], [3, 5], [4, 2]], [1, 2, 3, 5], dtype="float64")
-    ground = make_ground(results, data)
+    ground = ground_of(results, data)
     assert ground is not None
-    x, y = ground.axes
+    x, y = ground.limits()
     for result in results:
         for point in result.path:
-            a, b = ground.place(point)
-            assert x[0] <= a <= x[-1]
-            assert y[0] <= b <= y[-1]
+            a, b = place(ground, point)
+            assert x[0] <= a <= x[1]
+            assert y[0] <= b <= y[1]
     design = np.column_stack([np.ones(4), data.x])
     best = np.linalg.lstsq(design, data.y.numpy()[:, 0], rcond=None)[0]  # type: ignore[union-attr]
-    assert ground.lowest == pytest.approx(tuple(best[1:]))
-    labels = [line.get_label() for line in comparison(results, ground).axes[0].lines]
+    assert ground.land.lowest == pytest.approx(tuple(best[1:]))
+    labels = [line.get_label() for line in comparison(results, data, ground).axes[0].lines]
     assert labels == ["the optimum", *NAMES]
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["--methods", "GradientDecent,LeastSquares"],
-            "no method 'GradientDecent': did you mean GradientDescent",
-        ),
-        (["--methods", "LeastSquares,LeastSquares"], "LeastSquares is named twice"),
-        (["--data.standardize", "true"], "leave out standardize"),
-        (["--config", "nope.yaml"], "there is no config file nope.yaml"),
-        (["--config", "cpu.yaml"], "cpu.yaml names no method"),
-        (["--config", "wrong.yaml"], "wrong.yaml: .*GradientDescent has no option .*low"),
-        (["--config", "optimizer.yaml"], "GradientDescent takes no optimizer"),
-        (["--config", "broken.yaml"], "broken.yaml is not valid YAML"),
-    ],
-)
-def test_contestants_that_cannot_take_part(
-    words: list[str], message: str, refused: Callable[..., str]
+def drawn(results: list[Result], data: XYDataModule) -> Any:
+    """The axes with the paths."""
+    return comparison(results, data, ground_of(results, data)).axes[0]
+
+
+def test_weights_of_rows_bend_the_curve(linlight: Linlight) -> None:
+    Path("t.csv").write_text("y,x,n\n2,1,1\n5,2,3\n6,3,20\n")
+    words = ["--data.path=t.csv", "--data.weight=n", "--methods=GradientDescent", "--epochs=5"]
+    results = results_of(linlight("compare", *words, "--lr=0.01"))
+    axes = drawn(results, XYDataModule(path="t.csv", weight="n", dtype="float64"))
+    curve, path = axes.lines
+    w = curve.get_xdata()[:, None]
+    errors = (w * [1, 2, 3] - [2, 5, 6]) ** 2 @ [1, 3, 20] / 24
+    np.testing.assert_allclose(curve.get_ydata(), errors)
+    height = np.interp(path.get_xdata(), curve.get_xdata(), curve.get_ydata())
+    np.testing.assert_allclose(path.get_ydata(), height, rtol=0.01)
+    assert w.min() > 0.5  # about the path, not the notes' 0 to 4
+
+
+def test_a_bias_has_an_axis_of_its_own(linlight: Linlight) -> None:
+    words = ["--bias=true", "--methods=GradientDescent,LinearRegression", "--epochs=5"]
+    results = results_of(linlight("compare", *words, "--lr=0.01"))
+    axes = drawn(results, XYDataModule(dtype="float64"))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("weight of x", "bias")
+    assert axes.lines[1].get_ydata()[-1] == results[0].path[-1]["bias"][0]
+
+
+def test_standardised_paths_are_in_the_datas_own_units(linlight: Linlight) -> None:
+    Path("t.csv").write_text("a,b,y\n" + "\n".join(f"{i},{100 + i * i},{3 * i + i % 3}" for i in range(12)))
+    words = ["--data.path=t.csv", "--data.standardize=true", "--bias=true", "--lr=0.1", "--epochs=3000"]
+    found = methods(linlight("compare", *words, "--methods=GradientDescent,LeastSquares"))
+    descent, exact = found.values()
+    np.testing.assert_allclose(descent["path"][-1]["weights"], exact["weights"], rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(descent["path"][-1]["bias"], exact["bias"], rtol=1e-4)
+    assert descent["path"][-1]["weights"] == descent["weights"]
+    assert descent["loss"] == descent["path"][-1]["loss"] == pytest.approx(exact["loss"], rel=1e-6)
+
+
+def test_who_gave_up_has_not_arrived(linlight: Linlight) -> None:
+    results = results_of(linlight("compare", "--lr=5", "--methods=GradientDescent,LinearRegression"))
+    assert [(len(r.path), r.descends) for r in results] == [(1, True)] * 2
+    data = XYDataModule(dtype="float64")
+    ground = ground_of(results, data)
+    assert ground is not None
+    for axes in comparison(results, data, ground).axes:
+        labels = axes.get_legend_handles_labels()[1]
+        assert labels[-2:] == ["gradient descent (gave up)", "linear regression (gave up)"]
+    low, high = ground.limits()[0]
+    for result in results:
+        assert low <= place(ground, result.path[0])[0] <= high
+
+
+def test_names_that_matplotlib_would_read(linlight: Linlight) -> None:
+    Path("t.csv").write_text(
+        "co$t,pri$e,人口,y\n" + "\n".join(f"{i},{i * i % 7},{i % 2},{i}" for i in range(9))
+    )
+    words = ["--data.path=t.csv", "--methods=GradientDescent,LeastSquares", "--epochs=2", "--lr=0.001"]
+    run = linlight("compare", *words)
+    assert "<svg" in (run.folder / "compare.svg").read_text()
+    words = ["--data.path=t.csv", "--pictures=true", "--trainer.max_epochs=2", "--model.lr=0.001"]
+    run = linlight("fit", "--model=GradientDescent", *words)
+    assert (run.folder / "pictures" / "fit.png").exists()
+
+
+def test_the_table_is_read_aloud_once(linlight: Linlight) -> None:
+    Path("t.csv").write_text("a,name,y\n1,p,2\n2,q,3\n3,r,5\n")
+    for command in ("compare", "sweep"):
+        assert linlight(command, "--data.path=t.csv", "--epochs=2").out.count("left out of the features") == 1
+
+
+def test_eight_lines_are_told_apart() -> None:
+    looks = [line_style(i, 8) for i in range(8)]
+    assert len({(look["color"], look["linestyle"]) for look in looks}) == 8
+    widths = [look["linewidth"] for look in looks]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_only_the_exact_answer(linlight: Linlight) -> None:
+    run = linlight("compare", "--methods=LeastSquares")  # without a warning of an empty legend
+    assert list(methods(run)) == ["least squares"]
+
+
+def test_stopped_from_the_keyboard(
+    linlight: Linlight, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("cpu.yaml").write_text("trainer: {accelerator: cpu}")
-    Path("wrong.yaml").write_text("model: {class_path: GradientDescent, init_args: {low: 0}}")
-    Path("optimizer.yaml").write_text("model: {class_path: GradientDescent}\noptimizer: {class_path: Adam}")
-    Path("broken.yaml").write_text("model: [")
-    assert re.search(message, refused("compare", *words))
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("linlight.explain.Explain.on_train_epoch_end", interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    for command in ("compare", "sweep"):
+        with pytest.raises(SystemExit, match="130"):
+            main([command, "--methods=GradientDescent"])
+        assert capsys.readouterr().out == "stopped: nothing was kept\n"
+        assert not list(Path().rglob("version_*"))
+    signal.signal(signal.SIGINT, before)

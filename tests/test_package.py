@@ -25,6 +25,7 @@ PUBLIC = [
     "XYDataModule",
     "compare",
     "load",
+    "sweep",
 ]
 
 

@@ -1,6 +1,5 @@
 """A finished run opens again, and its pictures show what happened."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight import GradientDescent, InputError, XYDataModule, load
+from linlight import load
 from linlight.forecast import parabola
 from linlight.landscape import landscape
-from linlight.main import main
 from linlight.moments import moments
 from linlight.optimum import optimum
 from linlight.pictures import THEMES
@@ -142,62 +139,57 @@ def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
     assert Path("here/loss-dark.svg").exists()
 
 
-def test_what_a_notebook_shows(linlight: Callable[..., Any]) -> None:
+def test_a_resumed_run_says_where_its_events_begin(linlight: Callable[..., Any]) -> None:
+    first = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=5")
+    resumed = load(linlight("fit", "--ckpt_path", first.checkpoint, "--trainer.max_epochs=9").folder)
+    for run, since in ((load(first.folder), ""), (resumed, ", from epoch 6")):
+        figures: Any = run.plot()
+        assert figures["epochs"].axes[0].get_title() == f"loss by epoch{since}"
+        assert figures["loss"].axes[0].get_title().endswith(f"at 2{since}")
+
+
+def test_the_gap_is_not_squeezed_by_what_theory_foretells(linlight: Callable[..., Any]) -> None:
+    words = ["--model=GradientDescent", "--model.lr=0.1", "--trainer.max_epochs=300"]  # float32
+    axes: Any = load(linlight("fit", *words).folder).plot("epochs").axes[1]  # type: ignore[union-attr]
+    actual, predicted = (np.asarray(line.get_ydata()) for line in axes.lines)
+    lowest = actual[actual > 0].min()
+    assert predicted.min() < 1e-6 * lowest
+    assert axes.get_ylim()[0] == pytest.approx(lowest / 1000)
+
+
+def test_residuals_on_the_line_are_about_their_mean(linlight: Callable[..., Any]) -> None:
+    words = ["--model=GradientDescent", "--trainer.max_epochs=1", "--data.x=[1, 2, 3, 4]"]
+    run = load(linlight("fit", *words, "--data.y=[12, 14, 15, 19]").folder)  # no bias, and one epoch
+    right: Any = run.plot("residuals").axes[1]  # type: ignore[union-attr]
+    heights = np.asarray(right.collections[0].get_offsets())[:, 1]
+    assert heights.mean() == pytest.approx(0, abs=1e-6)
+    assert heights.std() == pytest.approx(1)
+
+
+def test_the_end_is_seen_at_the_optimum(linlight: Callable[..., Any]) -> None:
     run = load(
         linlight("fit", "--model=LeastSquares", "--data.x=[1, 2, 3, 4]", "--data.y=[2, 4, 5, 9]").folder
     )
-    assert repr(run).endswith("LeastSquares: y = 2.2 x - 0.5, loss 0.45 on 4 rows after 1 epoch, 1 step)")
-    assert "| x | 2.2 | 0.424264 |" in run._repr_markdown_()
+    lines: Any = run.plot("loss").axes[0].lines  # type: ignore[union-attr]
+    end, ring = lines[-1], lines[-2]
+    assert (end.get_label(), ring.get_label()) == ("the end", "the optimum")
+    assert end.get_markersize() < ring.get_markersize()
+    assert ring.get_markerfacecolor() == "none"
 
 
-def test_folders_that_are_no_finished_run(linlight: Callable[..., Any], tmp_path: Path) -> None:
-    done = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=1").folder
-    with pytest.raises(InputError, match="there is no folder nowhere"):
-        load("nowhere")
-    with pytest.raises(InputError, match=f"no summary.json, but {done} has"):
-        load(done.parent)
-    with pytest.raises(InputError, match="is not the folder of a run"):
-        load(tmp_path)
-    with pytest.raises(InputError, match="no picture 'coefficients' of this run: there are loss, fit"):
-        load(done).plot("coefficients")
-    with pytest.raises(InputError, match="no theme 'blue': it is light or dark"):
-        load(done).plot(theme="blue")
-    summary = json.loads((done / "summary.json").read_text())
-    (done / "summary.json").write_text(json.dumps(summary | {"format": 99}))
-    with pytest.raises(InputError, match="written by a newer linlight"):
-        load(done)
-    (done / "summary.json").write_text("{")
-    with pytest.raises(InputError, match=r"summary.json is damaged"):
-        load(done)
-    (done / "summary.json").unlink()
-    with pytest.raises(InputError, match="has not finished: linlight fit --ckpt_path"):
-        load(done)
-
-
-def test_arrays_are_given_again(tmp_path: Path) -> None:
-    from linlight.run_folder import LastCheckpoint, RunSummary
-
-    x = torch.tensor([[1.0], [2.0]])
-    data = XYDataModule(x, 3 * x)
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=2,
-        logger=False,
-        enable_progress_bar=False,
-        default_root_dir=tmp_path,
-        callbacks=[RunSummary(), LastCheckpoint()],
-    )
-    trainer.fit(GradientDescent(), data)
-    with pytest.raises(InputError, match="trained on arrays"):
-        load(tmp_path)
-    run = load(tmp_path, XYDataModule(x, 3 * x))
-    assert list(run.plot()) == ["loss", "fit", "residuals"]  # type: ignore[arg-type]
-
-
-def test_plot_refuses_in_one_line(refused: Callable[..., str], linlight: Callable[..., Any]) -> None:
-    assert "there is no folder nowhere" in refused("plot", "nowhere")
-    assert "folder" in refused("plot")
-    Path("file").touch()
-    done = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=1").folder
-    with pytest.raises(SystemExit, match="2"):
-        main(["plot", str(done), "--to", "file/below"])
+def test_long_names_fit(linlight: Callable[..., Any]) -> None:
+    names = [f"a_long_name_of_the_measurement_at_site_{i}_in_square_metres" for i in range(3)]
+    target = "the_target_" + "of_which_much_is_said_" * 4
+    rows = ["1,2,3,1", "2,1,5,2", "3,5,1,4", "4,2,2,3", "5,3,1,6", "6,1,1,9"]
+    Path("t.csv").write_text("\n".join([",".join([*names, target]), *rows]))
+    words = ["fit", "--model=LeastSquares", "--data.path=t.csv", f"--data.target={target}"]
+    run = linlight(*words)
+    table = [line[:13] for line in run.out.splitlines()]
+    assert len({line for line in table if "…" in line}) == 3
+    figure: Any = load(run.folder).plot("coefficients")
+    figure.draw_without_rendering()
+    for text in (figure.axes[0].xaxis.label, figure.axes[0].title):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+    assert len({tick.get_text() for tick in figure.axes[0].get_yticklabels()}) == 3

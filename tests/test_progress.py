@@ -10,7 +10,10 @@ import sys
 import termios
 from collections.abc import Callable
 
+import pytest
 from conftest import ROOT, Run
+
+from linlight.source import Place
 
 Linlight = Callable[..., Run]
 FIT = ["fit", "--model", "GradientDescent"]
@@ -60,6 +63,18 @@ def test_a_short_training_shows_none() -> None:
     assert len(shown.splitlines()) == 6
 
 
+@pytest.mark.parametrize(
+    "words", [["compare", "--epochs", 600], ["sweep", "--epochs", 300, "--lr", "[0.01, 0.02]"]]
+)
+def test_many_trainings_show_one_bar(words: list[object]) -> None:
+    shown = on_a_terminal(*words, patience=0.0)
+    bars = [part for part in shown.split("\r") if re.match(r" *\d+ %, \w.*, \d\d:\d\d left", part)]
+    percents = [int(bar.split()[0]) for bar in bars]
+    assert len(percents) > 1
+    assert percents == sorted(percents)
+    assert shown.splitlines()[-1].startswith("run: ")
+
+
 def test_no_terminal_no_bar(linlight: Linlight) -> None:
     run = linlight(*FIT, "--trainer.max_epochs", 50)  # fails where anything is on standard error
     assert "%" not in run.out
@@ -78,6 +93,12 @@ def test_quiet_prints_the_folder_only(linlight: Linlight) -> None:
 
 def test_quiet_prints_errors_all_the_same(refused: Callable[..., str]) -> None:
     assert "above 0.2143" in refused(*FIT, "--model.lr", 0.3, "--quiet", "true")
+
+
+def test_verbose_counts_processes(monkeypatch: pytest.MonkeyPatch, linlight: Linlight) -> None:
+    monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
+    monkeypatch.setattr("linlight.data.XYDataModule._place", lambda _: Place())
+    assert ", 2 processes\n" in linlight(*FIT, "--verbose", "true", "--trainer.max_epochs", 1).out
 
 
 def test_verbose_adds_settings_and_epochs(linlight: Linlight) -> None:

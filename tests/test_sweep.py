@@ -10,7 +10,8 @@ import pytest
 from conftest import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight.sweep import Cell, heat_map
+from linlight.sweep_map import heat_map
+from linlight.sweeping import Cell
 
 Linlight = Callable[..., Run]
 
@@ -44,13 +45,31 @@ def test_the_picture_has_a_square_for_every_run() -> None:
         for b in (1, 8)
         for lr in (0.1, 0.4)
     ]
-    axes = heat_map(runs, 10).axes[0]
+    figure = heat_map(runs, 10)
+    axes = figure.axes[0]
     crossed = [square.get_xy() for square in axes.patches if square.get_hatch()]  # type: ignore[attr-defined]
     assert len(axes.patches) == 4
     assert crossed == [(0.5, -0.5), (0.5, 0.5)]
     border = np.array([line.get_xdata() for line in axes.lines])
     np.testing.assert_allclose(border, 0.5)  # 0.2 is half way between 0.1 and 0.4, as logarithms
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.1", "0.4"]
+    figure.draw_without_rendering()
+    box = figure.axes[1].yaxis.label.get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.y1
+
+
+def test_a_border_that_is_not_on_the_map_is_said_to_be_outside() -> None:
+    runs = [
+        Cell("GradientDescent", b, lr, bound, False, lr, 3)
+        for b, bound in ((1, 0.01), (8, 0.2))
+        for lr in (0.1, 0.4)
+    ]
+    axes = heat_map(runs, 10).axes[0]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0.5, 0.5]]  # type: ignore[arg-type]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert legend.get_texts()[0].get_text().endswith("outside these rates for batches of 1")
 
 
 def test_learning_rates_and_sizes_by_themselves(linlight: Linlight) -> None:
@@ -78,9 +97,11 @@ def test_learning_rates_and_sizes_by_themselves(linlight: Linlight) -> None:
         (["--lr=[]"], "lr must be a list of positive numbers"),
         (["--batch_size=[0]"], "batch_size must be a list of whole numbers from 1"),
         (["--epochs=0"], "epochs must be at least 1"),
-        (["--data.standardize=true", "--bias=false"], "standardize centres the features"),
+        (["--data.standardize=true", "--bias=false"], "GradientDescent has none: set --bias true"),
         (["--data.path=nope.csv"], "there is no file nope.csv"),
-        (["--folder=file/below"], "file"),
+        (["--folder=file/below"], "Not a directory: file/below"),
+        (["--seed=-1"], "a seed must be a whole number from 0 to 4294967295, got -1"),
+        (["--data.reduce=true"], "reduce leaves a single batch: leave out reduce"),
         (["--accelerator=abacus"], "accelerator 'abacus' cannot be used"),
     ],
 )

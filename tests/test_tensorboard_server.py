@@ -115,7 +115,10 @@ def test_ten_runs_on_a_real_server(linlight: Linlight, board: Callable[[], Board
     # The HParams table: every run has every column, and figures wherever there are any.
     experiment = server.ask("plugin/hparams/experiment", {"experimentName": ""})
     columns = {column["name"] for column in experiment["hparamInfos"]}
-    assert {"method", "lr", "bias", "batch_size", "optimizer", "shuffle", "dtype"} == columns
+    assert {
+        *("method", "lr", "bias", "batch_size", "optimizer", "shuffle", "dtype"),
+        *("data", "rows", "features", "standardize"),
+    } == columns
     metrics = [{"group": "", "tag": f"final/{tag}"} for tag in ("train_loss", "epochs", "steps", "seconds")]
     groups = server.ask(
         "plugin/hparams/session_groups",

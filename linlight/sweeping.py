@@ -6,19 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer, seed_everything
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from lightning.pytorch import seed_everything
 
 from linlight import scaling
 from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
-from linlight.dashboard import TensorBoardLogger, run_label
+from linlight.dashboard import run_label
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import TOLERANCE, Explain
@@ -29,7 +23,10 @@ from linlight.messages import nearest_name
 from linlight.moments import Moments
 from linlight.optimum import optimum
 from linlight.plots import save_figure
+from linlight.progress import silence
 from linlight.run_folder import RunSummary, new_folder, removed_on_failure, write_json
+from linlight.side_by_side import Watch, check, check_biases, make_trainer, watched
+from linlight.sweep_map import heat_map
 
 METHODS: dict[str, Callable[[float, bool], LinearModel]] = {
     "GradientDescent": GradientDescent,
@@ -97,17 +94,12 @@ def sweep(
     """
     data = dict(data or {})
     names = _names(methods)
-    if epochs < 1:
-        raise InputError(f"epochs must be at least 1, got {epochs}")
-    try:
-        Trainer(accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False)
-    except (ValueError, MisconfigurationException) as error:
-        raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
+    check(data, epochs, seed, accelerator)
+    if data.get("reduce"):
+        raise InputError("sweep varies the batch size, and reduce leaves a single batch: leave out reduce")
+    if data.get("standardize"):
+        check_biases({name: METHODS[name](1.0, bias) for name in names})
     whole = XYDataModule(**data)
-    if whole.streamed:
-        raise InputError("sweep trains many times over and holds the rows in memory: leave out stream")
-    if whole.standardize and not bias:
-        raise InputError("standardize centres the features, so the models need a bias: --bias true")
     sizes = _sizes(batch_size, whole.train_size)
     m = _as_trained(whole)
     rates = _rates(lr, parabola(m, optimum(m, bias)).largest_stable_step)
@@ -118,12 +110,13 @@ def sweep(
         )
     root = new_folder(Path(folder))
     with removed_on_failure(root):
-        cells = [
-            _run(name, rate, size, data, epochs, bias, seed, accelerator, root)
-            for name in names
-            for size in sizes
-            for rate in rates
-        ]
+        with watched(epochs * len(names) * len(sizes) * len(rates)) as watch:
+            cells = [
+                _run(name, rate, size, data, epochs, bias, seed, accelerator, root, watch)
+                for name in names
+                for size in sizes
+                for rate in rates
+            ]
         save_figure(heat_map(cells, epochs), root / "sweep")
         content = {"rows": whole.train_size, "epochs": epochs, "tolerance": TOLERANCE}
         write_json(root / "sweep.json", content | {"runs": [asdict(cell) for cell in cells]})
@@ -174,27 +167,18 @@ def _run(
     seed: int,
     accelerator: str,
     root: Path,
+    watch: Watch,
 ) -> Cell:
     seed_everything(seed)
-    data = XYDataModule(**(settings | {"batch_size": size}))
+    with silence():  # what is to be said of the data has been said
+        data = XYDataModule(**(settings | {"batch_size": size}))
     if size == data.train_size:
         data.batch_size = None  # so that it is known for the whole batch
     model = METHODS[name](lr, bias)
     explain = Explain(quiet=True)
     label = root / name / run_label(model, data)
-    logger = TensorBoardLogger(label, name="", version="", default_hp_metric=False)
-    trainer = Trainer(
-        accelerator=accelerator,
-        devices=1,
-        max_epochs=epochs,
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=str(label),
-        logger=logger,
-        callbacks=[explain, RunSummary()],
-    )
+    callbacks = [explain, RunSummary(), watch.callback(f"{name}, {label.name}")]
+    trainer = make_trainer(epochs, accelerator, label, callbacks, enable_checkpointing=False)
     cell = Cell(name, size, lr)
     try:
         trainer.fit(model, data)
@@ -206,58 +190,9 @@ def _run(
         found = model.findings
         cell.gap = found["gap"] / explain.first_gap if explain.first_gap > 0 else 0.0
         cell.epochs_to_tolerance = found["epochs_to_tolerance"]
+    watch.finished(epochs)
     cell.largest_stable_step = explain.bound if math.isfinite(explain.bound) else None
     return cell
-
-
-def heat_map(cells: Sequence[Cell], epochs: int) -> Figure:
-    """For each method: how far it came at each learning rate and batch size, and theory's border.
-
-    Args:
-        cells: The runs, of all combinations.
-        epochs: How many epochs they were given.
-    """
-    names = list(dict.fromkeys(cell.method for cell in cells))
-    sizes, rates = (sorted({getattr(cell, key) for cell in cells}) for key in ("batch_size", "lr"))
-    width = max(7.0, 2.5 + 0.75 * len(rates))
-    figure = Figure(figsize=(width, 1.2 + len(names) * (1.0 + 0.5 * len(sizes))), layout="constrained")
-    norm = Normalize(-8, 0)
-    colors = mpl.colormaps["cividis_r"]
-    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
-        for cell in (cell for cell in cells if cell.method == name):
-            i, j = rates.index(cell.lr), sizes.index(cell.batch_size)
-            if cell.diverged:
-                axes.add_patch(
-                    _square(i, j, facecolor="#f2f2f2", hatch="xx", edgecolor="#D55E00", linewidth=0)
-                )
-                continue
-            depth = max(math.log10(cell.gap), -8) if cell.gap else -8
-            axes.add_patch(_square(i, j, facecolor=colors(norm(depth)), linewidth=0))
-            if cell.epochs_to_tolerance is not None:
-                axes.text(i, j, str(cell.epochs_to_tolerance), ha="center", va="center", fontsize=8)
-        for j, size in enumerate(sizes):
-            (bound,) = {c.largest_stable_step for c in cells if (c.method, c.batch_size) == (name, size)}
-            if bound is not None:
-                at = np.interp(
-                    math.log(bound), np.log(rates), range(len(rates)), left=-0.5, right=len(rates) - 0.5
-                )
-                label = "the largest stable step" if j == 0 else None
-                axes.plot([at, at], [j - 0.5, j + 0.5], color="black", lw=2.5, label=label)
-        axes.set(
-            xlim=(-0.5, len(rates) - 0.5), ylim=(-0.5, len(sizes) - 0.5), ylabel="batch size", title=name
-        )
-        axes.set_xticks(range(len(rates)), [f"{rate:.3g}" for rate in rates], fontsize=8)
-        axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
-    axes.set_xlabel("learning rate; numbers: epochs to a millionth of the first gap; crosses: diverged")
-    figure.colorbar(
-        ScalarMappable(norm, colors), ax=figure.axes, label=f"log10 of the gap left after {epochs} epochs"
-    )
-    figure.axes[0].legend(fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
-    return figure
-
-
-def _square(i: int, j: int, **style: Any) -> Rectangle:
-    return Rectangle((i - 0.5, j - 0.5), 1, 1, **style)
 
 
 def table(cells: Sequence[Cell]) -> str:

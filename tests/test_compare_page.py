@@ -1,0 +1,88 @@
+"""`compare.html`, in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+
+Linlight = Callable[..., Run]
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+DRAG = """<script>
+const input = document.querySelector("input[type=range]");
+input.value = EPOCH;
+input.dispatchEvent(new Event("input", {bubbles: true}));
+</script></html>"""
+
+
+def opened(page: Path, tmp_path: Path, epoch: int = 0, drag: bool = False) -> str:
+    """The page as a browser leaves it, opened at an epoch, or after its slider was dragged there."""
+    assert BROWSER is not None
+    copy = tmp_path / "copy.html"
+    text = page.read_text()
+    copy.write_text(text.replace("</html>", DRAG.replace("EPOCH", str(epoch))) if drag else text)
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    quiet += " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
+    words = [BROWSER, *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    address = copy.absolute().as_uri() + ("" if drag else f"#epoch={epoch}")
+    done = subprocess.run([*words, address], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def circles(page: str) -> dict[str, tuple[float, float]]:
+    """Where each method is on the ground."""
+    found = re.findall(r'<circle[^>]*data-method="([^"]*)"[^>]*cx="([^"]*)" cy="([^"]*)"', page)
+    return {name: (float(x), float(y)) for name, x, y in found}
+
+
+@needs_browser
+def test_the_pages_slider_moves_the_points(linlight: Linlight, tmp_path: Path) -> None:
+    run = linlight("compare", "--epochs", 40)
+    methods = json.loads((run.folder / "compare.json").read_text())["methods"]
+    paths = {method["name"]: method["path"] for method in methods}
+    names = list(paths)
+    places = {}
+    for epoch, drag in ((0, False), (7, True), (9, False)):
+        page = opened(run.folder / "compare.html", tmp_path, epoch, drag)
+        assert f"epoch {epoch} of 40" in page
+        rows = re.findall(r"<tr>(.*?)</tr>", page)[1:]
+        found = {
+            re.sub("<.*?>", "", cells[0]): cells
+            for cells in (re.findall(r"<td.*?>(.*?)</td>", r) for r in rows)
+        }
+        assert list(found) == names
+        for name in names[1:]:
+            assert found[name][2] == str(epoch)
+            assert float(found[name][3]) == pytest.approx(paths[name][epoch]["loss"], rel=0.05)
+        places[epoch] = circles(page)
+    assert places[0]["exhaustive search"] == places[7]["exhaustive search"]
+    # Along the axis as far as the weight has moved: the scale is the same for all.
+    moved = [places[7][name][0] - places[0][name][0] for name in names[1:]]
+    by = [paths[name][7]["weights"][0][0] - paths[name][0]["weights"][0][0] for name in names[1:]]
+    np.testing.assert_allclose(np.divide(moved, by), moved[0] / by[0], rtol=1e-6)
+
+
+@needs_browser
+def test_a_method_without_a_path_leaves_no_dot(linlight: Linlight, tmp_path: Path) -> None:
+    # So many features make too many candidates for a search.
+    rows = "--data.x", "[[1,2,3,1],[2,1,5,2],[3,5,1,1],[4,2,2,2],[5,1,1,3]]", "--data.y", "[1,2,3,5,4]"
+    run = linlight("compare", *rows, "--epochs", 2)
+    page = opened(run.folder / "compare.html", tmp_path)
+    assert "exhaustive search (gave up)" in page
+    assert "exhaustive search" not in circles(page)
+    assert all("cx=" in circle for circle in re.findall("<circle[^>]*>", page))
+
+
+def test_the_page_needs_nothing_beside_it(linlight: Linlight) -> None:
+    Path("t.csv").write_text("a</script>,y\n1,2\n2,3\n3,5\n")
+    page = (linlight("compare", "--data.path", "t.csv", "--epochs", 2).folder / "compare.html").read_text()
+    addresses = set(re.findall(r"https?://[^\"' ]+", page))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # the name of a language, not an address
+    assert page.count("</script>") == 2
+    assert not re.search(r"(src|href)=", page)
