@@ -60,7 +60,7 @@ RUNS = {
         'data = XYDataModule(path=path, target=target, features=features, missing="drop")',
     ),
     "`linlight fit`, an epoch of batches": (
-        "import os, tempfile, linlight.cli, linlight.columns\nfrom linlight.main import main\n"
+        "import os, tempfile, linlight.commands, linlight.columns\nfrom linlight.main import main\n"
         "os.chdir(tempfile.mkdtemp())",
         'main(["fit", "--model", "GradientDescent", "--model.lr=1e-9", "--data.path", path, "--quiet=true", '
         '"--data.target", target, "--data.features", ",".join(features), "--data.missing=drop", '

@@ -40,7 +40,7 @@ fitted = "lightning_logs/LeastSquares/version_0/checkpoints/last.ckpt"
 main(["predict", "--ckpt_path", fitted, "--data.path", sys.argv[1], "--data.stream", "true",
       "--format", "parquet", "--trainer.logger", "false", "--quiet", "true"])
 """
-NOTHING = "import linlight.cli, linlight.columns, linlight.stream_loader"
+NOTHING = "import linlight.commands, linlight.columns, linlight.stream_loader"
 
 RUNS = {
     "pyarrow reads it": (READ, []),

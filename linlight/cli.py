@@ -1,18 +1,13 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
-import logging
-import os
 import re
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from lightning.fabric.utilities.exceptions import MisconfigurationException
+from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
@@ -22,7 +17,6 @@ from lightning.pytorch.cli import (
     LRSchedulerTypeTuple,
     SaveConfigCallback,
 )
-from torch import distributed
 from torch.optim import Optimizer
 
 from linlight.audit import Audit
@@ -37,19 +31,16 @@ from linlight.checkpoint import (
     run_arguments,
     typed,
 )
-from linlight.comparison import compare
 from linlight.dashboard import Dashboard, TensorBoardLogger, run_label
 from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
-from linlight.main import COMMANDS, fail
 from linlight.messages import no_method, one_line, options_of
 from linlight.plots import drawing
 from linlight.predictions import PredictionWriter
 from linlight.progress import silence, watch
 from linlight.report import evaluated, fitted
 from linlight.run import load as open_run
-from linlight.run import of_file
 from linlight.run_folder import (
     LastCheckpoint,
     RunSummary,
@@ -59,7 +50,6 @@ from linlight.run_folder import (
     removed_on_failure,
     write_json,
 )
-from linlight.sweeping import sweep
 from linlight.trace import Trace
 
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
@@ -400,107 +390,3 @@ class Cli(LightningCLI):
     def _write_summary(self) -> None:
         assert self.run_folder is not None
         write_json(self.run_folder / "summary.json", self.summary)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps to itself what Lightning tells a developer, and the warnings meant for its own code."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # LightningCLI still calls what jsonargparse has renamed, which is no concern of the user's.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
-        warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
-        # The dashboard logs at least once an epoch, however short.
-        warnings.filterwarnings("ignore", message="The number of training batches")
-        # Lightning asks for an empty list where there is no validation, and warns of it.
-        warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
-def run(args: Sequence[str]) -> None:
-    """Runs a command; see `linlight.main.main`."""
-    if (here := str(Path.cwd())) not in sys.path:
-        # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
-        sys.path.append(here)
-    try:
-        with _quiet():
-            together = args[0] in ("compare", "sweep")
-            folder = _side_by_side(args) if together else _run_cli(args)
-    except (InputError, MisconfigurationException) as error:
-        _fail_once(error)
-    except BrokenPipeError:
-        raise  # the reader of our output has gone, which is no matter of files
-    except OSError as error:
-        _fail_once(of_file(error))
-    except RuntimeError as error:
-        if "gloo" not in str(error):  # which is what processes talk through
-            raise
-        _fail_once("one of the processes has ended without a word: it was killed, perhaps for want of memory")
-    finally:
-        if distributed.is_available() and distributed.is_initialized():
-            # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
-            distributed.destroy_process_group()
-    if folder is not None:
-        print(f"run: {folder_name(folder)}")
-
-
-def _fail_once(error: Exception | str) -> NoReturn:
-    """Of several processes the first that fails says why; the others fail alike, or for want of it."""
-    if _fails_first():
-        fail(error)
-    raise SystemExit(2)
-
-
-def _fails_first() -> bool:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return (
-            os.environ.get("LOCAL_RANK", "0") == "0"
-        )  # they do not know each other yet: one of each machine
-    try:
-        # What the processes found each other by; there is no public name for it.
-        store = distributed.distributed_c10d._get_default_store()
-        return int(store.add("linlight/failed", 1)) == 1
-    except distributed.DistError:  # it went with the process that failed
-        return False
-
-
-def _run_cli(args: Sequence[str]) -> Path | None:
-    try:
-        cli = Cli(args)
-    except (InputError, MisconfigurationException, OSError):
-        raise
-    except (ImportError, TypeError, ValueError) as error:
-        # Nothing of ours has run yet: a class was given an argument that it refuses.
-        raise InputError(one_line(str(error), [])) from error
-    cli.execute()
-    return cli.run_folder
-
-
-def _side_by_side(args: Sequence[str]) -> Path:
-    """Runs `compare` or `sweep`."""
-    command: Any = {"compare": compare, "sweep": sweep}[args[0]]
-    parser = ArgumentParser(prog=f"linlight {args[0]}", exit_on_error=False, description=COMMANDS[args[0]])
-    # Batch size and type are each method's own.
-    own = {"batch_size"} | ({"dtype"} if args[0] == "compare" else set())
-    parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
-    parser.add_function_arguments(command, skip={"data", "config"})
-    if args[0] == "compare":
-        parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
-    try:
-        config = parser.parse_args(list(args[1:]))
-    except ArgumentError as error:
-        raise InputError(one_line(str(error), options_of(parser))) from error
-    try:
-        folder: Path = command(**config.as_dict())
-    except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
-        print("stopped: nothing was kept")
-        raise SystemExit(130) from None
-    return folder

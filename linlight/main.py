@@ -84,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
         plot(args[1:])
         return
-    from linlight.cli import run
+    from linlight.commands import run
 
     try:
         run(args)
