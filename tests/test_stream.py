@@ -114,6 +114,21 @@ def test_every_batch_is_the_same_on_any_number_of_processes(
     assert all(first + n == after for (first, n), (after, _) in pairwise(pieces))
 
 
+def test_a_process_knows_where_parts_begin_that_it_did_not_read(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    frame[:300].to_csv(tmp_path / "f" / "a.csv", index=False)
+    for i, name in enumerate("bcd"):
+        parquet.write_table(table.slice(300 + 200 * i, 200), tmp_path / "f" / f"{name}.parquet")
+    frame[900:].to_csv(tmp_path / "f" / "e.csv", index=False)
+    parquet.write_table(table.slice(0, 9), tmp_path / "f" / "f.parquet")
+    firsts = []
+    for rank in range(3):
+        _, stream = streamed(str(tmp_path / "f"), window=1000)  # of its own, as a process has
+        firsts += [p.first for p in stream.turns(range(len(stream.parts)), rank, 3) if p is not None]
+    assert sorted(firsts) == [0, 300, 500, 700, 900, 1003]
+
+
 def test_going_on_in_the_middle_of_an_epoch(path: str) -> None:
     for shuffle in (False, True):
         data, _ = streamed(path, batch_size=10, shuffle=shuffle)
