@@ -1,6 +1,6 @@
 """CSV and Parquet files as one table. pyarrow reads them; this says where they are and what is wrong."""
 
-import fnmatch
+import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,10 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from fsspec.implementations.arrow import ArrowFSWrapper
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from pyarrow import csv, fs, parquet
 
 from linlight.ahead import ahead
 from linlight.errors import InputError
+from linlight.report import count
 from linlight.table import (
     BLOCK_ROWS,
     Arrays,
@@ -58,7 +61,10 @@ def open_table(source: Any) -> Table:
     if path.lower().endswith(ARRAY_ENDINGS):
         with reading(path):
             return Arrays(path)
-    return Files(path)
+    files = Files(path)
+    if len(files.files) > 1:
+        rank_zero_only(print)(f"{path}: {count(len(files.files), 'file')}")
+    return files
 
 
 class Files(Table):
@@ -230,13 +236,19 @@ class Files(Table):
         return f"{file} holds {value[1]!r}, which is not a number"
 
 
-def _is_csv(file: str) -> bool:
+def _ending(file: str) -> str:
+    """What a file's name ends in, a CSV's without how it is compressed."""
     name = PurePosixPath(file.lower())
-    return (name.with_suffix("") if name.suffix in COMPRESSED else name).suffix in CSV_ENDINGS
+    inner = name.with_suffix("").suffix
+    return inner if name.suffix in COMPRESSED and inner in CSV_ENDINGS else name.suffix
+
+
+def _is_csv(file: str) -> bool:
+    return _ending(file) in CSV_ENDINGS
 
 
 def _separated(file: str) -> csv.ParseOptions:
-    return csv.ParseOptions(delimiter="\t" if ".tsv" in file.lower() else ",")
+    return csv.ParseOptions(delimiter="\t" if _ending(file) == ".tsv" else ",")
 
 
 def _whole_lines(stream: Any) -> Iterator[bytes]:
@@ -276,25 +288,43 @@ def _find(filesystem: fs.FileSystem, root: str, path: str) -> list[str]:
     with reading(path):
         info = filesystem.get_file_info(root)
         if info.type == fs.FileType.File:
-            if not _is_csv(root) and not root.lower().endswith(PARQUET_ENDINGS):
+            if _ending(root) not in known:
                 raise InputError(
                     f"the ending of {path} is unknown: it must be one of "
                     f"{', '.join((*known, *ARRAY_ENDINGS))}, a CSV's also with {', '.join(COMPRESSED)}"
                 )
             return [root]
-        pattern = root if re.search(r"[*?\[]", root) else None
-        if info.type == fs.FileType.NotFound and pattern is None:
+        names = PurePosixPath(root).parts
+        first = next((i for i, name in enumerate(names) if re.search(r"[*?\[]", name)), len(names))
+        if info.type == fs.FileType.Directory:
+            infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
+            found, first = [one.path for one in infos if one.is_file], len(names)
+        elif first < len(names):
+            found = _matching(filesystem, root)
+        else:
             raise InputError(f"there is no file {path}: check --data.path")
-        base = root if pattern is None else re.split(r"[*?\[]", root)[0].rpartition("/")[0]
-        selector = fs.FileSelector(base or ("/" if root.startswith("/") else "."), recursive=True)
-        found = [f.path.removeprefix("./") for f in filesystem.get_file_info(selector) if f.is_file]
+    asked = names[first:]
+    # What nobody meant is left out, unless the pattern asks for it: a notebook's copies, notes beside data.
+    endings = [ending for ending in known if ending != ".txt" or (asked and _ending(asked[-1]) == ".txt")]
     files = sorted(
         file
         for file in found
-        if (_is_csv(file) or file.lower().endswith(PARQUET_ENDINGS))
-        and not PurePosixPath(file).name.startswith((".", "_"))
-        and (pattern is None or fnmatch.fnmatchcase(file, pattern.removeprefix("./")))
+        if _ending(file) in endings
+        and (_any_hidden(asked) or not _any_hidden(PurePosixPath(file).parts[first:]))
     )
     if not files:
-        raise InputError(f"{path} has no files that end in {', '.join(known)}: check --data.path")
+        raise InputError(f"{path} has no files that end in {', '.join(endings)}: check --data.path")
     return files
+
+
+def _matching(filesystem: fs.FileSystem, pattern: str) -> list[str]:
+    """The files that a pattern stands for in a shell."""
+    is_relative = isinstance(filesystem, fs.LocalFileSystem) and not os.path.isabs(pattern)
+    # fsspec finds nothing where a pattern begins with a wildcard.
+    rooted = f"./{pattern}" if is_relative else pattern
+    found = ArrowFSWrapper(filesystem).glob(rooted, detail=True)
+    return [file.removeprefix("./") for file, info in found.items() if info["type"] == "file"]
+
+
+def _any_hidden(names: Iterable[str]) -> bool:
+    return any(name.startswith((".", "_")) for name in names)

@@ -23,7 +23,7 @@ from linlight import ExhaustiveSearch, GradientDescent, LinearRegression, XYData
 from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
 from linlight.errors import InputError
-from linlight.files import open_table
+from linlight.files import Files, open_table
 from linlight.main import main
 
 CSV = "y,a,b,name\n1,2,3.5,u\n4,5,6,v\n7,8,10,u\n"
@@ -54,6 +54,9 @@ def sources(folder: Path) -> dict[str, str]:
     with zipfile.ZipFile(folder / "t.csv.zip", "w") as archive:
         archive.writestr("t.csv", CSV)
     (folder / "t.tsv").write_text(CSV.replace(",", "\t"))
+    (folder / "t.tsv.gz").write_bytes(gzip.compress(CSV.replace(",", "\t").encode()))
+    (folder / "old.tsv").mkdir()
+    (folder / "old.tsv" / "t.csv").write_text(CSV)
     parquet.write_table(table, folder / "t.parquet")
     (folder / "parts").mkdir()
     parquet.write_table(table.slice(0, 1), folder / "parts" / "0.parquet")
@@ -61,7 +64,7 @@ def sources(folder: Path) -> dict[str, str]:
     parquet.write_table(table.slice(1), folder / "parts" / "2.parquet")
     names = [
         *(f"t.csv{ending}" for ending in ("", ".gz", ".bz2", ".zst", ".lz4", ".zip")),
-        *("t.tsv", "t.parquet", "parts", "parts/*.parquet"),
+        *("t.tsv", "t.tsv.gz", "old.tsv/t.csv", "t.parquet", "parts", "parts/*.parquet"),
     ]
     return {name: str(folder / name) for name in names} | {"uri": (folder / "t.parquet").as_uri()}
 
@@ -77,6 +80,39 @@ def test_every_kind_of_file_gives_the_same_numbers(
         assert data.feature_names == ["a", "b"]
         assert data.target_names == ["y"]
         assert capsys.readouterr().out.count("name (text)") == 1
+
+
+TREE = ("a.csv", "b.csv", "s/c.csv", "d.txt", "_old/a.csv", ".ipynb_checkpoints/a-checkpoint.csv", "_e.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "files"),
+    {
+        "f[6]": ["a.csv", "b.csv", "s/c.csv"],
+        "g": ["a.csv", "b.csv", "s/c.csv"],
+        "g/*.csv": ["a.csv", "b.csv"],
+        "./g/**/*.csv": ["a.csv", "b.csv", "s/c.csv"],
+        "*/[bc].csv": ["b.csv"],
+        "g/*": ["a.csv", "b.csv"],
+        "g/*.txt": ["d.txt"],
+        "g/_*/*.csv": ["_old/a.csv"],
+        "g/_old": ["_old/a.csv"],
+    }.items(),
+)
+def test_a_folder_or_a_pattern_takes_in_what_is_meant(
+    path: str, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in TREE:
+        file = tmp_path / ("f[6]" if path == "f[6]" else "g") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(CSV)
+    for root in ("", f"{tmp_path}/"):
+        table = open_table(root + path)
+        assert isinstance(table, Files)
+        base = tmp_path / ("f[6]" if path == "f[6]" else "g")
+        assert [str((tmp_path / file).relative_to(base)) for file in table.files] == files
+        said = f"{root}{path}: {len(files)} files\n" if len(files) > 1 else ""
+        assert capsys.readouterr().out == said
 
 
 def test_tables_in_memory_and_arrays(tmp_path: Path) -> None:
