@@ -1,21 +1,19 @@
-"""CSV and Parquet files as one table. pyarrow reads them; this says where they are and what is wrong."""
+"""CSV and Parquet files as one table. pyarrow reads them; this says what is wrong with them, and where."""
 
-import os
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from fsspec.implementations.arrow import ArrowFSWrapper
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from pyarrow import csv, fs, parquet
 
 from linlight.ahead import ahead
 from linlight.errors import InputError
+from linlight.find import ARRAY_ENDINGS, ending, find, is_csv
 from linlight.report import count
 from linlight.table import (
     BLOCK_ROWS,
@@ -31,10 +29,6 @@ from linlight.table import (
     types_by_name,
 )
 
-CSV_ENDINGS = (".csv", ".tsv", ".txt")
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
-PARQUET_ENDINGS = (".parquet", ".pq")
-ARRAY_ENDINGS = (".npy", ".npz")
 CSV_BYTES = 2**23
 """Bytes of a CSV that are parsed at once: enough for all cores, few enough to be held some times."""
 COLUMN_BYTES = 2**17
@@ -96,8 +90,7 @@ class Files(Table):
 
     def __init__(self, path: str) -> None:
         self.name = path
-        self.filesystem, root = _filesystem(path)
-        self.files = _find(self.filesystem, root, path)
+        self.filesystem, self.files = find(path)
         self._stamps: dict[str, tuple[Any, Any]] = {}  # size and time of each file, when it was first read
         self._types: dict[str, dict[str, pa.DataType]] = {}
         self._metadata: dict[str, Any] = {}  # of Parquet files
@@ -111,7 +104,7 @@ class Files(Table):
         return self._types[file]
 
     def _schema(self, file: str) -> pa.Schema:
-        if _is_csv(file):
+        if is_csv(file):
             with self._open_csv(file) as stream, self._explaining(file, {}):
                 return csv.open_csv(stream, parse_options=_separated(file)).schema
         return self._metadata_of(file).schema.to_arrow_schema()
@@ -142,11 +135,11 @@ class Files(Table):
 
     def id_type(self, column: str) -> pa.DataType:
         """The type of a column that predictions are written with: of a CSV text, or else the first file's."""
-        return pa.string() if _is_csv(self.files[0]) else self.types[column]
+        return pa.string() if is_csv(self.files[0]) else self.types[column]
 
     def wholes(self) -> list[Part]:
         """The files."""
-        return [Part(file, rows=None if _is_csv(file) else self._rows_of(file)) for file in self.files]
+        return [Part(file, rows=None if is_csv(file) else self._rows_of(file)) for file in self.files]
 
     def _rows_of(self, file: str) -> int:
         with reading(file):
@@ -182,9 +175,9 @@ class Files(Table):
                 if column not in present:
                     raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
             first = part.first
-            batches = self._parse(file, columns) if _is_csv(file) else self._decode(part, columns)
+            batches = self._parse(file, columns) if is_csv(file) else self._decode(part, columns)
             for batch in batches:
-                yield Block(file, first, batch, _is_csv(file))
+                yield Block(file, first, batch, is_csv(file))
                 first += len(batch)
             if self._stamp(file) != before:
                 raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
@@ -268,19 +261,8 @@ class Files(Table):
         return f"{file} is not a table: {message}: {remedy}"
 
 
-def _ending(file: str) -> str:
-    """What a file's name ends in, a CSV's without how it is compressed."""
-    name = PurePosixPath(file.lower())
-    inner = name.with_suffix("").suffix
-    return inner if name.suffix in COMPRESSED and inner in CSV_ENDINGS else name.suffix
-
-
-def _is_csv(file: str) -> bool:
-    return _ending(file) in CSV_ENDINGS
-
-
 def _separated(file: str) -> csv.ParseOptions:
-    return csv.ParseOptions(delimiter="\t" if _ending(file) == ".tsv" else ",")
+    return csv.ParseOptions(delimiter="\t" if ending(file) == ".tsv" else ",")
 
 
 def _whole_lines(stream: Any) -> Iterator[bytes]:
@@ -294,69 +276,3 @@ def _whole_lines(stream: Any) -> Iterator[bytes]:
         begun += rest
     if begun:
         yield begun
-
-
-def _filesystem(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), path
-    try:
-        filesystem, root = fs.FileSystem.from_uri(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error}") from error
-    except pa.ArrowInvalid:
-        import fsspec  # which knows more schemes than pyarrow
-
-        try:
-            other, root = fsspec.core.url_to_fs(path)
-        except (ValueError, ImportError) as error:
-            raise InputError(f"{path} cannot be opened: {error}") from error
-        filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
-    return filesystem, root
-
-
-def _find(filesystem: fs.FileSystem, root: str, path: str) -> list[str]:
-    """The files that a path, a folder or a pattern stands for, sorted."""
-    known = (*CSV_ENDINGS, *PARQUET_ENDINGS)
-    with reading(path):
-        info = filesystem.get_file_info(root)
-        if info.type == fs.FileType.File:
-            if _ending(root) not in known:
-                raise InputError(
-                    f"the ending of {path} is unknown: it must be one of "
-                    f"{', '.join((*known, *ARRAY_ENDINGS))}, a CSV's also with {', '.join(COMPRESSED)}"
-                )
-            return [root]
-        names = PurePosixPath(root).parts
-        first = next((i for i, name in enumerate(names) if re.search(r"[*?\[]", name)), len(names))
-        if info.type == fs.FileType.Directory:
-            infos = filesystem.get_file_info(fs.FileSelector(root, recursive=True))
-            found, first = [one.path for one in infos if one.is_file], len(names)
-        elif first < len(names):
-            found = _matching(filesystem, root)
-        else:
-            raise InputError(f"there is no file {path}: check --data.path")
-    asked = names[first:]
-    # What nobody meant is left out, unless the pattern asks for it: a notebook's copies, notes beside data.
-    endings = [ending for ending in known if ending != ".txt" or (asked and _ending(asked[-1]) == ".txt")]
-    files = sorted(
-        file
-        for file in found
-        if _ending(file) in endings
-        and (_any_hidden(asked) or not _any_hidden(PurePosixPath(file).parts[first:]))
-    )
-    if not files:
-        raise InputError(f"{path} has no files that end in {', '.join(endings)}: check --data.path")
-    return files
-
-
-def _matching(filesystem: fs.FileSystem, pattern: str) -> list[str]:
-    """The files that a pattern stands for in a shell."""
-    is_relative = isinstance(filesystem, fs.LocalFileSystem) and not os.path.isabs(pattern)
-    # fsspec finds nothing where a pattern begins with a wildcard.
-    rooted = f"./{pattern}" if is_relative else pattern
-    found = ArrowFSWrapper(filesystem).glob(rooted, detail=True)
-    return [file.removeprefix("./") for file, info in found.items() if info["type"] == "file"]
-
-
-def _any_hidden(names: Iterable[str]) -> bool:
-    return any(name.startswith((".", "_")) for name in names)
