@@ -396,7 +396,7 @@ class Stream(Source):
     def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
         """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""
         x, numbers, ids, (first, end) = batch
-        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())
+        return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:

@@ -264,6 +264,25 @@ def test_predictions_as_parquet_without_the_rows_that_lack_a_value(
         assert table["prediction"] == pytest.approx([2, 6])
 
 
+def test_predictions_as_csv_beside_ids_of_any_type(tmp_path: Path, linlight: Callable[..., Any]) -> None:
+    ids = {"who": ['a"b,c', None], "tags": [["u", "v"], []], "key": [b"\xff", b"k"], "prédit": [True, None]}
+    parquet.write_table(pa.table({"y": [2, 4], "a": [1.0, 2.0], **ids}), tmp_path / "t.parquet")
+    run = linlight("fit", "--model=ExhaustiveSearch", "--data.path=t.parquet", "--data.features=a")
+    for stream in ("true", "false"):
+        words = [f"--data.id={','.join(ids)}", f"--data.stream={stream}"]
+        out = linlight("predict", "--ckpt_path", run.checkpoint, *words)
+        text = (out.folder / "predictions.csv").read_text(encoding="utf-8")
+        assert text.splitlines()[0] == "row,who,tags,key,prédit,prediction"
+        found = pd.read_csv(out.folder / "predictions.csv").astype(object)
+        assert found["prediction"].tolist() == [2, 4]
+        assert found.where(found.notna(), None)[list(ids)].to_dict("list") == {
+            "who": ['a"b,c', None],
+            "tags": ["['u', 'v']", "[]"],
+            "key": ["b'\\xff'", "b'k'"],
+            "prédit": [True, None],
+        }
+
+
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
