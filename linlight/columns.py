@@ -19,10 +19,10 @@ from linlight.table import Block, Table, Wanted, is_number, kind, not_a_number
 
 REMEDIES = {
     "features": "leave the column out of --data.features, or add it to --data.categorical",
-    "target": "name another column as --data.target",
-    "weight": "name another column as --data.weight",
+    "target": "or name another column as --data.target",
+    "weight": "or name another column as --data.weight",
 }
-"""What can be done, besides correcting it, about a text in a column that is to be numbers."""
+"""What else can be done than to correct a text where a number should be; a message ends in it."""
 _NO_VALUE = pa.array(csv.ConvertOptions().null_values, pa.string())  # such as "", NA, NaN, null
 
 
@@ -259,7 +259,7 @@ def _no_numbers(block: Block, name: str, remedy: str) -> str:
                 return not_a_number(block.file, name, block.first + i, value, remedy)
         else:
             example = example or f", though {value!r} in row {block.first + i} looks like a number"
-    return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, or {remedy}"
+    return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"
 
 
 def texts(block: Block, name: str) -> pa.Array:

@@ -34,7 +34,7 @@ class Wanted:
 
     Attributes:
         type: The type in which a CSV's is parsed; columns of other kinds have types.
-        remedy: What can be done, besides correcting it, about a text where a number should be.
+        remedy: What else can be done than to correct a text where a number should be.
     """
 
     type: pa.DataType
@@ -167,7 +167,7 @@ def not_a_number(file: str, column: str, row: int, value: object, remedy: str) -
     """What to say of a text where a number should be."""
     return (
         f"{file}: column {column!r} holds {value!r} in row {row} (counted from 0), which is not a number: "
-        f"correct it, or {remedy}"
+        f"correct it, {remedy}"
     )
 
 
