@@ -1,10 +1,9 @@
-"""Which columns of a table are features, targets and weights, and their rows as tensors."""
+"""The rows of a table as tensors: features, targets, weights, and what is written beside predictions."""
 
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +14,16 @@ from torch import Tensor
 
 from linlight.arrays import Rows
 from linlight.errors import InputError
-from linlight.table import Block, Table, is_number, kind, nearest, not_a_number
+from linlight.report import count
+from linlight.table import Block, Table, Wanted, is_number, kind, not_a_number
 
-MOST_CATEGORIES = 1000
+REMEDIES = {
+    "features": "leave the column out of --data.features, or add it to --data.categorical",
+    "target": "or name another column as --data.target",
+    "weight": "or name another column as --data.weight",
+}
+"""What else can be done than to correct a text where a number should be; a message ends in it."""
 _NO_VALUE = pa.array(csv.ConvertOptions().null_values, pa.string())  # such as "", NA, NaN, null
-
-
-def as_names(names: str | Sequence[str] | None) -> list[str]:
-    """Column names from a list, or from one word: `a` or `a,b`."""
-    if names is None:
-        return []
-    return [n.strip() for n in names.split(",")] if isinstance(names, str) else [str(n) for n in names]
 
 
 def no_rows(table: str) -> str:
@@ -66,12 +64,17 @@ class Columns:
         return self.features + one_hot
 
     @property
-    def used(self) -> dict[str, pa.DataType]:
-        """The columns that are read, and the types in which a CSV's are: text stays as it stands there."""
+    def used(self) -> dict[str, Wanted]:
+        """The columns that are read, and how: a CSV's text stays as it stands there."""
+        number = pa.type_for_alias(self.dtype)
+        texts = dict.fromkeys([*self.categories, *self.ids], Wanted(pa.string()))
+        return texts | {name: Wanted(number, remedy) for name, remedy in self._remedies().items()}
+
+    def _remedies(self) -> dict[str, str]:
+        """The columns that are numbers, in order, and what can be done about a text in one."""
         weight = [] if self.weight is None else [self.weight]
-        texts = dict.fromkeys([*self.categories, *self.ids], pa.string())
-        numbers = [*self.features, *self.targets, *weight]
-        return texts | dict.fromkeys(numbers, pa.type_for_alias(self.dtype))
+        roles = {"features": self.features, "target": self.targets, "weight": weight}
+        return {name: REMEDIES[role] for role, names in roles.items() for name in names}
 
     def blocks(self) -> Iterator[Rows]:
         """The table's rows, block by block."""
@@ -89,7 +92,8 @@ class Columns:
     def about_dropped(self, kept: int) -> str:
         """What to say of the rows that were dropped, beside those that were kept."""
         lacking = ", ".join(f"{name} {n}" for name, n in (+self.lacking).most_common(8))
-        return f"dropped {self.dropped} rows of {self.dropped + kept} that lack a value: {lacking}"
+        which = f"{count(self.dropped, 'row')} of {self.dropped + kept}"
+        return f"dropped {which} that {'lacks' if self.dropped == 1 else 'lack'} a value: {lacking}"
 
     def read(self) -> Rows:
         """The whole table.
@@ -101,7 +105,7 @@ class Columns:
         sizes = [part.rows for part in self.table.wholes()]
         expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
         x, y, weight = (_Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
-        numbers: list[np.ndarray] = []
+        places: list[np.ndarray] = []
         ids: list[pa.RecordBatch] = []
         for rows in self.blocks():
             x.append(rows.x)
@@ -110,7 +114,7 @@ class Columns:
             if rows.weight is not None:
                 weight.append(rows.weight[:, None])
             if rows.numbers is not None and self.missing == "drop":
-                numbers.append(rows.numbers)
+                places.append(rows.numbers)
             if rows.ids is not None:
                 ids += rows.ids.to_batches()
         if not x.rows:
@@ -119,7 +123,7 @@ class Columns:
             x.tensor(),
             y.tensor() if self.targets else None,
             weight.tensor()[:, 0] if self.weight is not None else None,
-            np.concatenate(numbers) if self.dropped else None,
+            np.concatenate(places) if self.dropped else None,
             pa.Table.from_batches(ids) if self.ids else None,
         )
 
@@ -133,11 +137,12 @@ class Columns:
         Raises:
             InputError: If it holds what is not a finite number, or lacks a value that may not be missing.
         """
-        names = [*self.features, *self.targets, *([] if self.weight is None else [self.weight])]
+        remedies = self._remedies()
+        names = list(remedies)
         codes = {name: self._codes(block, name) for name in self.categories}
         matrix = np.empty((len(block.batch), len(names)), self.dtype)
         if names:
-            columns = [_numbers(block, name) for name in names]
+            columns = [numbers(block, name, remedy) for name, remedy in remedies.items()]
             with np.errstate(over="ignore"):  # found below, with its row
                 np.stack(columns, axis=1, out=matrix, casting="unsafe")
         keep = self._keep(block, names, matrix, codes)
@@ -157,14 +162,14 @@ class Columns:
             )
         ids = None
         if self.ids:
-            ids = pa.Table.from_batches([block.batch.select(self.ids)])
+            ids = self._ids_of(block)
             ids = ids if keep is None else ids.filter(pa.array(keep))
-        numbers = np.arange(row, row + len(block.batch))
+        places = np.arange(row, row + len(block.batch))
         return Rows(
             torch.from_numpy(x),
             torch.from_numpy(matrix[:, d : d + t]) if t else None,
             torch.from_numpy(matrix[:, d + t]) if self.weight is not None else None,
-            numbers if keep is None else numbers[keep],
+            places if keep is None else places[keep],
             ids,
         )
 
@@ -178,7 +183,7 @@ class Columns:
         if fine:
             return None
         for i, j in np.argwhere(np.isinf(matrix))[:1]:
-            value = float(_numbers(block, names[j])[i])
+            value = float(numbers(block, names[j], "")[i])
             remedy = "correct or remove such rows"
             if np.isfinite(value):
                 remedy = f"it overflows {self.dtype}, use --data.dtype float64"
@@ -200,9 +205,23 @@ class Columns:
         self.dropped += int(missing.sum())
         return ~missing if missing.any() else None
 
+    def _ids_of(self, block: Block) -> pa.Table:
+        """A block's id columns, in one type whatever the file."""
+        found = {}
+        for name in self.ids:
+            column, wanted = block.batch[name], self.table.id_type(name)
+            try:
+                found[name] = column if column.type == wanted else column.cast(wanted)
+            except pa.ArrowException as error:
+                raise InputError(
+                    f"{block.file}: column {name!r} is {kind(column.type)}, and {kind(wanted)} in the first "
+                    "file: write it as one type, or leave it out of --data.id"
+                ) from error
+        return pa.table(found)
+
     def _codes(self, block: Block, name: str) -> np.ndarray:
         """The number of each row's category, −1 for none, (rows,)."""
-        values = _texts(block, name)
+        values = texts(block, name)
         codes = pc.index_in(values, value_set=pa.array(self.categories[name], pa.string()))
         unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
         row = pc.index(unknown, True).as_py()
@@ -215,31 +234,51 @@ class Columns:
         return found
 
 
-def _numbers(block: Block, name: str) -> np.ndarray:
-    """A column's numbers, (rows,), NaN where there is none."""
+def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
+    """A column's numbers, (rows,), NaN where there is none.
+
+    Raises:
+        InputError: If it does not hold numbers.
+    """
     column = block.batch[name]
     if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
         if not is_number(column.type):
-            found = next((i for i, v in enumerate(column) if v.is_valid and not _may_be_number(v.as_py())), 0)
-            raise InputError(not_a_number(block.file, name, block.first + found, column[found].as_py()))
+            raise InputError(_no_numbers(block, name, remedy))
         column = column.cast(pa.float64())
-    numbers: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return numbers
+    found: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return found
 
 
-def _texts(block: Block, name: str) -> pa.Array:
-    """A column's texts, (rows,), null where there is none: empty, or spelled as in a column of numbers."""
-    texts = block.batch[name].cast(pa.string())
-    return pc.if_else(pc.is_in(texts, value_set=_NO_VALUE), pa.scalar(None, pa.string()), texts)
+def _no_numbers(block: Block, name: str, remedy: str) -> str:
+    column, example = block.batch[name], ""
+    for i, value in enumerate(column.to_pylist()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            if value is not None:
+                return not_a_number(block.file, name, block.first + i, value, remedy)
+        else:
+            example = example or f", though {value!r} in row {block.first + i} looks like a number"
+    return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"
 
 
-def _may_be_number(value: object) -> bool:
-    """Whether a text among numbers would have been read as one, or as none."""
+def texts(block: Block, name: str) -> pa.Array:
+    """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
+
+    Raises:
+        InputError: If it does not hold texts, or what can be written as such.
+    """
+    column = block.batch[name]
     try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return value in _NO_VALUE.to_pylist()
-    return True
+        found = column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
+            "of --data.categorical"
+        ) from error
+    if not block.is_csv:
+        return found
+    return pc.if_else(pc.is_in(found, value_set=_NO_VALUE), pa.scalar(None, pa.string()), found)
 
 
 class _Growing:
@@ -266,89 +305,3 @@ class _Growing:
     def tensor(self) -> Tensor:
         self._array.resize((self.rows, self._array.shape[1]), refcheck=False)
         return torch.from_numpy(self._array)
-
-
-def choose(
-    table: Table,
-    *,
-    features: Any,
-    target: Any,
-    weight: str | None,
-    categorical: Any,
-    ids: Any,
-    missing: Literal["error", "drop"],
-    dtype: str,
-) -> tuple[Columns, dict[str, str], str]:
-    """Decides which columns of a table are what; see `XYDataModule` for the arguments.
-
-    Returns:
-        The columns; those left out, with the reason; and why there is no target, or "".
-
-    Raises:
-        InputError: If a column that is named is not there, or cannot serve.
-    """
-    types = table.types
-    if len(types) == 1 and re.search("[;\t|]", next(iter(types))):
-        raise InputError(
-            f"{table.name} has one column, {next(iter(types))!r}: separate the fields by commas, or by tabs "
-            "in a .tsv"
-        )
-    targets, id_names = as_names(target), as_names(ids)
-    given = categorical if isinstance(categorical, Mapping) else dict.fromkeys(as_names(categorical))
-    chosen = as_names(features)
-    weights = [] if weight is None else [weight]
-    named = {"features": chosen, "categorical": list(given), "weight": weights, "id": id_names}
-    for option, names in named.items():
-        absent = [name for name in names if name not in types]
-        if absent:
-            raise InputError(
-                f"{table.name} has no column {', '.join(map(repr, absent))}, which is named as {option}: "
-                f"{nearest(absent[0], list(types))}"
-            )
-    no_target = ""
-    if not targets:
-        targets = [name for name in types if re.fullmatch(r"y(_\d+)?", name)]
-        no_target = "" if targets else f"name the column of {table.name} to learn: --data.target NAME"
-    absent = [name for name in targets if name not in types]
-    if absent:
-        no_target = (
-            f"{table.name} has no column {absent[0]!r}, which is named as target: "
-            f"{nearest(absent[0], list(types))}"
-        )
-        targets = []
-    taken = {*targets, *given, *id_names, *weights}
-    left_out: dict[str, str] = {}
-    if not chosen:
-        chosen = [name for name in types if name not in taken and is_number(types[name])]
-        left_out = {n: kind(types[n]) for n in types if n not in taken and not is_number(types[n])}
-    both = [name for name in chosen if name in {*targets, *weights}]
-    if both:
-        raise InputError(f"column {both[0]!r} is a feature and also the target or weight: name it once")
-    chosen = [name for name in chosen if name not in given]
-    for name in [*chosen, *targets, *weights]:
-        if not is_number(types[name]):
-            _refuse_text(table, name)
-    if not chosen and not given:
-        for name in left_out:
-            _refuse_text(table, name)
-        raise InputError(f"{table.name} has no numeric column besides the target: name --data.features")
-    categories = {n: given[n] or _categories(table, n, missing) for n in given}
-    return Columns(table, chosen, targets, categories, weight, id_names, missing, dtype), left_out, no_target
-
-
-def _refuse_text(table: Table, name: str) -> None:
-    for block in table.blocks({name: pa.float64()}):
-        _numbers(block, name)
-
-
-def _categories(table: Table, name: str, missing: str) -> list[str]:
-    """The values of a text column, sorted."""
-    found: set[str] = set()
-    for block in table.blocks({name: pa.string()}):
-        found |= set(pc.unique(_texts(block, name)).to_pylist())
-        if len(found) > MOST_CATEGORIES:
-            raise InputError(
-                f"column {name!r} has more than {MOST_CATEGORIES} different values: it is no category, "
-                "leave it out of --data.categorical"
-            )
-    return sorted(value for value in found if value is not None)

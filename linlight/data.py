@@ -190,7 +190,7 @@ class XYDataModule(LightningDataModule):
         dtype: str,
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
-        from linlight.columns import choose
+        from linlight.choose import choose
         from linlight.files import open_table
 
         columns, left_out, self._no_targets = choose(

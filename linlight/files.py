@@ -1,34 +1,34 @@
-"""CSV and Parquet files as one table. pyarrow reads them; this says where they are and what is wrong."""
+"""CSV and Parquet files as one table. pyarrow reads them; this says what is wrong with them, and where."""
 
-import fnmatch
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from pyarrow import csv, fs, parquet
 
 from linlight.ahead import ahead
 from linlight.errors import InputError
+from linlight.find import ARRAY_ENDINGS, ending, find, is_csv
+from linlight.report import count
 from linlight.table import (
     BLOCK_ROWS,
     Arrays,
     Block,
     Part,
     Table,
+    Wanted,
+    check_separated,
     not_a_number,
+    not_utf8,
     reading,
     types_by_name,
 )
 
-CSV_ENDINGS = (".csv", ".tsv", ".txt")
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
-PARQUET_ENDINGS = (".parquet", ".pq")
-ARRAY_ENDINGS = (".npy", ".npz")
 CSV_BYTES = 2**23
 """Bytes of a CSV that are parsed at once: enough for all cores, few enough to be held some times."""
 COLUMN_BYTES = 2**17
@@ -48,8 +48,7 @@ def open_table(source: Any) -> Table:
         return Table(source, "the table")
     if not isinstance(source, str) and not hasattr(source, "__fspath__"):
         if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas, which need not be installed
-            table = pa.Table.from_pandas(source, preserve_index=False)
-            return Table(table.rename_columns([str(name) for name in source.columns]), "the table")
+            return Table(_of_pandas(source), "the table")
         raise InputError(
             f"path must be a path or a pandas or pyarrow table, got {type(source).__name__}: "
             "give arrays as x and y"
@@ -58,7 +57,28 @@ def open_table(source: Any) -> Table:
     if path.lower().endswith(ARRAY_ENDINGS):
         with reading(path):
             return Arrays(path)
-    return Files(path)
+    files = Files(path)
+    if len(files.files) > 1:
+        rank_zero_only(print)(f"{path}: {count(len(files.files), 'file')}")
+    return files
+
+
+def _of_pandas(frame: Any) -> pa.Table:
+    names = [str(name) for name in frame.columns]
+    types_by_name(names, frame.dtypes, "the table")
+    columns = {}
+    for i, name in enumerate(names):
+        values = frame.iloc[:, i]
+        if hasattr(values, "sparse"):
+            values = values.sparse.to_dense()
+        try:
+            columns[name] = pa.array(values, from_pandas=True)
+        except pa.ArrowException as error:
+            raise InputError(
+                f"column {name!r} of the table holds what cannot be in one column ({error.args[0]}): make it "
+                "numbers by pandas.to_numeric, or text by .astype(str)"
+            ) from error
+    return pa.table(columns)
 
 
 class Files(Table):
@@ -70,8 +90,7 @@ class Files(Table):
 
     def __init__(self, path: str) -> None:
         self.name = path
-        self.filesystem, root = _filesystem(path)
-        self.files = _find(self.filesystem, root, path)
+        self.filesystem, self.files = find(path)
         self._stamps: dict[str, tuple[Any, Any]] = {}  # size and time of each file, when it was first read
         self._types: dict[str, dict[str, pa.DataType]] = {}
         self._metadata: dict[str, Any] = {}  # of Parquet files
@@ -80,11 +99,12 @@ class Files(Table):
 
     def _types_of(self, file: str) -> dict[str, pa.DataType]:
         if file not in self._types:
-            self._types[file] = types_by_name(self._schema(file), file)
+            schema = self._schema(file)
+            self._types[file] = types_by_name(schema.names, schema.types, file)
         return self._types[file]
 
     def _schema(self, file: str) -> pa.Schema:
-        if _is_csv(file):
+        if is_csv(file):
             with self._open_csv(file) as stream, self._explaining(file, {}):
                 return csv.open_csv(stream, parse_options=_separated(file)).schema
         return self._metadata_of(file).schema.to_arrow_schema()
@@ -113,9 +133,13 @@ class Files(Table):
         """The files' bytes together."""
         return sum(self._stamp(file)[0] for file in self.files)
 
+    def id_type(self, column: str) -> pa.DataType:
+        """The type of a column that predictions are written with: of a CSV text, or else the first file's."""
+        return pa.string() if is_csv(self.files[0]) else self.types[column]
+
     def wholes(self) -> list[Part]:
         """The files."""
-        return [Part(file, rows=None if _is_csv(file) else self._rows_of(file)) for file in self.files]
+        return [Part(file, rows=None if is_csv(file) else self._rows_of(file)) for file in self.files]
 
     def _rows_of(self, file: str) -> int:
         with reading(file):
@@ -141,7 +165,7 @@ class Files(Table):
                 found.append(Part(whole.file, first, held, tuple(groups)))
         return found
 
-    def read(self, part: Part, columns: Mapping[str, pa.DataType]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, Wanted]) -> Iterator[Block]:
         """The rows of a part in order, block by block; see `Table.read`."""
         file = part.file
         with reading(file):
@@ -151,9 +175,9 @@ class Files(Table):
                 if column not in present:
                     raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
             first = part.first
-            batches = self._parse(file, columns) if _is_csv(file) else self._decode(part, columns)
+            batches = self._parse(file, columns) if is_csv(file) else self._decode(part, columns)
             for batch in batches:
-                yield Block(file, first, batch)
+                yield Block(file, first, batch, is_csv(file))
                 first += len(batch)
             if self._stamp(file) != before:
                 raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
@@ -178,44 +202,38 @@ class Files(Table):
         with file:
             yield from file.iter_batches(BLOCK_ROWS, row_groups=part.groups, columns=list(columns))
 
-    def _parse(self, file: str, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    def _parse(self, file: str, columns: Mapping[str, Wanted]) -> Iterator[pa.RecordBatch]:
         # pyarrow's streaming reader takes twice as long, because it parses on one core.
         present = self._types_of(file)
-        booleans = {name: kind for name, kind in present.items() if pa.types.is_boolean(kind)}
-        types = {
-            n: kind if pa.types.is_string(kind) else booleans.get(n, kind) for n, kind in columns.items()
-        }
+        types = {name: wanted.type for name, wanted in columns.items()}
+        for name, kind in types.items():
+            if pa.types.is_boolean(present[name]) and not pa.types.is_string(kind):
+                types[name] = present[name]  # true and false would not be parsed as numbers
         options = csv.ConvertOptions(column_types=types, include_columns=list(columns))
         read = csv.ReadOptions()
-        with self._open_csv(file) as stream, self._explaining(file, types):
+        with self._open_csv(file) as stream, self._explaining(file, columns):
             for lines in ahead(_whole_lines(stream)):
                 table = csv.read_csv(pa.BufferReader(lines), read, _separated(file), options)
                 yield from table.to_batches(max_chunksize=BLOCK_ROWS)
                 read = csv.ReadOptions(column_names=list(present))  # the first line alone is a header
 
     @contextmanager
-    def _explaining(self, file: str, types: Mapping[str, pa.DataType]) -> Iterator[None]:
+    def _explaining(self, file: str, columns: Mapping[str, Wanted]) -> Iterator[None]:
         try:
             yield
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):
                 raise
-            raise InputError(self._explain(file, str(error), types)) from error
+            raise InputError(self._explain(file, str(error), columns)) from error
 
-    def _explain(self, file: str, message: str, types: Mapping[str, pa.DataType]) -> str:
+    def _explain(self, file: str, message: str, columns: Mapping[str, Wanted]) -> str:
         """Finds the row that pyarrow, which reads many at once, could not name."""
+        if "invalid UTF8" in message:
+            return not_utf8(file)
         value = re.search(r"conversion error to \w+: invalid value '(.*)'", message, re.DOTALL)
         if value is None:
-            with self._open_csv(file) as stream:
-                try:
-                    csv.read_csv(
-                        stream, csv.ReadOptions(use_threads=False, block_size=2**20), _separated(file)
-                    )
-                except pa.ArrowInvalid as error:
-                    message = str(error).removeprefix("CSV parse error: ").replace("Row #", "line ")
-            remedy = "every row must be one line with as many fields as the header"
-            return f"{file} is not a table: {message}: {remedy}"
-        numbers = [name for name, kind in types.items() if not pa.types.is_string(kind)]
+            return self._not_a_table(file, message)
+        numbers = [name for name, wanted in columns.items() if not pa.types.is_string(wanted.type)]
         options = csv.ConvertOptions(
             column_types=dict.fromkeys(numbers, pa.string()), include_columns=numbers
         )
@@ -225,18 +243,26 @@ class Files(Table):
                 for name in numbers:
                     row = pc.index(batch[name], value[1]).as_py()
                     if row >= 0:
-                        return not_a_number(file, name, first + row, value[1])
+                        return not_a_number(file, name, first + row, value[1], columns[name].remedy)
                 first += len(batch)
         return f"{file} holds {value[1]!r}, which is not a number"
 
-
-def _is_csv(file: str) -> bool:
-    name = PurePosixPath(file.lower())
-    return (name.with_suffix("") if name.suffix in COMPRESSED else name).suffix in CSV_ENDINGS
+    def _not_a_table(self, file: str, message: str) -> str:
+        with self._open_csv(file) as stream:
+            header = stream.read(CSV_BYTES).splitlines()[0].decode("utf-8-sig")
+        check_separated(file, header.split(_separated(file).delimiter))
+        options = csv.ReadOptions(use_threads=False, block_size=2**20)  # one thread alone counts lines
+        with self._open_csv(file) as stream:
+            try:
+                csv.read_csv(stream, options, _separated(file))
+            except pa.ArrowInvalid as error:
+                message = str(error).removeprefix("CSV parse error: ").replace("Row #", "line ")
+        remedy = "every row must be one line with as many fields as the header"
+        return f"{file} is not a table: {message}: {remedy}"
 
 
 def _separated(file: str) -> csv.ParseOptions:
-    return csv.ParseOptions(delimiter="\t" if ".tsv" in file.lower() else ",")
+    return csv.ParseOptions(delimiter="\t" if ending(file) == ".tsv" else ",")
 
 
 def _whole_lines(stream: Any) -> Iterator[bytes]:
@@ -250,51 +276,3 @@ def _whole_lines(stream: Any) -> Iterator[bytes]:
         begun += rest
     if begun:
         yield begun
-
-
-def _filesystem(path: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in path:
-        return fs.LocalFileSystem(), path
-    try:
-        filesystem, root = fs.FileSystem.from_uri(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error}") from error
-    except pa.ArrowInvalid:
-        import fsspec  # which knows more schemes than pyarrow
-
-        try:
-            other, root = fsspec.core.url_to_fs(path)
-        except (ValueError, ImportError) as error:
-            raise InputError(f"{path} cannot be opened: {error}") from error
-        filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
-    return filesystem, root
-
-
-def _find(filesystem: fs.FileSystem, root: str, path: str) -> list[str]:
-    """The files that a path, a folder or a pattern stands for, sorted."""
-    known = (*CSV_ENDINGS, *PARQUET_ENDINGS)
-    with reading(path):
-        info = filesystem.get_file_info(root)
-        if info.type == fs.FileType.File:
-            if not _is_csv(root) and not root.lower().endswith(PARQUET_ENDINGS):
-                raise InputError(
-                    f"the ending of {path} is unknown: it must be one of "
-                    f"{', '.join((*known, *ARRAY_ENDINGS))}, a CSV's also with {', '.join(COMPRESSED)}"
-                )
-            return [root]
-        pattern = root if re.search(r"[*?\[]", root) else None
-        if info.type == fs.FileType.NotFound and pattern is None:
-            raise InputError(f"there is no file {path}: check --data.path")
-        base = root if pattern is None else re.split(r"[*?\[]", root)[0].rpartition("/")[0]
-        selector = fs.FileSelector(base or ("/" if root.startswith("/") else "."), recursive=True)
-        found = [f.path.removeprefix("./") for f in filesystem.get_file_info(selector) if f.is_file]
-    files = sorted(
-        file
-        for file in found
-        if (_is_csv(file) or file.lower().endswith(PARQUET_ENDINGS))
-        and not PurePosixPath(file).name.startswith((".", "_"))
-        and (pattern is None or fnmatch.fnmatchcase(file, pattern.removeprefix("./")))
-    )
-    if not files:
-        raise InputError(f"{path} has no files that end in {', '.join(known)}: check --data.path")
-    return files

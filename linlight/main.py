@@ -3,14 +3,13 @@
 Nothing heavy is imported here, so `linlight --help` and a mistyped command answer at once.
 """
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from linlight.errors import InputError
+from linlight.errors import InputError, near
 
 COMMANDS = {
     "compare": "run the five methods of the notes on the same data, side by side",
@@ -48,8 +47,8 @@ def _choose(args: Sequence[str]) -> str:
     if args[0].startswith("-"):
         raise InputError(f"{args[0]} comes before a command: type one of {choices} first, as in linlight fit")
     if args[0] not in COMMANDS:
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"type one of {choices}"
+        meant = near(args[0], COMMANDS)
+        hint = f"type one of {choices}" if meant is None else f"did you mean {meant}?"
         raise InputError(f"there is no command {args[0]!r}: {hint}")
     return args[0]
 

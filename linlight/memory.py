@@ -153,7 +153,7 @@ class Memory(Source):
         first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
         numbers = places if self.rows.numbers is None else torch.from_numpy(self.rows.numbers[first:end])
         ids = None if self.rows.ids is None else self.rows.ids.slice(first, end - first)
-        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())
+        return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
 def _split(n: int, seed: int, fractions: dict[str, float]) -> dict[str, Tensor | None]:

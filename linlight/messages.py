@@ -1,6 +1,5 @@
 """The errors of the command line's parser, in one line that says what to do."""
 
-import difflib
 import inspect
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from linlight.errors import near
 from linlight.methods import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
@@ -88,10 +88,8 @@ def _option(keys: list[str]) -> str:
 
 
 def _did_you_mean(word: str, choices: Iterable[str], otherwise: str, prefix: str = "") -> str:
-    # Compared without regard to case: `gradientdescent` is near `GradientDescent`.
-    lower = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(word.lower(), lower, n=1)
-    return f"did you mean {prefix}{lower[near[0]]}?" if near else otherwise
+    meant = near(word, choices)
+    return otherwise if meant is None else f"did you mean {prefix}{meant}?"
 
 
 def _unknown_option(word: str, options: Iterable[str]) -> str:

@@ -1,13 +1,15 @@
 """Predictions, written as they come, once each and in the order of the rows."""
 
-import csv
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from csv import writer as csv_writer
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -31,7 +33,7 @@ class Predicted:
 
     first: int
     end: int
-    rows: Sequence[int]
+    rows: np.ndarray
     ids: Any
     values: Tensor
     x: Tensor
@@ -57,7 +59,7 @@ class PredictionWriter(Callback):
         self._next = 0  # the row of the table from which on nothing is written yet
         self._waiting: list[tuple[int, Predicted]] = []
         self._open = ExitStack()
-        self._write: Callable[[dict[str, list[Any]]], None] | None = None
+        self._write: Callable[[Any], None] | None = None
         self._path = Path()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,31 +85,32 @@ class PredictionWriter(Callback):
 
     def _append(self, one: Predicted) -> None:
         self._next = one.end
-        values = one.values.tolist()
         left = SHOWN - len(self.beginning)
-        self.beginning += zip(one.x.tolist()[:left], values[:left], strict=True)
-        self.count += len(values)
-        table = columns(one.values, one.rows, one.ids)
+        self.beginning += zip(one.x[:left].tolist(), one.values[:left].tolist(), strict=True)
+        self.count += len(one.values)
+        table = as_table(one.values, one.rows, one.ids)
         if self._write is None:
-            self._write = self._csv(table) if self.kind == "csv" else self._parquet(table, one.ids)
+            self._write = self._csv(table) if self.kind == "csv" else self._parquet(table)
         self._write(table)
 
-    def _csv(self, table: dict[str, list[Any]]) -> Callable[[dict[str, list[Any]]], None]:
+    def _csv(self, first: Any) -> Callable[[Any], None]:
         """In full precision."""
-        file = self._open.enter_context(self._path.open("w", newline="", encoding="utf-8"))
-        writer = csv.writer(file)
-        writer.writerow(table)
-        return lambda table: writer.writerows(zip(*table.values(), strict=True))
+        from pyarrow import csv
 
-    def _parquet(self, table: dict[str, list[Any]], ids: Any) -> Callable[[dict[str, list[Any]]], None]:
-        import pyarrow as pa
+        header = StringIO()
+        csv_writer(header, lineterminator="\n").writerow(first.column_names)  # pyarrow's has quotes
+        file = self._open.enter_context(self._path.open("wb"))
+        file.write(header.getvalue().encode())
+        options = csv.WriteOptions(include_header=False)
+        writer = csv.CSVWriter(file, _plain(first).schema, write_options=options)
+        self._open.enter_context(writer)
+        return lambda table: writer.write_table(_plain(table))
+
+    def _parquet(self, first: Any) -> Callable[[Any], None]:
         from pyarrow import parquet
 
-        fields = [] if ids is None else list(ids.schema)
-        own = {name: pa.int64() if name == "row" else pa.float64() for name in table}
-        schema = pa.schema(own | {field.name: field.type for field in fields})
-        writer = self._open.enter_context(parquet.ParquetWriter(self._path, schema))
-        return lambda table: writer.write_table(pa.table(table, schema))
+        writer = self._open.enter_context(parquet.ParquetWriter(self._path, first.schema))
+        return lambda table: writer.write_table(table)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the file."""
@@ -118,19 +121,31 @@ class PredictionWriter(Callback):
         self._open.close()
 
 
-def columns(predictions: Tensor, rows: Sequence[int], ids: Any = None) -> dict[str, list[Any]]:
-    """The columns of a table of predictions: `row`, the id columns, `prediction` or one for each target.
+def as_table(predictions: Tensor, rows: np.ndarray, ids: Any = None) -> Any:
+    """A pyarrow table of predictions: `row`, the id columns, `prediction` or one for each target.
 
     Args:
         predictions: (N, T).
         rows: The rows' numbers in the input.
         ids: A pyarrow table of N rows.
     """
+    import pyarrow as pa  # takes its time, and what only trains on a few numbers can do without
+
     targets = predictions.shape[1]
     names = ["prediction"] if targets == 1 else [f"prediction_{i}" for i in range(targets)]
-    table = {"row": list(map(int, rows))}
+    columns = {"row": pa.array(rows, pa.int64())}
     if ids is not None:
-        table |= {
-            name: column.to_pylist() for name, column in zip(ids.column_names, ids.columns, strict=True)
-        }
-    return table | dict(zip(names, predictions.T.tolist(), strict=True))
+        columns |= dict(zip(ids.column_names, ids.columns, strict=True))
+    return pa.table(columns | dict(zip(names, predictions.double().numpy().T, strict=True)))
+
+
+def _plain(table: Any) -> Any:
+    """A table whose lists and bytes, which a CSV does not have, are texts."""
+    import pyarrow as pa
+
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+            column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+        columns[name] = column
+    return pa.table(columns)

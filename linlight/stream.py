@@ -95,10 +95,8 @@ class Stream(Source):
         self.piece = max(1, min(window, PIECE_ROWS, PIECE_NUMBERS // numbers))
         self.parts = columns.table.parts(self.piece)
         # The number of each part's first row, as far as it is known before the parts are read.
-        self._starts: list[int | None] = [0]
-        for part in self.parts:
-            start = self._starts[-1]
-            self._starts.append(None if start is None or part.rows is None else start + part.rows)
+        self._starts: list[int | None] = [None] * (len(self.parts) + 1)
+        self._know_start(0, 0)
         if self.rows == 0:
             raise InputError(no_rows(columns.table.name))
         self._survey: Survey | None = None
@@ -210,7 +208,16 @@ class Stream(Source):
                     held, room, number = [], self.piece, number + 1
         if held:
             yield Piece(part, number, start + number * self.piece, held)
-        self._starts[part + 1] = start + number * self.piece + (self.piece - room)
+        self._know_start(part + 1, start + number * self.piece + (self.piece - room))
+
+    def _know_start(self, part: int, start: int) -> None:
+        """Hears the number of a part's first row, and so of those after it up to the next CSV file."""
+        self._starts[part] = start
+        for i, one in enumerate(self.parts[part:], part + 1):
+            if one.rows is None:
+                break
+            start += one.rows
+            self._starts[i] = start
 
     def convert(self, piece: Piece | None) -> Rows:
         """Turns a piece into numbers; no piece has no rows.
@@ -393,7 +400,7 @@ class Stream(Source):
     def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
         """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""
         x, numbers, ids, (first, end) = batch
-        return Predicted(first, end, numbers.tolist(), ids, predictions.cpu(), x[:SHOWN].cpu())
+        return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:

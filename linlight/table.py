@@ -1,6 +1,8 @@
 """Tables: columns in memory, and NumPy's files. Those of CSV and Parquet are in `files.py`."""
 
+import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from linlight.errors import InputError
+from linlight.errors import InputError, near
 
 BLOCK_ROWS = 2**14
 """Rows of a block: few enough to stay within the processor's cache while columns become rows."""
+NUMBERS = "it must hold numbers in one or two dimensions, (rows, columns)"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,20 @@ class Block:
     file: str
     first: int  # the number of its first row in `file`
     batch: pa.RecordBatch
+    is_csv: bool = False  # whether a text such as NA stands for no value
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a column is read for.
+
+    Attributes:
+        type: The type in which a CSV's is parsed; columns of other kinds have types.
+        remedy: What else can be done than to correct a text where a number should be.
+    """
+
+    type: pa.DataType
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,13 +61,17 @@ class Table:
 
     def __init__(self, table: pa.Table, name: str) -> None:
         self.name = name
-        self.types: dict[str, pa.DataType] = types_by_name(table.schema, name)
+        self.types: dict[str, pa.DataType] = types_by_name(table.schema.names, table.schema.types, name)
         self._table = table
 
     @property
     def size(self) -> int:
         """Something that another table of the same name will hardly have the same of."""
         return len(self._table)
+
+    def id_type(self, column: str) -> pa.DataType:
+        """The type of a column that predictions are written with."""
+        return self.types[column]
 
     def wholes(self) -> list[Part]:
         """The table as as few parts as can be, in order."""
@@ -61,12 +82,12 @@ class Table:
         total = sum(part.rows or 0 for part in self.wholes())
         return [Part(self.name, first, min(rows, total - first)) for first in range(0, total, rows)]
 
-    def read(self, part: Part, columns: Mapping[str, pa.DataType]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, Wanted]) -> Iterator[Block]:
         """The rows of a part in order, block by block; only a few blocks are in memory at a time.
 
         Args:
             part: The part.
-            columns: The columns wanted, and the types in which a CSV's are parsed; others have types.
+            columns: The columns wanted, by their names.
         """
         first = part.first
         for batch in self._slice(part, list(columns)).to_batches(max_chunksize=BLOCK_ROWS):
@@ -76,7 +97,7 @@ class Table:
     def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
         return self._table.select(columns).slice(part.first, part.rows)
 
-    def blocks(self, columns: Mapping[str, pa.DataType]) -> Iterator[Block]:
+    def blocks(self, columns: Mapping[str, Wanted]) -> Iterator[Block]:
         """All rows in order, block by block; see `read`."""
         for part in self.wholes():
             yield from self.read(part, columns)
@@ -87,25 +108,28 @@ class Arrays(Table):
 
     def __init__(self, path: str) -> None:
         self.name = path
-        loaded = np.load(path, mmap_mode="r")  # a .npz cannot be mapped, and is read as it is used
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-        self._columns: dict[str, np.ndarray] = {}
-        for name, array in arrays.items():
-            if array.ndim not in (1, 2) or array.dtype.kind not in "biuf":
+        names: list[str] = []
+        columns: list[np.ndarray] = []
+        for name, array in _arrays(path).items():
+            if array.ndim not in (1, 2) or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
                 raise InputError(
                     f"{path}: {name or 'the array'} is {array.ndim}-dimensional of type {array.dtype}: "
-                    "it must hold numbers in one or two dimensions, (rows, columns)"
+                    f"{NUMBERS}"
                 )
             if array.ndim == 1:
-                self._columns[name or "0"] = array
+                names.append(name or "0")
+                columns.append(array)
             else:
-                prefix = f"{name}_" if name else ""
-                self._columns |= {f"{prefix}{i}": array[:, i] for i in range(array.shape[1])}
+                names += [f"{name}_{i}" if name else f"{i}" for i in range(array.shape[1])]
+                columns.extend(array.T)
+        self._columns = types_by_name(names, columns, path)
         lengths = {name: len(column) for name, column in self._columns.items()}
+        if not lengths:
+            raise InputError(f"{path} holds no columns: {NUMBERS}")
         if len(set(lengths.values())) > 1:
             raise InputError(f"{path}: its arrays have different numbers of rows: {lengths}")
         self._rows = next(iter(lengths.values()))
-        self.types = {name: pa.from_numpy_dtype(c.dtype) for name, c in self._columns.items()}
+        self.types = {name: pa.from_numpy_dtype(_native(c)) for name, c in self._columns.items()}
 
     @property
     def size(self) -> int:
@@ -119,15 +143,50 @@ class Arrays(Table):
 
     def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
         rows = slice(part.first, part.first + (part.rows or 0))
-        return pa.table({name: np.ascontiguousarray(self._columns[name][rows]) for name in columns})
+        arrays = {name: self._columns[name] for name in columns}
+        return pa.table({name: np.ascontiguousarray(a[rows], _native(a)) for name, a in arrays.items()})
 
 
-def not_a_number(file: str, column: str, row: int, value: object) -> str:
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a file by their names; the one of a `.npy` has none."""
+    try:
+        loaded = np.load(path, mmap_mode="r")  # a .npz cannot be mapped, and is read as it is used
+        return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except ValueError as error:
+        if "bject" not in str(error):  # NumPy says `Object arrays` or `Python objects`
+            raise
+        raise InputError(f"{path} holds Python objects: {NUMBERS}") from error
+
+
+def _native(array: np.ndarray) -> np.dtype:
+    """The type of an array's numbers in this machine's order of bytes, the only one that pyarrow knows."""
+    return array.dtype.newbyteorder("=")
+
+
+def not_a_number(file: str, column: str, row: int, value: object, remedy: str) -> str:
     """What to say of a text where a number should be."""
     return (
         f"{file}: column {column!r} holds {value!r} in row {row} (counted from 0), which is not a number: "
-        f"correct it, leave the column out of --data.features, or add it to --data.categorical"
+        f"correct it, {remedy}"
     )
+
+
+def check_separated(file: str, names: Sequence[str]) -> None:
+    """Makes sure that a CSV's fields are separated, for else all of them are one column.
+
+    Raises:
+        InputError: If the only column's name holds what separates fields elsewhere.
+    """
+    if len(names) == 1 and re.search("[;,\t|]", names[0]):
+        raise InputError(
+            f"{file} has one column, {names[0]!r}: separate the fields by commas, or by tabs in a .tsv, and "
+            "write decimals with points"
+        )
+
+
+def not_utf8(file: str) -> str:
+    """What to say of a text in another encoding."""
+    return f"{file} is not in UTF-8: save it in that encoding"
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -148,16 +207,16 @@ def kind(column: pa.DataType) -> str:
     return "text" if is_text else str(column)
 
 
-def types_by_name(schema: pa.Schema, file: str) -> dict[str, pa.DataType]:
+def types_by_name(names: Sequence[str], types: Sequence[Any], file: str) -> dict[str, Any]:
     """The columns' types by their names, which must be different.
 
     Raises:
         InputError: If two columns have the same name.
     """
-    for i, name in enumerate(schema.names):
-        if name in schema.names[:i]:
-            raise InputError(f"{file} has two columns named {name!r}: rename one")
-    return dict(zip(schema.names, schema.types, strict=True))
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"{file} has {times} columns named {name!r}: rename all but one")
+    return dict(zip(names, types, strict=True))
 
 
 @contextmanager
@@ -172,15 +231,13 @@ def reading(file: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"there is no file {file}: check --data.path, and that nothing moves it") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not in UTF-8: save it in that encoding") from error
+        raise InputError(not_utf8(file)) from error
     except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read, it is damaged, cut short or empty: {reason}") from error
 
 
-def nearest(name: str, names: Mapping[str, Any] | Sequence[str]) -> str:
-    """The name that was probably meant, as a hint."""
-    import difflib
-
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, list(names)[:20]))}"
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The column that was probably meant, as a hint."""
+    meant = near(name, names)
+    return f"there are {', '.join(map(repr, names[:20]))}" if meant is None else f"did you mean {meant!r}?"

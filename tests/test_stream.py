@@ -114,6 +114,21 @@ def test_every_batch_is_the_same_on_any_number_of_processes(
     assert all(first + n == after for (first, n), (after, _) in pairwise(pieces))
 
 
+def test_a_process_knows_where_parts_begin_that_it_did_not_read(frame: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    frame[:300].to_csv(tmp_path / "f" / "a.csv", index=False)
+    for i, name in enumerate("bcd"):
+        parquet.write_table(table.slice(300 + 200 * i, 200), tmp_path / "f" / f"{name}.parquet")
+    frame[900:].to_csv(tmp_path / "f" / "e.csv", index=False)
+    parquet.write_table(table.slice(0, 9), tmp_path / "f" / "f.parquet")
+    firsts = []
+    for rank in range(3):
+        _, stream = streamed(str(tmp_path / "f"), window=1000)  # of its own, as a process has
+        firsts += [p.first for p in stream.turns(range(len(stream.parts)), rank, 3) if p is not None]
+    assert sorted(firsts) == [0, 300, 500, 700, 900, 1003]
+
+
 def test_going_on_in_the_middle_of_an_epoch(path: str) -> None:
     for shuffle in (False, True):
         data, _ = streamed(path, batch_size=10, shuffle=shuffle)
@@ -247,6 +262,25 @@ def test_predictions_as_parquet_without_the_rows_that_lack_a_value(
         assert table["row"] == [0, 2]
         assert table["name"] == ["u", "w"]
         assert table["prediction"] == pytest.approx([2, 6])
+
+
+def test_predictions_as_csv_beside_ids_of_any_type(tmp_path: Path, linlight: Callable[..., Any]) -> None:
+    ids = {"who": ['a"b,c', None], "tags": [["u", "v"], []], "key": [b"\xff", b"k"], "prédit": [True, None]}
+    parquet.write_table(pa.table({"y": [2, 4], "a": [1.0, 2.0], **ids}), tmp_path / "t.parquet")
+    run = linlight("fit", "--model=ExhaustiveSearch", "--data.path=t.parquet", "--data.features=a")
+    for stream in ("true", "false"):
+        words = [f"--data.id={','.join(ids)}", f"--data.stream={stream}"]
+        out = linlight("predict", "--ckpt_path", run.checkpoint, *words)
+        text = (out.folder / "predictions.csv").read_text(encoding="utf-8")
+        assert text.splitlines()[0] == "row,who,tags,key,prédit,prediction"
+        found = pd.read_csv(out.folder / "predictions.csv").astype(object)
+        assert found["prediction"].tolist() == [2, 4]
+        assert found.where(found.notna(), None)[list(ids)].to_dict("list") == {
+            "who": ['a"b,c', None],
+            "tags": ["['u', 'v']", "[]"],
+            "key": ["b'\\xff'", "b'k'"],
+            "prédit": [True, None],
+        }
 
 
 @pytest.mark.parametrize(

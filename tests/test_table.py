@@ -23,8 +23,9 @@ from linlight import ExhaustiveSearch, GradientDescent, LinearRegression, XYData
 from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
 from linlight.errors import InputError
-from linlight.files import open_table
+from linlight.files import Files, open_table
 from linlight.main import main
+from linlight.table import Part, Wanted
 
 CSV = "y,a,b,name\n1,2,3.5,u\n4,5,6,v\n7,8,10,u\n"
 X = [[2.0, 3.5], [5.0, 6.0], [8.0, 10.0]]
@@ -54,6 +55,9 @@ def sources(folder: Path) -> dict[str, str]:
     with zipfile.ZipFile(folder / "t.csv.zip", "w") as archive:
         archive.writestr("t.csv", CSV)
     (folder / "t.tsv").write_text(CSV.replace(",", "\t"))
+    (folder / "t.tsv.gz").write_bytes(gzip.compress(CSV.replace(",", "\t").encode()))
+    (folder / "old.tsv").mkdir()
+    (folder / "old.tsv" / "t.csv").write_text(CSV)
     parquet.write_table(table, folder / "t.parquet")
     (folder / "parts").mkdir()
     parquet.write_table(table.slice(0, 1), folder / "parts" / "0.parquet")
@@ -61,7 +65,7 @@ def sources(folder: Path) -> dict[str, str]:
     parquet.write_table(table.slice(1), folder / "parts" / "2.parquet")
     names = [
         *(f"t.csv{ending}" for ending in ("", ".gz", ".bz2", ".zst", ".lz4", ".zip")),
-        *("t.tsv", "t.parquet", "parts", "parts/*.parquet"),
+        *("t.tsv", "t.tsv.gz", "old.tsv/t.csv", "t.parquet", "parts", "parts/*.parquet"),
     ]
     return {name: str(folder / name) for name in names} | {"uri": (folder / "t.parquet").as_uri()}
 
@@ -79,14 +83,51 @@ def test_every_kind_of_file_gives_the_same_numbers(
         assert capsys.readouterr().out.count("name (text)") == 1
 
 
+TREE = ("a.csv", "b.csv", "s/c.csv", "d.txt", "_old/a.csv", ".ipynb_checkpoints/a-checkpoint.csv", "_e.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "files"),
+    {
+        "f[6]": ["a.csv", "b.csv", "s/c.csv"],
+        "g": ["a.csv", "b.csv", "s/c.csv"],
+        "g/*.csv": ["a.csv", "b.csv"],
+        "./g/**/*.csv": ["a.csv", "b.csv", "s/c.csv"],
+        "*/[bc].csv": ["b.csv"],
+        "g/*": ["a.csv", "b.csv"],
+        "g/*.txt": ["d.txt"],
+        "g/_*/*.csv": ["_old/a.csv"],
+        "g/_old": ["_old/a.csv"],
+    }.items(),
+)
+def test_a_folder_or_a_pattern_takes_in_what_is_meant(
+    path: str, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in TREE:
+        file = tmp_path / ("f[6]" if path == "f[6]" else "g") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(CSV)
+    for root in ("", f"{tmp_path}/"):
+        table = open_table(root + path)
+        assert isinstance(table, Files)
+        base = tmp_path / ("f[6]" if path == "f[6]" else "g")
+        assert [str((tmp_path / file).relative_to(base)) for file in table.files] == files
+        said = f"{root}{path}: {len(files)} files\n" if len(files) > 1 else ""
+        assert capsys.readouterr().out == said
+
+
 def test_tables_in_memory_and_arrays(tmp_path: Path) -> None:
     frame = pd.DataFrame({"y": [1, 4, 7], "a": [2, 5, 8], "b": [3.5, 6, 10]}, index=[5, 6, 7])
     for table in (frame, pa.Table.from_pandas(frame)):
         assert XYDataModule(path=table, features=["a", "b"]).x.tolist() == X
     np.save(tmp_path / "a.npy", frame.to_numpy())
-    data = XYDataModule(path=str(tmp_path / "a.npy"), target="0")
-    assert data.x.tolist() == X
-    assert data.feature_names == ["1", "2"]
+    np.save(tmp_path / "big-endian.npy", frame.to_numpy().astype(">f8"))
+    for path in (tmp_path / "a.npy", tmp_path / "big-endian.npy"):
+        data = XYDataModule(path=path, target=0)  # type: ignore[arg-type]
+        assert data.x.tolist() == X
+        assert data.feature_names == ["1", "2"]
+    sparse = frame.astype({"a": pd.SparseDtype("float")})
+    assert XYDataModule(path=sparse, features=["a", "b"]).x.tolist() == X
     np.savez(tmp_path / "a.npz", x=np.array(X), y=np.array([1.0, 4, 7]))
     data = XYDataModule(path=str(tmp_path / "a.npz"))
     assert data.x.tolist() == X
@@ -135,6 +176,71 @@ def test_text_of_a_csv_stays_as_it_stands_there(tmp_path: Path) -> None:
     assert data.feature_names == ["plan=01", "plan=1"]
 
 
+def test_categories_are_found_in_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.csv").write_text("y,a,b\n1,u,x\n2,v,x\n")
+    read, asked = Files.read, []
+
+    def counted(table: Files, part: Part, columns: dict[str, Wanted]) -> Any:
+        asked.append(list(columns))
+        return read(table, part, columns)
+
+    monkeypatch.setattr(Files, "read", counted)
+    data = XYDataModule(path=tmp_path / "t.csv", categorical="a,b")
+    assert data.feature_names == ["a=u", "a=v", "b=x"]
+    assert asked == [["a", "b"], ["a", "b", "y"]]
+
+
+def test_what_a_csv_spells_as_no_value_is_text_elsewhere(tmp_path: Path) -> None:
+    text = pd.DataFrame({"y": [1, 2, 3], "a": ["NA", None, "u"]})
+    text.to_csv(tmp_path / "t.csv", index=False)
+    kept = XYDataModule(path=text, categorical="a", missing="drop", target="y")
+    assert kept.feature_names == ["a=NA", "a=u"]
+    assert kept.x.tolist() == [[1, 0], [0, 1]]
+    dropped = XYDataModule(path=tmp_path / "t.csv", categorical="a", missing="drop", id="a")
+    assert dropped.feature_names == ["a=u"]
+    (tmp_path / "t.csv").write_text("y,a,id\n1,2,NA\n2,3,null\n")
+    assert XYDataModule(path=tmp_path / "t.csv", id="id").rows.ids["id"].to_pylist() == ["NA", "null"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([[1, 2], [3.0]], [1, 2, 3]),
+        ([["u", "v"], [3]], ["u", "v", "3"]),
+        (
+            [[1, 2], ["w"]],
+            r"1.parquet: column 'id' is text, and int64 in the first file: write it as one type",
+        ),
+    ],
+)
+def test_ids_of_one_type_in_all_files(
+    ids: list[list[Any]], expected: Any, stream: bool, tmp_path: Path
+) -> None:
+    for i, values in enumerate(ids):
+        table = pa.table({"y": [1, 2][: len(values)], "a": [2, 3][: len(values)], "id": values})
+        parquet.write_table(table, tmp_path / f"{i}.parquet")
+
+    def found() -> list[Any]:
+        data = XYDataModule(path=tmp_path, features="a", id="id", stream=stream, window=2)
+        if not stream:
+            return list(data.rows.ids["id"].to_pylist())
+        return [value for batch in data.predict_dataloader() for value in batch[2]["id"].to_pylist()]
+
+    if isinstance(expected, list):
+        assert found() == expected
+    else:
+        with pytest.raises(InputError, match=expected):
+            found()
+
+
+def test_a_target_that_is_not_y_beside_a_feature_that_is(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("y,z,a\n1,2,3\n2,3,4\n")
+    data = XYDataModule(path=tmp_path / "t.csv", features="y,a")  # as `predict` has it, without a target
+    assert data.feature_names == ["y", "a"]
+    assert data.targets is None
+
+
 def test_one_hot(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(CSV)
     data = XYDataModule(path=str(tmp_path / "t.csv"), features="a", categorical="name")
@@ -152,7 +258,10 @@ def test_rows_that_lack_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert data.x.tolist() == [[2], [6], [10]]
     assert data.rows.numbers is not None
     assert data.rows.numbers.tolist() == [0, 2, 4]
-    assert "dropped 2 rows of 5" in capsys.readouterr().out
+    assert "dropped 2 rows of 5 that lack a value" in capsys.readouterr().out
+    Path(path).write_text("y,a\n1,2\n3,\n5,6\n")
+    XYDataModule(path=path, missing="drop")
+    assert "dropped 1 row of 3 that lacks a value: a 1" in capsys.readouterr().out
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -167,13 +276,92 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "infinity": ("y,a\n1,2\n2,inf\n", {}, r"bad.csv: column 'a' holds inf in row 1"),
     "overflow": ("y,a\n1,2\n2,1e300\n", {}, r"column 'a' holds (inf|1e\+300) in row 1"),
     "a constant target": ("y,a\n1,2\n1,3\n", {}, r"the target 'y' is 1 in every row"),
-    "equal names": ("y,a,a\n1,2,3\n", {}, r"two columns named 'a'"),
+    "equal names": ("y,a,a\n1,2,3\n", {}, r"2 columns named 'a'"),
     "no rows": ("y,a\n", {}, r"bad.csv has no rows"),
     "an empty file": ("", {}, r"bad.csv cannot be read.*mpty"),
     "too few rows": ("y,a\n1,2\n2,3\n", {"val_fraction": 0.1}, r"0.1 of 2 rows is less than one row"),
     "a weight below zero": ("y,a,w\n1,2,1\n2,3,-1\n", {"weight": "w"}, r"weight -1 in row 1"),
-    "a feature that is the target": ("y,a\n1,2\n2,3\n", {"features": "a,y"}, r"'y' is a feature and also"),
+    "a feature that is the target": (
+        "y,a\n1,2\n2,3\n",
+        {"features": "a,y", "target": "y"},
+        r"'y' is .* target and features",
+    ),
+    "a target that is a category": (
+        "y,a\nu,2\nv,3\n",
+        {"target": "y", "categorical": "y"},
+        r"'y' is named as target and categorical: name it as one",
+    ),
+    "a target that is the weight": ("y,a\n1,2\n2,3\n", {"target": "y", "weight": "y"}, r"target and weight"),
+    "no feature": ("y,w\n1,2\n2,3\n", {"weight": "w"}, r"no column to learn from besides 'w', 'y': add one"),
+    "text as target": ("y,a\n1,2\nx,3\n", {}, r"'x' in row 1 .*, or name another column as --data.target$"),
+    "text as weight": ("y,a,w\n1,2,1\n2,3,x\n", {"weight": "w"}, r"or name another column as --data.weight$"),
+    "late text as weight": (
+        "y,a,w\n" + "1,2,1\n" * 2**18 + "2,3,x\n",
+        {"weight": "w"},
+        r"holds 'x' in row 262144 .* or name another column as --data.weight$",
+    ),
+    "a name in another case": ("y,B\n1,2\n2,3\n", {"features": "b"}, r"'b' for --data.features: .* mean 'B'"),
+    "a feature twice": ("y,a\n1,2\n2,3\n", {"features": "a,a"}, r"'a' is named 2 times as features"),
+    "a target twice": ("y,a\n1,2\n2,3\n", {"target": "y,y"}, r"'y' is named 2 times as target"),
+    "an id that is in the way": ("y,a,row\n1,2,3\n", {"id": "row"}, r"'row' cannot be an id"),
+    "another": ("y,a,prediction\n1,2,3\n", {"id": "prediction"}, r"'prediction' cannot be an id"),
+    "latin-1 categories": (
+        "y,a\n1,gr\xfcn\n2,rot\n",
+        {"categorical": "a"},
+        r"bad.csv is not in UTF-8: save it",
+    ),
+    "latin-1 ids": ("y,a,b\n1,2,gr\xfcn\n2,1,rot\n", {"id": "b"}, r"bad.csv is not in UTF-8: save it"),
+    "decimal commas": ("a;b;y\n1,5;2,1;3,4\n", {}, r"one column, 'a;b;y': separate .*decimals with points"),
 }
+
+
+def listed(**columns: list[Any]) -> pa.Table:
+    return pa.table({"y": [1, 2], **columns})
+
+
+def framed(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"y": [1, 2], **columns})
+
+
+IN_MEMORY: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "lists": (listed(a=[[1], [2]]), {"categorical": "a"}, r"'a' is list<.*>, which cannot be a category"),
+    "structs": (listed(a=[{"b": 1}, {"b": 2}]), {"categorical": "a"}, r"'a' is struct<.*>, which cannot be"),
+    "numbers as text": (
+        listed(a=["-1.15", "2"]),
+        {"features": "a"},
+        r"is text, though '-1.15' in row 0 looks",
+    ),
+    "several types": (framed(a=[1, "x"]), {}, r"column 'a' of the table holds .*'x' with type str.*astype"),
+    "equal names": (framed(a=1, b=2).set_axis(["y", "a", "a"], axis=1), {}, r"table has 2 columns named 'a'"),
+    "names that become equal": (framed(a=1).set_axis([1, "1"], axis=1), {}, r"table has 2 columns named '1'"),
+}
+
+
+@pytest.mark.parametrize("case", IN_MEMORY)
+def test_bad_tables_in_memory(case: str) -> None:
+    table, options, message = IN_MEMORY[case]
+    with pytest.raises(InputError, match=message):
+        XYDataModule(path=table, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("none.npz", {}, "none.npz holds no columns"),
+        ("narrow.npy", np.empty((5, 0)), "narrow.npy holds no columns"),
+        ("objects.npy", np.array([1, None]), "objects.npy holds Python objects: it must hold numbers"),
+        ("objects.npz", {"x": np.array([1, None])}, "objects.npz holds Python objects: it must hold numbers"),
+        ("long.npy", np.ones(3, np.longdouble), "of type float128: it must hold numbers"),
+        ("equal.npz", {"x": np.ones((9, 2)), "x_0": np.ones(9), "y": np.ones(9)}, "2 columns named 'x_0'"),
+    ],
+)
+def test_bad_arrays(name: str, arrays: Any, message: str, tmp_path: Path) -> None:
+    if isinstance(arrays, dict):
+        np.savez(tmp_path / name, **arrays)
+    else:
+        np.save(tmp_path / name, arrays)
+    with pytest.raises(InputError, match=message):
+        XYDataModule(path=tmp_path / name)
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -234,7 +422,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     path.write_text(CSV)
     for change in (lambda: path.write_text(CSV + "7,8,9,u\n"), path.unlink):
         path.write_text(CSV)
-        blocks = open_table(str(path)).blocks({"y": pa.float64()})
+        blocks = open_table(str(path)).blocks({"y": Wanted(pa.float64())})
         next(blocks)
         change()
         with pytest.raises(InputError, match="changed while it was read"):
