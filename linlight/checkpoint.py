@@ -98,6 +98,7 @@ def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) 
         InputError: If the checkpoint does not hold its data and no other are given.
     """
     data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
+    is_table = source == "path" or data.get("path") is not None
     if source == "x":
         data = {"dtype": data["dtype"]} if "dtype" in data else {}
     elif source == "path":
@@ -110,6 +111,7 @@ def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) 
         )
     if command == "predict":
         data = {key: value for key, value in data.items() if key not in ("target", "weight")}
+        data |= {"target": []} if is_table else {}  # not even one by its usual name
     until = checkpoint.get("until", {}) if command == "fit" else {}
     return _as_options("data.", data) + _as_options("trainer.", until)
 

@@ -56,11 +56,10 @@ def choose(
             if name not in types:
                 raise InputError(_absent(table, name, option))
     _check_ids(id_names)
-    no_target = ""
-    if not targets:
+    if target is None:
         others = {*chosen, *categories, *weights}
         targets = [name for name in types if re.fullmatch(r"y(_\d+)?", name) and name not in others]
-        no_target = "" if targets else f"name the column of {table.name} to learn: --data.target NAME"
+    no_target = "" if targets else f"name the column of {table.name} to learn: --data.target NAME"
     absent = [name for name in targets if name not in types]
     if absent:
         no_target = _absent(table, absent[0], "target")

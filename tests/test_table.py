@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,15 @@ def test_a_large_table_crosses_many_blocks(tmp_path: Path) -> None:
     for name in ("t.csv", "t.parquet"):
         data = XYDataModule(path=str(tmp_path / name), features="a,b")
         assert np.array_equal(data.x.numpy(), frame[["a", "b"]].to_numpy())
+
+
+def test_predicting_a_table_never_reads_its_target(tmp_path: Path, linlight: Callable[..., Any]) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n2,4\n3,7\n")
+    run = linlight("fit", "--model=LeastSquares", "--data.path=t.csv")
+    (tmp_path / "new.csv").write_text("a,y\n4,?\n5,\n")
+    assert (
+        "-> prediction 9.3" in linlight("predict", "--ckpt_path", run.checkpoint, "--data.path=new.csv").out
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 2**24])
