@@ -98,6 +98,7 @@ def test_quiet_prints_errors_all_the_same(refused: Callable[..., str]) -> None:
 def test_verbose_counts_processes(monkeypatch: pytest.MonkeyPatch, linlight: Linlight) -> None:
     monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
     monkeypatch.setattr("linlight.data.XYDataModule._place", lambda _: Place())
+    monkeypatch.setattr("linlight.base.LinearModel.sum_over_processes", lambda _, *tensors: tensors)
     assert ", 2 processes\n" in linlight(*FIT, "--verbose", "true", "--trainer.max_epochs", 1).out
 
 
