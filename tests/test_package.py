@@ -1,5 +1,6 @@
 """The public face of the package, and the files around it."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from conftest import ROOT, Run
 
 import linlight as package
+from linlight.main import main
 
 PUBLIC = [
     "Backpropagation",
@@ -58,9 +60,21 @@ def readme_commands() -> list[str]:
     ]
 
 
+@pytest.fixture(scope="module")
+def real_tables(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The tables that the README's own lines put in place."""
+    lines = re.findall(r"^(?:python -c|cp) .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    folder = tmp_path_factory.mktemp("tables")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(["bash", "-ec", "\n".join(lines)], cwd=folder, check=True, env=os.environ | {"PATH": path})
+    return list(folder.iterdir())
+
+
 @pytest.mark.parametrize("command", readme_commands())
-def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None:
+def test_readme_command_runs(linlight: Callable[..., Run], command: str, real_tables: list[Path]) -> None:
     Path("configs").symlink_to(ROOT / "configs")
+    for real in real_tables:
+        Path(real.name).symlink_to(real)
     words = shlex.split(command)[1:]
     people = [("name", "city", "age", "income"), *((f"p{i}", "ABC"[i % 3], i, 100 + i * i) for i in range(9))]
     Path("people.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in people))
@@ -70,7 +84,12 @@ def test_readme_command_runs(linlight: Callable[..., Run], command: str) -> None
         textbook = ["--config", "configs/gradient_descent.yaml"]
         run = linlight("fit", *(table.split() if "new.csv" in words else textbook))
         words = [word.replace("RUN", str(run.folder)) for word in words]
-    linlight(*words)
+    if words[0] == "inspect":  # prints, and leaves no folder
+        main(words)
+        return
+    out = linlight(*words).out
+    if "flights.csv.zip" in words:  # whose result the README shows
+        assert out[: out.index("LeastSquares: 6 features")] in (ROOT / "README.md").read_text()
 
 
 def test_readme_python_runs(linlight: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
