@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+import textwrap
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from linlight.functional import check_same_shape, largest_stable_step
 from linlight.moments import loss as moments_loss
 from linlight.replicas import check_replicas
 from linlight.scaling import Scaling
+
+NOTICED = 1e-3
+"""Of a target's standard deviation: by how much predictions may be off without a word."""
 
 Batch = tuple[Tensor, ...]
 """x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
@@ -186,7 +190,7 @@ class LinearModel(LightningModule):
 
     @torch.no_grad()
     def own_units(self) -> tuple[Tensor, Tensor | None]:
-        """w, (T, D), and b, (T,), as they apply to the data as they were given."""
+        """w, (T, D), and b, (T,), as they apply to the data as given; in float64 where those differ."""
         scaling = self._scaling()
         if scaling is None or self.b is None:
             return self.w.detach(), None if self.b is None else self.b.detach()
@@ -195,9 +199,25 @@ class LinearModel(LightningModule):
     def on_fit_end(self) -> None:
         """Leaves the model as it applies to the data as they were given."""
         w, b = self.own_units()
+        self._warn_of_rounding(w)
         self.w.data.copy_(w)
         if self.b is not None and b is not None:
             self.b.data.copy_(b)
+
+    def _warn_of_rounding(self, w: Tensor) -> None:
+        """Says so where features far from zero make predictions lose what the standardised training had."""
+        scaling = self._scaling()
+        if scaling is None:
+            return
+        m = self.trainer.datamodule.raw_moments  # type: ignore[attr-defined]
+        spread = m.triangle[:, m.features :].norm(dim=0) / m.weight.sqrt()  # of each target, (T,)
+        off = (w.abs() @ scaling.mean.abs().to(w)) * torch.finfo(self.w.dtype).eps  # (T,)
+        if self.trainer.is_global_zero and bool((off > NOTICED * spread.to(off)).any()):
+            line = (
+                f"predictions are off by up to {off.max():.2g}: features so far from zero lose their last "
+                "digits in float32, use --data.dtype float64"
+            )
+            print(textwrap.fill(line, 80, subsequent_indent="  "))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
@@ -247,7 +267,8 @@ class LinearModel(LightningModule):
         if self._scaling() is not None:
             w, b = self.own_units()
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
-            checkpoint["state_dict"] = checkpoint["standardized"] | {"linear.weight": w, "linear.bias": b}
+            assert b is not None  # standardising needs one
+            checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
         checkpoint["epoch_so_far"] = self.epoch_state()
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if isinstance(data, XYDataModule) and data.is_table:

@@ -175,7 +175,7 @@ class Explain(Callback):
         if self._lr is not None and self._rule == WHOLE and self._lr < self._bound:
             after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
             lines.append(
-                f"forecast: gap {self._first_gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
+                f"forecast: gap {self._gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
                 f"a millionth after {_count(self._epochs_to_tolerance())}"
             )
         return lines

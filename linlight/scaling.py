@@ -46,15 +46,18 @@ class Scaling:
             w: Weights of the standardised features, (T, D).
             b: Bias, (T,).
 
+        Returns:
+            Both in float64: where the means are large, a rounded w and b no longer belong together.
+
         Examples:
             >>> from linlight.moments import moments
             >>> rows = torch.tensor([[1.0], [3.0]])
             >>> scaling = of(moments(rows, rows))  # mean 2, deviation 1
             >>> scaling.own_units(torch.tensor([[4.0]]), torch.tensor([5.0]))
-            (tensor([[4.]]), tensor([-3.]))
+            (tensor([[4.]], dtype=torch.float64), tensor([-3.], dtype=torch.float64))
         """
         own = w.double() / self.deviation.to(w.device)
-        return own.to(w), (b.double() - own @ self.mean.to(w.device)).to(b)
+        return own, b.double() - own @ self.mean.to(w.device)
 
 
 def of(m: Moments) -> Scaling:

@@ -214,14 +214,16 @@ def test_what_would_not_be_the_same_training_is_refused(
     (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *lines]))
     root = [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
     words = [f"--data.path={tmp_path / 't.csv'}", "--model.bias=true", "--model=GradientDescent"]
-    finish(["fit", *words, *root, "--trainer.max_epochs=3"], capsys)
+    _, first = finish(["fit", *words, *root, "--trainer.max_epochs=3"], capsys)
+    out, _ = finish(["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=4"], capsys)
+    assert f"forecast: gap {first['gap']:.4g} now" in out
     for changed, message in (
         ("--data.features=b,a", "feature 0 (counted from 0) is 'a' in the checkpoint and 'b' in the data"),
         ("--data.target=b", "feature 1 (counted from 0) is 'b' in the checkpoint and 'y' in the data"),
         ("--data.standardize=true", "trained without standardize"),
     ):
         with pytest.raises(SystemExit, match="2"):
-            main(["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=4", changed])
+            main(["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=5", changed])
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["predict", "--ckpt_path=last", *root, "--data.features=b,a", words[0]])

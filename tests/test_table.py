@@ -156,6 +156,17 @@ def test_predicting_a_table_never_reads_its_target(tmp_path: Path, linlight: Cal
     )
 
 
+def test_features_far_from_zero(linlight: Callable[..., Any]) -> None:
+    x = "--data.x=[1000001,1000002,1000003,1000004]"
+    words = [x, "--data.y=[2,4,5,9]", "--data.standardize=true", "--model=LinearRegression", "--model.lr=0.1"]
+    run = linlight("fit", *words)
+    assert "predictions are off by up to 0.26" in run.out
+    (weights,), (bias,) = run.summary["weights"], run.summary["bias"]
+    residuals = np.array([2, 4, 5, 9]) - bias - weights[0] * np.arange(1000001, 1000005)
+    assert (residuals**2).mean() == pytest.approx(run.summary["train_loss"], rel=1e-4)
+    assert "off by" not in linlight("fit", *words, "--data.dtype=float64").out
+
+
 @pytest.mark.parametrize("size", [1, 3, 8, 2**24])
 @pytest.mark.parametrize(
     "text",
