@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from linlight.errors import InputError
 
@@ -47,24 +48,42 @@ def find_last(args: Sequence[str]) -> str | None:
 
 
 _OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
-_OF_A_TABLE = ("path", "target", "features", "categorical", "weight", "id")
+_COLUMNS = ("features", "target", "categorical")
 
 
-def config_beside(path: str) -> Path | None:
+def config_beside(path: str, checkpoint: dict[str, Any]) -> Path | None:
     """The `config.yaml` of the run whose checkpoint this is, where it still lies in the run's folder."""
-    config = Path(path).absolute().parent.parent / "config.yaml"
-    return config if config.is_file() else None
+    folder = Path(path).absolute().parent
+    config = folder.parent / "config.yaml"
+    if folder.name != "checkpoints" or not config.is_file():
+        return None
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        method = content["model"]["class_path"].rpartition(".")[2]
+        is_its_own = (
+            method == checkpoint["method"].rpartition(".")[2] and {"trainer", "data"} <= content.keys()
+        )
+    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+        return None  # something else of that name
+    return config if is_its_own else None
 
 
-def config_arguments(config: Path, source: str | None) -> list[str]:
+def config_arguments(config: Path, checkpoint: dict[str, Any], source: str | None) -> list[str]:
     """The options that repeat a run, to stand before what was typed, which wins.
 
     Args:
         config: The run's `config.yaml`.
+        checkpoint: The run's checkpoint, which knows what the columns of its table were.
         source: Where other data come from: `x`, `path`, or None where they are the run's own.
     """
-    replaced = {"x": _OF_A_TABLE, "path": ("x", "y"), None: ()}[source]
-    return [f"--config={config}", *(f"--data.{key}=null" for key in replaced)]
+    data: dict[str, Any] = dict.fromkeys("xy") if source == "path" else {}
+    if source == "x":
+        data = dict.fromkeys(("path", *_COLUMNS, "weight", "id")) | {"stream": False}
+    else:
+        learned = checkpoint.get("datamodule_hyper_parameters", {})
+        data |= {key: learned[key] for key in _COLUMNS if learned.get(key) is not None}
+    settings = {f"data.{key}": value for key, value in data.items()} | {"quiet": False, "verbose": False}
+    return [f"--config={config}", *(f"--{key}={json.dumps(value)}" for key, value in settings.items())]
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

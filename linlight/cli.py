@@ -159,16 +159,11 @@ class Cli(LightningCLI):
         if path == "last":
             words, path = self._last(words)
         config = self._parse([*(model_arguments(load(path)) if path is not None else []), *words])
-        if config.ckpt_path is not None:  # it may stand in a config file
-            source = next((key for key in ("x", "path") if config.data[key] is not None), None)
-            beside = config_beside(config.ckpt_path) if self._command == "fit" else None
-            if beside is not None:
-                config = self._parse([*config_arguments(beside, source), *words])
-                self._say_changes(beside, config)
-            else:
-                checkpoint = load(config.ckpt_path)
-                remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
-                config = self._parse([*remembered, *words])
+        if config.ckpt_path == "last":  # in a config file
+            words, path = self._last(["--ckpt_path=last", *words])
+            config = self._parse(words)
+        if config.ckpt_path is not None:
+            config = self._as_before(config, words)
         if self._command != "fit" and not config.ckpt_path:
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
@@ -194,6 +189,21 @@ class Cli(LightningCLI):
             options = options_of(self._subcommand_parsers[self._command])
             raise InputError(one_line(str(error), options)) from error
         config: Namespace = self.config[self._command]
+        return config
+
+    def _as_before(self, config: Namespace, words: list[str]) -> Namespace:
+        """Parses again, with all that the run of a checkpoint was asked for before what was typed."""
+        checkpoint = load(config.ckpt_path)
+        source = next((key for key in ("x", "path") if config.data[key] is not None), None)
+        beside = config_beside(config.ckpt_path, checkpoint) if self._command == "fit" else None
+        if beside is None:
+            remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
+            return self._parse([*remembered, *words])
+        try:
+            config = self._parse([*config_arguments(beside, checkpoint, source), *words])
+        except InputError as error:
+            raise InputError(f"what was typed does not go with {beside}, which goes on: {error}") from error
+        self._say_changes(beside, config)
         return config
 
     def _say_changes(self, before: Path, config: Namespace) -> None:

@@ -401,8 +401,14 @@ class XYDataModule(LightningDataModule):
         self.check_targets()
         if self.streamed and self.batch_size is not None:
             self.check_not_constant(self.raw_moments)
+        adds_up = self.trainer is not None and getattr(self.trainer.lightning_module, "adds_up", False)
         return self.source.training(
-            self._place(), self.scaling, self.batch_size, shuffle=self.shuffle, together=self._together()
+            self._place(),
+            self.scaling,
+            self.batch_size,
+            shuffle=self.shuffle,
+            together=self._together(),
+            in_blocks=adds_up,
         )
 
     def _reduced(self, **options: Any) -> BatchLoader:

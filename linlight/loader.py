@@ -186,8 +186,8 @@ class BatchLoader(Resumable):
 
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:
-            batch = tuple(tensor[start:stop] for tensor in self.tensors)
-        else:
-            chosen = order[start:stop].to(self.tensors[0].device)
-            batch = tuple(tensor.index_select(0, chosen) for tensor in self.tensors)
-        return batch if self.scaling is None else (self.scaling.scale(batch[0]), *batch[1:])
+            x, *rest = (tensor[start:stop] for tensor in self.tensors)
+            return (x if self.scaling is None else self.scaling.scale(x), *rest)
+        chosen = order[start:stop].to(self.tensors[0].device)
+        x, *rest = (tensor.index_select(0, chosen) for tensor in self.tensors)
+        return (x if self.scaling is None else self.scaling.scale_(x), *rest)

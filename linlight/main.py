@@ -83,6 +83,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
         plot(args[1:])
         return
+    # Of several processes those that outlive another would print torch's own account of it, in stack frames.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from linlight.commands import run
 
     try:

@@ -19,7 +19,9 @@ BLOCK_ROWS = 2**16
 
 
 class Memory(Source):
-    """Rows in memory. They are never copied: of a part of them only the numbers of its rows are kept.
+    """Rows in memory, which are copied batch by batch: of a part of them the numbers of its rows are kept.
+
+    Where one batch is all rows to train on, and they are a part or standardised, that batch is a copy.
 
     Args:
         rows: The rows.
@@ -109,9 +111,10 @@ class Memory(Source):
         *,
         shuffle: bool = False,
         together: int = 1,
+        in_blocks: bool = False,
     ) -> BatchLoader:
         """The loader of a training epoch."""
-        size = batch_size or self._size("train")
+        size = batch_size or (BLOCK_ROWS if in_blocks else self._size("train"))
         return self._loader("train", place, scaling, size, shuffle=shuffle, together=together)
 
     def in_order(

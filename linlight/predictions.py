@@ -140,12 +140,14 @@ def as_table(predictions: Tensor, rows: np.ndarray, ids: Any = None) -> Any:
 
 
 def _plain(table: Any) -> Any:
-    """A table whose lists and bytes, which a CSV does not have, are texts."""
+    """A table whose lists and bytes, and whatever else a CSV does not have, are texts."""
     import pyarrow as pa
 
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        kind = column.type
+        views = (pa.string_view(), pa.binary_view())  # which pyarrow's writer does not know
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or kind in views:
             column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
         columns[name] = column
     return pa.table(columns)

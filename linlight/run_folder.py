@@ -91,7 +91,8 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         every_seconds: Least time between two checkpoints while training.
-        every_steps: Least number of steps between two checkpoints; then the time does not matter.
+        every_steps: Least number of steps between two checkpoints; then the time does not matter. A method
+            that only adds up makes one step in all: there they are its batches.
     """
 
     def __init__(self, every_seconds: float = 60.0, every_steps: int | None = None) -> None:
@@ -101,6 +102,7 @@ class LastCheckpoint(Checkpoint):
         self.every_steps = every_steps
         self._due = 0.0
         self._saved_step = 0
+        self._batches = 0  # since then
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock."""
@@ -112,6 +114,7 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         """Saves in the middle of an epoch when it is time to; its end has a hook of its own."""
         # Several processes have to agree on the time, which is not worth its cost in every step.
+        self._batches += 1
         agreed = trainer.world_size == 1 or self.every_steps is not None or batch_idx % 64 == 0
         if agreed and not trainer.is_last_batch:
             self._save_if_due(trainer)
@@ -122,7 +125,7 @@ class LastCheckpoint(Checkpoint):
 
     def _save_if_due(self, trainer: Trainer) -> None:
         if self.every_steps is not None:
-            due = trainer.global_step - self._saved_step >= self.every_steps
+            due = max(trainer.global_step - self._saved_step, self._batches) >= self.every_steps
         else:
             due = time.monotonic() >= self._due
             if trainer.world_size > 1:  # rank 0's clock decides, since all processes save together
@@ -151,7 +154,7 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(draft)
         if trainer.is_global_zero:
             draft.replace(path)
-        self._saved_step = trainer.global_step
+        self._saved_step, self._batches = trainer.global_step, 0
         self._due = time.monotonic() + self.every_seconds
 
 

@@ -25,7 +25,11 @@ class Scaling:
 
     def scale(self, x: Tensor) -> Tensor:
         """Features (N, D) in their own units in, standardised out."""
-        return (x - self.mean.to(x)) / self.deviation.to(x)
+        return self.scale_(x.clone())
+
+    def scale_(self, x: Tensor) -> Tensor:
+        """The same in place, for rows that are a copy already."""
+        return x.sub_(self.mean.to(x)).div_(self.deviation.to(x))
 
     def moments(self, m: Moments) -> Moments:
         """The statistic of rows after their features are standardised, from that before."""

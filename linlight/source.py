@@ -74,6 +74,7 @@ class Source(Protocol):
         *,
         shuffle: bool = False,
         together: int = 1,
+        in_blocks: bool = False,
     ) -> Any:
         """The loader of a training epoch.
 
@@ -83,6 +84,7 @@ class Source(Protocol):
             batch_size: Rows per batch over all processes; None: all rows, or as they are read.
             shuffle: Whether to visit the rows in a new order each epoch.
             together: Batches handed out at once.
+            in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
         """
 
     def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> Any:

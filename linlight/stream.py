@@ -386,6 +386,7 @@ class Stream(Source):
         *,
         shuffle: bool = False,
         together: int = 1,
+        in_blocks: bool = False,
     ) -> InOrder | Windows:
         """The loader of a training epoch; without a batch size, rows come as they are read."""
         if batch_size is None:

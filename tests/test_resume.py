@@ -99,10 +99,7 @@ def test_killed_in_the_middle_of_an_epoch(
     kills = [13] if method in ONE_PASS else [20, batches - 1, batches, batches + 1, 2 * batches + 7]
     for i, steps in enumerate(kills):
         (tmp_path / str(i)).mkdir()
-        often = (
-            "--checkpoint.every_seconds=1e-9" if method == "LeastSquares" else "--checkpoint.every_steps=1"
-        )
-        again = command(tmp_path / str(i), method, f"--data.shuffle={shuffle}", often)
+        again = command(tmp_path / str(i), method, f"--data.shuffle={shuffle}", "--checkpoint.every_steps=1")
         process = server.Process(target=stopped, args=(again, steps))
         process.start()
         process.join(60)
@@ -124,7 +121,7 @@ def test_a_stream_goes_on_at_the_next_row(
     stream = ["--data.stream=true", "--data.window=8", "--data.shuffle=true"]
     stream += ["--data.batch_size=null"] if method in ONE_PASS else []
     _, expected = finish(command(tmp_path, method, *stream), capsys)
-    often = "--checkpoint.every_seconds=1e-9" if method == "LeastSquares" else "--checkpoint.every_steps=1"
+    often = "--checkpoint.every_steps=1"
     for i, steps in enumerate([7] if method in ONE_PASS else [40, 60]):
         (tmp_path / str(i)).mkdir()
         process = server.Process(
@@ -204,6 +201,32 @@ def test_what_was_asked_of_the_trainer_and_the_data_is_not_forgotten(
     out, _ = finish(["fit", "--ckpt_path=last", root, *longer], capsys)
     assert "trainer.max_epochs is 4, where that run had 3" in out
     assert "data.seed is 3, where the checkpoint has 0" in out
+
+
+def test_other_rows_of_the_same_columns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.csv").write_text("a,town,y\n1,u,1\n2,v,3\n3,w,2\n4,u,5\n")
+    (tmp_path / "few.csv").write_text("extra,a,town,y\n0,1,u,1\n9,3,u,2\n")
+    root = [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
+    words = ["--model=GradientDescent", f"--data.path={tmp_path / 't.csv'}", "--data.categorical=town"]
+    finish(["fit", *words, *root, "--trainer.max_epochs=2", "--model.lr=0.001", "--quiet=true"], capsys)
+    again = ["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=3", "--verbose=true"]
+    out, found = finish([*again, f"--data.path={tmp_path / 'few.csv'}"], capsys)
+    assert "data.path is" in out
+    assert found["feature_names"] == ["a", "town=u", "town=v", "town=w"]
+    assert (found["rows"], found["epochs"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[", "learning_rate: 3", "model: {class_path: linlight.LinearRegression}", "trainer: {}"]
+)
+def test_a_config_that_is_not_the_runs_own(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
+    finish(["fit", "--model=GradientDescent", *root, "--trainer.max_epochs=2"], capsys)
+    (config,) = tmp_path.rglob("config.yaml")
+    config.write_text(content)
+    assert finish(["fit", "--ckpt_path=last", *root, "--trainer.max_epochs=3"], capsys)[1]["epochs"] == 3
 
 
 def test_what_would_not_be_the_same_training_is_refused(
