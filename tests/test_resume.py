@@ -242,7 +242,7 @@ def test_what_would_not_be_the_same_training_is_refused(
     assert f"forecast: gap {first['gap']:.4g} now" in out
     for changed, message in (
         ("--data.features=b,a", "feature 0 (counted from 0) is 'a' in the checkpoint and 'b' in the data"),
-        ("--data.target=b", "feature 1 (counted from 0) is 'b' in the checkpoint and 'y' in the data"),
+        ("--data.target=b", "column 'b' is named as target and features"),
         ("--data.standardize=true", "trained without standardize"),
     ):
         with pytest.raises(SystemExit, match="2"):
