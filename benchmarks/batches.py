@@ -144,9 +144,9 @@ def main() -> None:
         for name, rows in tables.items():
             times = epochs(*rows, options.repeat, folder)
             print(
-                f"\n| {name}, {len(rows[0]):,} x {rows[0].shape[1]} | time over `GradientDescent`'s ", end=""
+                f"\n| {name}, {len(rows[0]):,} x {rows[0].shape[1]} | time over `GradientDescent`'s", end=""
             )
-            print("over `LinearRegression`'s |\n| --- | --- | --- |")
+            print(" | over `LinearRegression`'s |\n| --- | --- | --- |")
             formula, autograd = (times[f"`{method}`"] for method in ("GradientDescent", "LinearRegression"))
             for way, seconds in times.items():
                 print(f"| {way} | {seconds / formula:.2f} | {seconds / autograd:.2f} |", flush=True)

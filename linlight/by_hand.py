@@ -54,7 +54,7 @@ class ByHandModel(LinearModel):
         if self._is_seen:
             optimizer.step()  # type: ignore[union-attr]
             return
-        optimizer.optimizer.step()  # type: ignore[union-attr]
+        optimizer.optimizer.update()  # type: ignore[union-attr]
         steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         steps.increment_ready()
         steps.increment_completed()

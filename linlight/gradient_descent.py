@@ -21,14 +21,15 @@ w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the paramete
 
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Computes the gradient of the mean squared error, and steps against it."""
+        w, b = self.w, self.b
         for one in self.updates(batch):
             x, y, *weight = one
             with torch.no_grad():
-                error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b, *weight)
+                error, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
                 count = self.mass(one) * y.shape[1]
                 error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
             self.record(error / count, count.item() / y.shape[1])
-            self.w.grad = grad_w / count
-            if self.b is not None:
-                self.b.grad = grad_b / count
+            w.grad = grad_w / count
+            if b is not None:
+                b.grad = grad_b / count
             self.step()

@@ -28,11 +28,15 @@ class ByHand(torch.optim.Optimizer):
             closure: Run first; Lightning passes one so that its hooks see the gradient.
         """
         result = closure() if closure is not None else None
+        self.update()
+        return result
+
+    def update(self) -> None:
+        """The update alone, without what torch and Lightning do around a `step`."""
         for group in self.param_groups:
             for w in group["params"]:
                 if w.grad is not None:
                     w.data -= group["lr"] * w.grad.data
-        return result
 
 
 class Place(torch.optim.Optimizer):
