@@ -14,12 +14,12 @@ from linlight.base import LinearModel
 from linlight.compare_page import write_page
 from linlight.compare_path import PathRecorder, Result
 from linlight.compare_plot import comparison, ground_of
+from linlight.contender_config import from_config
 from linlight.contenders import (
     THE_FIVE,
     Contender,
     by_name,
     choose,
-    from_config,
     shared_data,
     told_apart,
     with_seeds,

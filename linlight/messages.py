@@ -23,10 +23,11 @@ def one_line(message: str, options: Iterable[str]) -> str:
         options: The options there are, as `--data.x`.
     """
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
-    if unknown is None:
-        unknown = re.search(r"does not accept option '(\S+)'", message)
     if unknown:
         return _unknown_option(unknown[1], options)
+    key = re.search(r"does not accept option '(\S+)'", message)  # of a config, where there is no --
+    if key:
+        return _unknown_option(f"--{key[1]}", options)
     keys = re.findall(r'Parser key "([^"]+)"', message)
     path = _option(keys)
     required = re.findall(r'Key "([^"]+)" is required', message)
