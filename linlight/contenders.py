@@ -89,7 +89,7 @@ def choose(names: str | Sequence[str], known: dict[str, Contender]) -> list[Cont
         InputError: If there is none of a name, or it is named twice.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")]
+        names = [name.strip() for name in names.split(",") if name.strip()]
     for i, name in enumerate(names):
         if name not in known:
             raise InputError(f"there is no method {name!r}: {nearest_name(name, known)}")

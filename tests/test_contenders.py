@@ -81,7 +81,9 @@ def test_a_config_brings_its_data(linlight: Linlight) -> None:
 
 
 def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
-    assert "there is nothing to compare: name --methods" in refused("compare", "--methods", "[]")
+    for none in ("[]", ""):
+        assert "there is nothing to compare: name --methods" in refused("compare", "--methods", none)
+        assert "there is no method to sweep: name --methods" in refused("sweep", "--methods", none)
 
 
 @pytest.mark.parametrize(
