@@ -163,6 +163,26 @@ def test_a_resumed_run_says_where_its_events_begin(linlight: Callable[..., Any])
         assert figures["loss"].axes[0].get_title().endswith(f"at 2{since}")
 
 
+def test_a_long_history_keeps_its_ends(linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linlight.run.MOST_EPOCHS", 5)
+    words = ["--model=GradientDescent", "--trainer.max_epochs=30", "--model.w0=0.5"]
+    run = load(linlight("fit", *words).folder)
+    assert run.history["epoch/w"][0].tolist() == [1, 8, 15, 23, 30]
+    path: Any = run.plot("loss").axes[0].lines[1]  # type: ignore[union-attr]
+    assert path.get_xdata()[0] == 0.5
+    assert path.get_xdata()[-1] == pytest.approx(run.model.w.item())
+
+
+def test_no_line_where_a_log_axis_has_none(linlight: Callable[..., Any]) -> None:
+    words = ["fit", "--model=GradientDescent", "--trainer.max_epochs=3"]
+    for y, found in (("[2, 4, 6]", ["training"]), ("[2, 4, 7]", ["training", "the optimum's"])):
+        figure: Any = load(linlight(*words, "--data.x=[1, 2, 3]", f"--data.y={y}").folder).plot("epochs")
+        assert figure.axes[0].get_legend_handles_labels()[1] == found
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            np.testing.assert_array_equal(axes.get_xticks(), axes.get_xticks().round())
+
+
 def test_the_gap_is_not_squeezed_by_what_theory_foretells(linlight: Callable[..., Any]) -> None:
     words = ["--model=GradientDescent", "--model.lr=0.1", "--trainer.max_epochs=300"]  # float32
     axes: Any = load(linlight("fit", *words).folder).plot("epochs").axes[1]  # type: ignore[union-attr]
