@@ -257,7 +257,7 @@ def _epochs(view: _View) -> Figure:
         panels[1].set_title("gap to the optimum")
         panels[1].legend()
     for axes in panels:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure
 
 
