@@ -29,7 +29,7 @@ def card(summary: dict[str, Any], settings: dict[str, Any], source: str) -> str:
         "loss": f"{s['train_loss']:.6g} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}",
         "validation loss": s.get("val_loss"),
         "optimum's loss": s.get("optimum", {}).get("loss"),
-        "gap to it": s.get("gap"),
+        "gap to the optimum's loss": s.get("gap"),
         "predicted gap": s.get("predicted", {}).get("gap"),
         "largest stable step": s.get("largest_stable_step"),
         "condition number": s.get("condition_number"),

@@ -44,10 +44,10 @@ def write_page(results: list[Result], data: XYDataModule, ground: Ground | None,
 def _method(i: int, result: Result, data: XYDataModule, ground: Ground | None) -> dict[str, Any]:
     steps = len(result.path)
     chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
-    # A search has one point, which stands for all of its epochs.
+    # A search has one point, which it came to in its one epoch, and which stands for all others.
     points = [
         {
-            "epoch": epoch,
+            "epoch": epoch if result.descends else result.epochs,
             "loss": result.path[epoch]["loss"],
             "at": None if ground is None else place(ground, result.path[epoch]),
             "text": _weights(result.path[epoch], data.feature_names),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from linlight.compare_path import Result
 from linlight.data import XYDataModule
@@ -80,6 +81,7 @@ def comparison(results: list[Result], data: XYDataModule, ground: Ground | None)
         elif losses and losses[-1] > 0:  # a log axis has no 0
             by_epoch.axhline(losses[-1], **look | {"linestyle": ":", "linewidth": 1.5}, label=name)
     by_epoch.set(xlabel="epochs", ylabel="mean squared error", yscale="log")
+    by_epoch.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     by_epoch.set_title("loss by epoch", fontsize="medium")
     by_epoch.grid(alpha=0.3)
     legend(by_epoch)

@@ -14,12 +14,12 @@ from linlight.base import LinearModel
 from linlight.compare_page import write_page
 from linlight.compare_path import PathRecorder, Result
 from linlight.compare_plot import comparison, ground_of
+from linlight.contender_config import from_config
 from linlight.contenders import (
     THE_FIVE,
     Contender,
     by_name,
     choose,
-    from_config,
     shared_data,
     told_apart,
     with_seeds,
@@ -29,7 +29,7 @@ from linlight.data import XYDataModule
 from linlight.errors import InputError
 from linlight.explain import Explain
 from linlight.least_squares import LeastSquares
-from linlight.names import shortened
+from linlight.names import padded, shortened
 from linlight.plots import save_figure
 from linlight.progress import silence
 from linlight.run_folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
@@ -62,7 +62,7 @@ def compare(
         lr: Learning rate of all methods that have one.
         epochs: Epochs to train; the search needs one.
         at: The features to predict at, (D,). Default: the notes' x = 4, or the first row.
-        bias: Whether the first four methods have a bias too; linear regression always has.
+        bias: Whether the first four methods have a bias too; linear regression and least squares always have.
         batch_size: Rows per update of the two methods that take single rows in the notes.
         seed: Seed of the random starting values of linear regression.
         accelerator: Where to train, as in Lightning's Trainer.
@@ -185,28 +185,29 @@ def table(results: list[Result], example: Tensor) -> str:
         results: What the methods did.
         example: Where they predict, (1, D).
     """
-    at = f"x = {example[0, 0]:g}" if example.shape[1] == 1 else "the given x"
+    at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
     lines = [f"{'method':<27} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"]
     notes = [f"loss: mean squared error; prediction: at {at}"]
     if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
         notes.append("(n): n numbers, which are in compare.json")
     for r, name in zip(results, shortened([r.name for r in results], 27), strict=True):
         if r.error is not None:
-            lines.append(f"{name:<27} {r.epochs:>6}  gave up, see below")
+            lines.append(f"{padded(name, 27)} {r.epochs:>6}  gave up, see below")
             notes.append(f"{r.name}: {r.error.replace('--model.lr', '--lr')}")
             continue
         weights = [w for row in r.weights or [] for w in row]
         lines.append(
-            f"{name:<27} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
-            f"{_short(r.prediction):>10} {r.seconds:>7.2f}"
+            f"{padded(name, 27)} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
+            f"{_short(r.prediction, 10):>10} {r.seconds:>7.2f}"
         )
     return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, 80))])
 
 
-def _short(numbers: list[float] | None) -> str:
+def _short(numbers: list[float] | None, width: int = 8) -> str:
+    """The most digits that fit, from six to two."""
     if numbers is None:
         return "-"
     if len(numbers) > 1:
         return f"({len(numbers)})"
-    text = f"{numbers[0]:.6g}"
-    return text if len(text) <= 8 else f"{numbers[0]:.2g}"
+    texts = [f"{numbers[0]:.{digits}g}" for digits in range(6, 1, -1)]
+    return next((text for text in texts if len(text) <= width), texts[-1])

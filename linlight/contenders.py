@@ -1,18 +1,13 @@
-"""Who takes part in a comparison: the notes' five methods, others by name, and configs."""
+"""Who takes part in a comparison: the notes' five methods and others by name; what data all get."""
 
 import inspect
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
-from lightning.pytorch.cli import LRSchedulerTypeTuple
 from torch import nn
-from torch.optim import Optimizer
 
 from linlight.backpropagation import Backpropagation
 from linlight.base import LinearModel
@@ -23,10 +18,7 @@ from linlight.exhaustive_search import ExhaustiveSearch
 from linlight.gradient_descent import GradientDescent
 from linlight.least_squares import LeastSquares
 from linlight.linear_regression import LinearRegression
-from linlight.messages import nearest_name, one_line
-
-OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
-"""What a contender's config says of the data for itself; the rest all share."""
+from linlight.messages import nearest_name
 
 
 @dataclass(frozen=True)
@@ -97,85 +89,13 @@ def choose(names: str | Sequence[str], known: dict[str, Contender]) -> list[Cont
         InputError: If there is none of a name, or it is named twice.
     """
     if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")]
+        names = [name.strip() for name in names.split(",") if name.strip()]
     for i, name in enumerate(names):
         if name not in known:
             raise InputError(f"there is no method {name!r}: {nearest_name(name, known)}")
         if name in names[:i]:
             raise InputError(f"{name} is named twice: name it once, or give a second one as --config")
     return [known[name] for name in names]
-
-
-def from_config(path: str) -> Contender:
-    """The contender that a config of `linlight fit` describes, called after its file.
-
-    Raises:
-        InputError: If there is no such config, or it names no method, or what it says cannot be used.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"there is no config file {path}: check the path given to --config")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or content.get("model") is None:
-        raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LinearModel, "model")
-    parser.add_class_arguments(XYDataModule, "data", instantiate=False)
-    for key, bases in (("optimizer", (Optimizer,)), ("lr_scheduler", LRSchedulerTypeTuple)):
-        skip = {"params", "optimizer"}
-        parser.add_subclass_arguments(bases, key, instantiate=False, fail_untyped=False, skip=skip)
-    if not isinstance(content.get("data") or {}, dict):
-        raise InputError(f"{path}: data must hold settings, such as path: table.csv, got {content['data']!r}")
-    given = {
-        key: content[key]
-        for key in ("model", "data", "optimizer", "lr_scheduler")
-        if content.get(key) is not None
-    }
-    try:
-        config = parser.parse_object(given)
-    except (ArgumentError, TypeError) as error:
-        raise InputError(f"{path}: {one_line(str(error), [])}") from error
-    method = config.model.class_path.rpartition(".")[2]
-    for key in ("optimizer", "lr_scheduler"):
-        if key in given:
-            if key not in config.model.init_args:
-                raise InputError(f"{path}: {method} takes no {key}")
-            config.model.init_args[key] = config[key].as_dict()
-    epochs, seed = _epochs_and_seed(path, content)
-    said = {key: config.data[key] for key in given.get("data", {})}
-
-    def make() -> LinearModel:
-        model: LinearModel = parser.instantiate_classes(config.clone()).model
-        return model
-
-    name = Path(path).stem
-    return Contender(
-        method if name == "config" else name.replace("_", " "),  # a run's own is called config.yaml
-        make,
-        {key: value for key, value in said.items() if key in OF_A_CONFIG},
-        epochs,
-        seed,
-        {key: value for key, value in said.items() if key not in OF_A_CONFIG},
-    )
-
-
-def _epochs_and_seed(path: str, content: dict[str, Any]) -> tuple[int | None, int | None]:
-    trainer = {} if content.get("trainer") is None else content["trainer"]
-    if not isinstance(trainer, dict):
-        raise InputError(f"{path}: trainer must hold settings, such as max_epochs: 100, got {trainer!r}")
-    found = []
-    for what, value, least in (
-        ("max_epochs", trainer.get("max_epochs"), 1),
-        ("seed_everything", content.get("seed_everything"), 0),
-    ):
-        if isinstance(value, bool) and not least:
-            value = None  # Lightning's yes and no to a seed of its choice
-        if value is not None and not (type(value) is int and least <= value < 2**32):
-            raise InputError(f"{path}: {what} must be a whole number from {least}, got {value!r}")
-        found.append(value)
-    return found[0], found[1]
 
 
 def shared_data(given: dict[str, Any], contenders: Sequence[Contender]) -> dict[str, Any]:

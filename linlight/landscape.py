@@ -1,7 +1,7 @@
 """The squared error over one parameter or two, the others at their best: from the statistic, at any size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,19 +29,22 @@ class Landscape:
     lowest: tuple[float, ...]
 
 
-def landscape(
-    parabola: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray], target: int = 0
-) -> Landscape:
+def of_target(m: Moments, target: int = 0) -> Moments:
+    """The statistic of the features and one target, whose squared error is a mean over the rows alone."""
+    kept = [*range(m.features), m.features + target]
+    return replace(m, origin=m.origin[kept], offset=m.offset[kept], triangle=m.triangle[:, kept])
+
+
+def landscape(parabola: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray]) -> Landscape:
     """Evaluates the loss, every parameter that is not chosen being where it is lowest.
 
     With H the Hessian, S the chosen parameters and R the rest, the lowest loss over R is a parabola in S with
     the Schur complement H_SS − H_SR H_RR⁺ H_RS; see Boyd and Vandenberghe, Convex Optimization, A.5.5.
 
     Args:
-        parabola: The shape of the loss.
+        parabola: The shape of the loss of one target.
         chosen: One or two parameters, numbered as in θ = (b, w).
         axes: The values of each.
-        target: Which target; the others are at their best.
     """
     v, curvatures = parabola.directions, parabola.curvatures
     hessian = (v * curvatures) @ v.T
@@ -50,7 +53,7 @@ def landscape(
     if rest:
         across = hessian[np.ix_(chosen, rest)]
         s = s - across @ np.linalg.pinv(hessian[np.ix_(rest, rest)], hermitian=True) @ across.T
-    lowest = parabola.theta[target, list(chosen)]
+    lowest = parabola.theta[0, list(chosen)]
     grids = np.meshgrid(*(axis - at for axis, at in zip(axes, lowest, strict=True)))
     away = np.stack(grids, axis=-1)  # (..., chosen)
     losses = parabola.lowest + 0.5 * np.einsum("...i,ij,...j->...", away, s, away).clip(min=0)
@@ -130,7 +133,7 @@ def make_ground(
     points: int = 201,
     held: tuple[float, float] | None = None,
 ) -> Ground:
-    """The ground that holds a path.
+    """The ground that holds a path of the first target's parameters.
 
     Args:
         m: The statistic of the data.
@@ -140,7 +143,7 @@ def make_ground(
         points: Values along an axis.
         held: For one parameter: show this range, and more where the path needs it. Default: about the path.
     """
-    m = m.cpu()
+    m = of_target(m.cpu())
     best = optimum(m, bias)
     shape = parabola(m, best)
     called = [f"weight of {name}" for name in shortened(names, LABEL)]

@@ -13,6 +13,8 @@ from linlight.errors import near
 from linlight.methods import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
+_EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
+"""A class to name, where an option stands before any."""
 
 
 def one_line(message: str, options: Iterable[str]) -> str:
@@ -23,10 +25,11 @@ def one_line(message: str, options: Iterable[str]) -> str:
         options: The options there are, as `--data.x`.
     """
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
-    if unknown is None:
-        unknown = re.search(r"does not accept option '(\S+)'", message)
     if unknown:
         return _unknown_option(unknown[1], options)
+    key = re.search(r"does not accept option '(\S+)'", message)  # of a config, where there is no --
+    if key:
+        return _unknown_option(f"--{key[1]}", options)
     keys = re.findall(r'Parser key "([^"]+)"', message)
     path = _option(keys)
     required = re.findall(r'Key "([^"]+)" is required', message)
@@ -102,6 +105,10 @@ def _unknown_option(word: str, options: Iterable[str]) -> str:
 def _unaccepted(path: str, owner: str, option: str) -> str:
     if owner == "LinearModel":
         return f"{path}.{option} needs a method before it: --model METHOD, one of {', '.join(METHODS)}"
+    if owner in _EXAMPLES:
+        what = path.rpartition(".")[2].lstrip("-").replace("_", " ")
+        article = "an" if what[0] in "aeiou" else "a"
+        return f"{path}.{option} needs {article} {what} before it, such as {path} {_EXAMPLES[owner]}"
     taken = list(inspect.signature(METHODS[owner]).parameters) if owner in METHODS else []
     listed = ", ".join(f"{path}.{name}" for name in taken)
     hint = _did_you_mean(option, taken, f"it takes {listed}" if taken else "see --help", prefix=f"{path}.")

@@ -1,11 +1,28 @@
 """Long names where there is little room."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 
+def columns(text: str) -> int:
+    """How many columns a terminal gives a text: two to each Chinese, Japanese or Korean letter."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks after it, so that it takes up so many columns.
+
+    Examples:
+        >>> [padded(name, 6) + "|" for name in ("ab", "人口")]
+        ['ab    |', '人口  |']
+    """
+    return text + " " * (width - columns(text))
+
+
 def shortened(names: Sequence[str], width: int) -> list[str]:
-    """Names of at most `width` letters, that can still be told apart.
+    """Names of at most `width` columns, that can still be told apart.
 
     A long name loses its middle; names that would then look alike keep the part in which they differ.
 
@@ -25,7 +42,13 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
 
 def _cut(name: str, width: int) -> str:
     half = (width - 1) // 2
-    return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
+    if columns(name) <= width:
+        return name
+    return f"{_begin(name, width - 1 - half)}…{_begin(name[::-1], half)[::-1]}"
+
+
+def _begin(text: str, width: int) -> str:
+    return text[: next(i for i in range(len(text), -1, -1) if columns(text[:i]) <= width)]
 
 
 def _alike(names: list[str]) -> int:
@@ -41,12 +64,13 @@ def _differing(names: list[str], width: int) -> list[str]:
     found = []
     for name in names:
         core = name[start : len(name) - end]
-        if len(core) > width - 2:
+        if columns(core) > width - 2:
             found.append("…" + _cut(core, width - 2) + "…")
             continue
         # Room is left for some of what is common: first what stands after, then what stands before.
-        after = min(end, (width - 2 - len(core)) // 2)
-        before = min(start, width - 2 - len(core) - after)
+        letters = (width - 2 - columns(core)) // (2 if columns(name) > len(name) else 1)
+        after = min(end, letters // 2)
+        before = min(start, letters - after)
         last = len(name) - end + after
         found.append(
             f"{'…' if start > before else ''}{name[start - before : last]}{'…' if end > after else ''}"

@@ -11,6 +11,7 @@ import torch
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtri
 
 from linlight import scaling
@@ -19,7 +20,7 @@ from linlight.forecast import stack
 from linlight.landscape import Ground, levels, make_ground
 from linlight.names import shortened
 from linlight.plots import BLUE, ORANGE, RED, drawing, plain, save_figure
-from linlight.run import MOST_EPOCHS, Run
+from linlight.run import Run
 
 MOST_POINTS = 2000
 """Of more rows so many are drawn, evenly spaced."""
@@ -76,8 +77,7 @@ class _View:
     def since(self) -> str:
         """What to say of a run that went on from a checkpoint: its events begin there."""
         epochs = self.run.history.get("epoch/train_loss", (np.array([]),))[0]
-        # Of a very long history not every epoch is there.
-        resumed = 0 < len(epochs) < MOST_EPOCHS and epochs[0] > 1
+        resumed = len(epochs) > 0 and epochs[0] > 1
         return f", from epoch {epochs[0]:g}" if resumed else ""
 
     @cached_property
@@ -237,11 +237,11 @@ def _epochs(view: _View) -> Figure:
         if tag in history:
             panels[0].plot(*history[tag], label=label)
     lowest = view.run.summary.get("optimum", {}).get("loss")
-    if lowest is not None:
+    is_log = history["epoch/train_loss"][1].min() > 0
+    if lowest is not None and (lowest > 0 or not is_log):  # a log axis has no 0
         panels[0].axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
-    losses = history["epoch/train_loss"][1]
     panels[0].set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
-    if losses.min() > 0:
+    if is_log:
         panels[0].set_yscale("log")
     panels[0].legend()
     if gap:
@@ -256,6 +256,8 @@ def _epochs(view: _View) -> Figure:
         panels[1].set(xlabel="epochs", ylabel="loss above the optimum's", yscale="log")
         panels[1].set_title("gap to the optimum")
         panels[1].legend()
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure
 
 

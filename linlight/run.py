@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_EPOCHS = 5000
-"""Of a longer history so many epochs are kept, evenly at random."""
+"""Of a longer history so many epochs are kept, evenly spaced, the first and the last among them."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,12 @@ class Run:
 
         found = {}
         for folder in sorted({path.parent for path in self.folder.rglob("events.out.tfevents.*")}):
-            events = EventAccumulator(str(folder), size_guidance={"scalars": MOST_EPOCHS}).Reload()
+            events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
             for tag in events.Tags()["scalars"]:
                 points = events.Scalars(tag)
+                if len(points) > MOST_EPOCHS:
+                    kept = np.linspace(0, len(points) - 1, MOST_EPOCHS).round().astype(int)
+                    points = [points[i] for i in kept]
                 found[tag] = (np.array([p.step for p in points]), np.array([p.value for p in points]))
         return found
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def new_folder(parent: Path) -> Path:
     while True:
         folder = parent / f"version_{version}"
         try:
-            folder.mkdir()
+            folder.mkdir(parents=True)  # a run that fails may take the parent away
         except FileExistsError:
             version += 1
         else:
@@ -59,6 +59,9 @@ def removed_on_failure(folder: Path | None, keep: Callable[[], bool] = lambda: F
     except BaseException:
         if folder is not None and not keep():
             shutil.rmtree(folder)
+            if folder.parent.parent.name == "lightning_logs":  # another folder may be the user's own
+                with suppress(OSError):  # there are other runs in it
+                    folder.parent.rmdir()
         raise
 
 

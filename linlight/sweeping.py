@@ -131,7 +131,11 @@ def _as_trained(data: XYDataModule) -> Moments:
 
 
 def _names(methods: str | Sequence[str]) -> list[str]:
-    names = [name.strip() for name in methods.split(",")] if isinstance(methods, str) else list(methods)
+    names = (
+        [name.strip() for name in methods.split(",") if name.strip()]
+        if isinstance(methods, str)
+        else list(methods)
+    )
     for name in names:
         if name not in METHODS:
             raise InputError(f"{name!r} is no method with a learning rate: {nearest_name(name, METHODS)}")

@@ -30,6 +30,14 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --model.lrr 1", "no option --model.lrr: did you mean --model.lr?"),
         ("fit --model GradientDescent --model.step 1", "it takes --model.lr, --model.bias, --model.w0"),
         ("fit --model.lr 1 --model GradientDescent", "--model.lr needs a method before it"),
+        (
+            "fit --model LinearRegression --optimizer.lr 0.1 --optimizer SGD",
+            "--optimizer.lr needs an optimizer before it, such as --optimizer SGD",
+        ),
+        (
+            "fit --model LinearRegression --lr_scheduler.gamma 0.1 --lr_scheduler StepLR",
+            "--lr_scheduler.gamma needs a lr scheduler before it, such as --lr_scheduler StepLR",
+        ),
         ("fit --model GradientDescent --model.lr x", "--model.lr must be of type float"),
         ("fit --model GradientDescent --model.lr -1", "lr must be a positive finite number, got -1"),
         ("fit --model GradientDescent --data.batchsize 1", "did you mean --data.batch_size?"),

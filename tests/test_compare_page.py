@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,15 @@ const input = document.querySelector("input[type=range]");
 input.value = EPOCH;
 input.dispatchEvent(new Event("input", {bubbles: true}));
 </script></html>"""
+
+MEASURE = b"""<script>
+const sizes = [...document.querySelectorAll("svg text")].map(text => {
+  const drawing = text.ownerSVGElement;
+  const scale = drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width;
+  return scale * parseFloat(getComputedStyle(text).fontSize);
+});
+parent.postMessage("sizes " + sizes.join(" "), "*");
+</script>"""
 
 
 def opened(page: Path, tmp_path: Path, epoch: int = 0, drag: bool = False) -> str:
@@ -57,15 +67,34 @@ def test_the_pages_slider_moves_the_points(linlight: Linlight, tmp_path: Path) -
             for cells in (re.findall(r"<td.*?>(.*?)</td>", r) for r in rows)
         }
         assert list(found) == names
+        assert found["exhaustive search"][2] == "1"  # it trained for one epoch, wherever the slider is
         for name in names[1:]:
             assert found[name][2] == str(epoch)
             assert float(found[name][3]) == pytest.approx(paths[name][epoch]["loss"], rel=0.05)
         places[epoch] = circles(page)
+        under, trail = (re.findall(f'<polyline class="{kind}"[^>]*', page) for kind in ("under", "trail"))
+        drawn = [re.findall('points="([^"]*)"', " ".join(lines)) for lines in (under, trail)]
+        assert len(drawn[0]) == len(names)
+        assert set(drawn[0]) <= set(drawn[1])  # on paper of its own each trail is seen on any ground
     assert places[0]["exhaustive search"] == places[7]["exhaustive search"]
     # Along the axis as far as the weight has moved: the scale is the same for all.
     moved = [places[7][name][0] - places[0][name][0] for name in names[1:]]
     by = [paths[name][7]["weights"][0][0] - paths[name][0]["weights"][0][0] for name in names[1:]]
     np.testing.assert_allclose(np.divide(moved, by), moved[0] / by[0], rtol=1e-6)
+
+
+@needs_browser
+def test_text_on_a_phone_is_as_large_as_on_a_desk(linlight: Linlight, tmp_path: Path) -> None:
+    page = linlight("compare", "--epochs", 3, "--methods=GradientDescent").folder / "compare.html"
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<html><iframe src="data:text/html;base64,{b64encode(page.read_bytes() + MEASURE).decode()}" '
+        "style='width: 360px'></iframe><script>onmessage = e => document.body.append(e.data)</script></html>"
+    )
+    sizes = re.search("sizes ([0-9. ]+)", opened(frame, tmp_path))
+    assert sizes is not None
+    assert min(map(float, sizes[1].split())) > 10
+    assert max(map(float, sizes[1].split())) < 16
 
 
 @needs_browser

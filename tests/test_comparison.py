@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, Run
 
 from linlight.compare_path import Result
 from linlight.compare_plot import comparison, ground_of, place
+from linlight.comparison import table
 from linlight.data import XYDataModule
 from linlight.main import main
+from linlight.names import columns
 from linlight.plots import line_style
 
 Linlight = Callable[..., Run]
@@ -183,6 +186,43 @@ def test_the_table_is_read_aloud_once(linlight: Linlight) -> None:
         assert linlight(command, "--data.path=t.csv", "--epochs=2").out.count("left out of the features") == 1
 
 
+def row(name: str, value: float) -> Result:
+    return Result(name, "", "", 3, 3, [[value]], [value], 1.0, [value], 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1.234567, "1.23457"),
+        (-1234.5678, "-1234.57"),
+        (-0.0123456, "-0.01235"),
+        (1234567.0, "1.23e+06"),
+        (-1.23456e-9, "-1.2e-09"),
+    ],
+)
+def test_as_many_digits_as_the_column_holds(value: float, shown: str) -> None:
+    assert table([row("m", value)], torch.ones(1, 1)).splitlines()[1].split()[2] == shown
+
+
+def test_where_is_said_in_full() -> None:
+    assert "at x = 1000001" in table([row("m", 1.0)], torch.tensor([[1000001.0]], dtype=torch.float64))
+
+
+def test_names_of_wide_letters_leave_the_columns_in_place() -> None:
+    names = ["gradient descent", "梯度下降", "梯度下降法" * 6 + "甲", "梯度下降法" * 6 + "乙"]
+    lines = table([row(name, 1.0) for name in names], torch.ones(1, 1)).splitlines()[:5]
+    assert {columns(line) for line in lines} == {80}
+    assert len({line[:15] for line in lines}) == 5
+
+
+def test_epochs_are_whole(linlight: Linlight) -> None:
+    results = results_of(linlight("compare", "--methods=GradientDescent,LinearRegression", "--epochs=2"))
+    figure = comparison(results, XYDataModule(dtype="float64"), None)
+    figure.draw_without_rendering()
+    ticks = figure.axes[0].get_xticks()
+    np.testing.assert_array_equal(ticks, ticks.round())
+
+
 def test_eight_lines_are_told_apart() -> None:
     looks = [line_style(i, 8) for i in range(8)]
     assert len({(look["color"], look["linestyle"]) for look in looks}) == 8
@@ -207,5 +247,5 @@ def test_stopped_from_the_keyboard(
         with pytest.raises(SystemExit, match="130"):
             main([command, "--methods=GradientDescent"])
         assert capsys.readouterr().out == "stopped: nothing was kept\n"
-        assert not list(Path().rglob("version_*"))
+        assert not Path("lightning_logs", command).exists()
     signal.signal(signal.SIGINT, before)

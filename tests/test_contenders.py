@@ -81,7 +81,9 @@ def test_a_config_brings_its_data(linlight: Linlight) -> None:
 
 
 def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
-    assert "there is nothing to compare: name --methods" in refused("compare", "--methods", "[]")
+    for none in ("[]", ""):
+        assert "there is nothing to compare: name --methods" in refused("compare", "--methods", none)
+        assert "there is no method to sweep: name --methods" in refused("sweep", "--methods", none)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,13 @@ def test_no_method_at_all_is_refused(refused: Callable[..., str]) -> None:
         (["--config", "half.yaml"], "half.yaml: max_epochs must be a whole number from 1, got 1.5"),
         (["--config", "endless.yaml"], "endless.yaml: max_epochs must be a whole number from 1, got -1"),
         (["--config", "data.yaml"], "data.yaml: data must hold settings"),
+        (["--config", "epoch.yaml"], "epoch.yaml: .*--trainer.max_epoch: did you mean --trainer.max_epochs"),
+        (["--config", "trainr.yaml"], "trainr.yaml: there is no option --trainr.max_epochs: did you mean"),
+        (["--config", "stop.yaml"], "stop.yaml: there is no option --stop_at: did you mean --stop_at_se"),
+        (["--config", "british.yaml"], "option --data.standardise: did you mean --data.standardize"),
+        (["--config", "steps.yaml"], "steps.yaml: compare trains without trainer.max_steps: take it out"),
+        (["--config", "clip.yaml"], "clip.yaml: compare trains without trainer.gradient_clip_val"),
+        (["--config", "se.yaml"], "se.yaml: compare trains without stop_at_se: take it out"),
         (["--config", "nofile.yaml"], "there is no file nope.csv"),
         (
             ["--config", "nofile.yaml", "--config", "x.yaml"],
@@ -134,6 +143,13 @@ def test_contestants_that_cannot_take_part(
         "half": "trainer: {max_epochs: 1.5}",
         "endless": "trainer: {max_epochs: -1}",
         "data": "data: 3",
+        "epoch": "trainer: {max_epoch: 30}",
+        "trainr": "trainr: {max_epochs: 30}",
+        "stop": "stop_at: 5",
+        "british": "data: {standardise: true}",
+        "steps": "trainer: {max_steps: 5}",
+        "clip": "trainer: {gradient_clip_val: 0.001}",
+        "se": "stop_at_se: 5",
         "nofile": "data: {path: nope.csv}",
         "x": "data: {x: [1, 2, 3], y: [1, 2, 2]}",
     }.items():

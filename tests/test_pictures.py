@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from linlight import load
 from linlight.forecast import parabola
-from linlight.landscape import landscape
+from linlight.landscape import landscape, make_ground, of_target
 from linlight.moments import moments
 from linlight.optimum import optimum
 from linlight.pictures import THEMES
@@ -32,26 +32,41 @@ def table() -> Callable[[int, int], str]:
     return write
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("targets", "target"), [(1, 0), (2, 0), (2, 1)])
 @pytest.mark.parametrize("chosen", [(0,), (2,), (1, 3), (2, 0)])
-def test_the_landscape_has_the_others_at_their_best(chosen: tuple[int, ...]) -> None:
+def test_the_landscape_has_the_others_at_their_best(
+    chosen: tuple[int, ...], targets: int, target: int, weighted: bool
+) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(50, 3, generator=generator, dtype=torch.float64) + 1
-    y = x @ torch.ones(3, 1, dtype=torch.float64) + torch.randn(
-        50, 1, generator=generator, dtype=torch.float64
-    )
-    m = moments(x, y)
+    noise = torch.randn(50, targets, generator=generator, dtype=torch.float64)
+    y = x.sum(1, keepdim=True) + noise * torch.arange(1, targets + 1)
+    weights = torch.rand(50, generator=generator, dtype=torch.float64) if weighted else torch.ones(50)
+    m = of_target(moments(x, y, weights if weighted else None), target)
     shape = parabola(m, optimum(m, True))
     axes = [np.array([-1.0, 0.5, 2.0])[: 3 - k] for k in range(len(chosen))]
     found = landscape(shape, chosen, axes)
-    design = np.column_stack([np.ones(50), x])
+    root = np.sqrt(weights.numpy())
+    design = np.column_stack([np.ones(50), x]) * root[:, None]
     rest = [i for i in range(4) if i not in chosen]
     for at in np.ndindex(*(len(axis) for axis in axes)):
         values = np.array([axis[i] for axis, i in zip(axes, at, strict=True)])
-        left = y[:, 0].numpy() - design[:, chosen] @ values
+        left = y[:, target].numpy() * root - design[:, chosen] @ values
         best = np.linalg.lstsq(design[:, rest], left, rcond=None)[0]
-        expected = np.mean((left - design[:, rest] @ best) ** 2)
+        expected = np.sum((left - design[:, rest] @ best) ** 2) / weights.sum().item()
         assert found.losses[at[::-1]] == pytest.approx(expected, rel=1e-10)
     assert found.lowest == pytest.approx(tuple(shape.theta[0, list(chosen)]))
+
+
+def test_of_several_targets_the_first_ones_own_error_is_drawn(
+    linlight: Callable[..., Any], table: Callable[..., str]
+) -> None:
+    run = load(linlight("fit", "--model=LeastSquares", f"--data.path={table(1, 3)}").folder)
+    x, y = run.data.x.numpy(), run.data.y.numpy()  # type: ignore[union-attr]
+    ground = make_ground(run.data.train_moments, run.data.feature_names, True, np.zeros((1, 2)))
+    left = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), y[:, :1], rcond=None)[1]
+    assert ground.shape.lowest == pytest.approx(left[0] / len(x), rel=1e-5)
 
 
 def test_the_textbooks_path_lies_on_its_curve(linlight: Callable[..., Any]) -> None:
@@ -146,6 +161,26 @@ def test_a_resumed_run_says_where_its_events_begin(linlight: Callable[..., Any])
         figures: Any = run.plot()
         assert figures["epochs"].axes[0].get_title() == f"loss by epoch{since}"
         assert figures["loss"].axes[0].get_title().endswith(f"at 2{since}")
+
+
+def test_a_long_history_keeps_its_ends(linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linlight.run.MOST_EPOCHS", 5)
+    words = ["--model=GradientDescent", "--trainer.max_epochs=30", "--model.w0=0.5"]
+    run = load(linlight("fit", *words).folder)
+    assert run.history["epoch/w"][0].tolist() == [1, 8, 15, 23, 30]
+    path: Any = run.plot("loss").axes[0].lines[1]  # type: ignore[union-attr]
+    assert path.get_xdata()[0] == 0.5
+    assert path.get_xdata()[-1] == pytest.approx(run.model.w.item())
+
+
+def test_no_line_where_a_log_axis_has_none(linlight: Callable[..., Any]) -> None:
+    words = ["fit", "--model=GradientDescent", "--trainer.max_epochs=3"]
+    for y, found in (("[2, 4, 6]", ["training"]), ("[2, 4, 7]", ["training", "the optimum's"])):
+        figure: Any = load(linlight(*words, "--data.x=[1, 2, 3]", f"--data.y={y}").folder).plot("epochs")
+        assert figure.axes[0].get_legend_handles_labels()[1] == found
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            np.testing.assert_array_equal(axes.get_xticks(), axes.get_xticks().round())
 
 
 def test_the_gap_is_not_squeezed_by_what_theory_foretells(linlight: Callable[..., Any]) -> None:

@@ -155,6 +155,7 @@ def test_ten_runs_on_a_real_server(linlight: Linlight, board: Callable[[], Board
     least = next(n for n in runs if n.startswith("LeastSquares/version_0"))
     text = server.ask("plugin/text/text", run=least, tag="card/text_summary")[0]["text"]
     assert "<th>std error</th>" in text
+    assert "<td>gap to the optimum's loss</td>" in text  # which has no row of its own here
     assert f"{runs[least].summary['coefficients'][1]['p']:.6g}" in text
     histogram = server.ask("plugin/histograms/histograms", run=name, tag="residuals")[0][2]
     assert sum(count for *_, count in histogram) == 4
