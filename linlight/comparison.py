@@ -170,8 +170,7 @@ def _train(
     watch.finished(epochs)
     result.path, result.epochs, result.steps = recorder.path, trainer.current_epoch, trainer.global_step
     if result.error is None:
-        result.weights = model.w.tolist()
-        result.bias = None if model.b is None else model.b.tolist()
+        result.weights, result.bias = summary.summary["weights"], summary.summary["bias"]
         result.loss = recorder.loss
         result.prediction = model(example.to(model.w))[0].tolist()
         result.seconds = summary.summary["seconds"]
