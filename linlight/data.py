@@ -328,16 +328,6 @@ class XYDataModule(LightningDataModule):
             return None
         return scaling.of(self.raw_moments)
 
-    def train_data(self) -> tuple[Tensor, Tensor]:
-        """The rows to train on, x and y, (N, D) and (N, T), as the training sees them.
-
-        Raises:
-            InputError: If there are no targets, or the rows are streamed.
-        """
-        self.check_targets()
-        ((x, y, *_),) = self.source.training(Place(), self.scaling, len(self.rows.x))
-        return x, y
-
     def stand_in(self) -> tuple[Tensor, Tensor]:
         """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""
         x, y = (tensor.to(self.dtype) for tensor in reduced(self.train_moments))

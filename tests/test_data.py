@@ -17,7 +17,8 @@ from linlight.source import Place
 )
 def test_one_dimension_becomes_a_column(x: Any) -> None:
     data = XYDataModule(x, [1, 2, 3])
-    assert data.x.shape == data.train_data()[1].shape == (3, 1)
+    assert data.y is not None
+    assert data.x.shape == data.y.shape == (3, 1)
     assert data.x.dtype == torch.float32
 
 
