@@ -24,11 +24,11 @@ import torch
 from lightning.pytorch import Trainer
 from sklearn.linear_model import LinearRegression as ScikitLinearRegression
 
-from linlight.base import LinearModel
-from linlight.data import XYDataModule
-from linlight.exhaustive_search import ExhaustiveSearch
-from linlight.gradient_descent import GradientDescent
-from linlight.least_squares import LeastSquares
+from linlight.data.datamodule import XYDataModule
+from linlight.methods.base import LinearModel
+from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.least_squares import LeastSquares
 
 
 def fit(model: LinearModel, data: XYDataModule, epochs: int) -> None:

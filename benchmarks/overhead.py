@@ -79,10 +79,10 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     from lightning.pytorch import Trainer
 
     import linlight
-    from linlight.dashboard import Dashboard, TensorBoardLogger
-    from linlight.data import XYDataModule
-    from linlight.explain import Explain
-    from linlight.run_folder import LastCheckpoint, RunSummary, new_folder
+    from linlight.data.datamodule import XYDataModule
+    from linlight.training.diagnostics import Explain
+    from linlight.training.folder import LastCheckpoint, RunSummary, new_folder
+    from linlight.training.tensorboard import Dashboard, TensorBoardLogger
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     names: dict[str, Callable[[int], None]] = {}
@@ -111,7 +111,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
 
 def showing(folder: str, repeats: int) -> dict[str, tuple[float, float, float]]:
     """`linlight fit` after imports, with TensorBoard and pictures, against the same without."""
-    from linlight.main import main
+    from linlight.cli.main import main
 
     def fit(*words: str) -> None:
         with contextlib.redirect_stdout(io.StringIO()):

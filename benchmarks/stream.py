@@ -29,18 +29,18 @@ for batch in pads.dataset(sys.argv[1]).to_batches():
 """
 FIT = """
 import sys
-from linlight.main import main
+from linlight.cli.main import main
 main(["fit", *sys.argv[2:], "--data.path", sys.argv[1], "--data.stream", "true", "--trainer.logger", "false",
       "--quiet", "true", "--trainer.max_epochs", "1"])
 """
 PREDICT = """
 import sys
-from linlight.main import main
+from linlight.cli.main import main
 fitted = "lightning_logs/LeastSquares/version_0/checkpoints/last.ckpt"
 main(["predict", "--ckpt_path", fitted, "--data.path", sys.argv[1], "--data.stream", "true",
       "--format", "parquet", "--trainer.logger", "false", "--quiet", "true"])
 """
-NOTHING = "import linlight.commands, linlight.columns, linlight.stream_loader"
+NOTHING = "import linlight.cli.commands, linlight.data.columns, linlight.data.stream_loaders"
 
 RUNS = {
     "pyarrow reads it": (READ, []),

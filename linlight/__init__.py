@@ -4,32 +4,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from linlight.backpropagation import Backpropagation as Backpropagation
-    from linlight.base import LinearModel as LinearModel
-    from linlight.comparison import compare as compare
-    from linlight.data import XYDataModule as XYDataModule
+    from linlight.data.datamodule import XYDataModule as XYDataModule
     from linlight.errors import InputError as InputError
-    from linlight.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
-    from linlight.gradient_descent import GradientDescent as GradientDescent
-    from linlight.least_squares import LeastSquares as LeastSquares
-    from linlight.linear_regression import LinearRegression as LinearRegression
-    from linlight.run import Run as Run
-    from linlight.run import load as load
-    from linlight.sweeping import sweep as sweep
+    from linlight.experiments.compare import compare as compare
+    from linlight.experiments.sweep import sweep as sweep
+    from linlight.methods.backpropagation import Backpropagation as Backpropagation
+    from linlight.methods.base import LinearModel as LinearModel
+    from linlight.methods.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
+    from linlight.methods.gradient_descent import GradientDescent as GradientDescent
+    from linlight.methods.least_squares import LeastSquares as LeastSquares
+    from linlight.methods.linear_regression import LinearRegression as LinearRegression
+    from linlight.runs.run import Run as Run
+    from linlight.runs.run import load as load
 
 _MODULES = {
-    "Backpropagation": "backpropagation",
-    "ExhaustiveSearch": "exhaustive_search",
-    "GradientDescent": "gradient_descent",
+    "Backpropagation": "methods.backpropagation",
+    "ExhaustiveSearch": "methods.exhaustive_search",
+    "GradientDescent": "methods.gradient_descent",
     "InputError": "errors",
-    "LeastSquares": "least_squares",
-    "LinearModel": "base",
-    "LinearRegression": "linear_regression",
-    "Run": "run",
-    "XYDataModule": "data",
-    "compare": "comparison",
-    "load": "run",
-    "sweep": "sweeping",
+    "LeastSquares": "methods.least_squares",
+    "LinearModel": "methods.base",
+    "LinearRegression": "methods.linear_regression",
+    "Run": "runs.run",
+    "XYDataModule": "data.datamodule",
+    "compare": "experiments.compare",
+    "load": "runs.run",
+    "sweep": "experiments.sweep",
 }
 
 __all__ = sorted(_MODULES)

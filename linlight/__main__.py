@@ -1,6 +1,6 @@
 """`python -m linlight`, the same program as `linlight`."""
 
-from linlight.main import main
+from linlight.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
-from linlight.main import main
+from linlight.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +22,26 @@ def _work_below_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     yield
     after = {*ROOT.iterdir(), *(ROOT / "lightning_logs").iterdir()}
     assert after == before, f"left behind: {after - before}"
+
+
+def quiet_trainer(**settings: Any) -> Trainer:
+    """A Trainer on the CPU that shows and keeps nothing unless asked to."""
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "max_epochs": 100,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return Trainer(**(defaults | settings))
+
+
+def fit(model: LightningModule, data: LightningDataModule, **settings: Any) -> Trainer:
+    """Trains a model by `quiet_trainer`, and returns its Trainer."""
+    trainer = quiet_trainer(**settings)
+    trainer.fit(model, datamodule=data)
+    return trainer
 
 
 @dataclass

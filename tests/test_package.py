@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, Run
 
 import linlight as package
-from linlight.main import main
+from linlight.cli.main import main
 
 PUBLIC = [
     "Backpropagation",

@@ -1,0 +1,126 @@
+"""Runs a command, quietly, and turns what it refuses into one line."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentError, ArgumentParser
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import distributed
+
+from linlight.cli.fit import Cli
+from linlight.cli.main import COMMANDS, fail
+from linlight.cli.messages import one_line, options_of
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.experiments.compare import compare
+from linlight.experiments.sweep import sweep
+from linlight.runs.run import of_file
+from linlight.training.folder import folder_name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what Lightning tells a developer, and the warnings meant for its own code."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # LightningCLI still calls what jsonargparse has renamed, which is no concern of the user's.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
+        warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
+        # The dashboard logs at least once an epoch, however short.
+        warnings.filterwarnings("ignore", message="The number of training batches")
+        # Lightning asks for an empty list where there is no validation, and warns of it.
+        warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs a command; see `linlight.cli.main.main`."""
+    if (here := str(Path.cwd())) not in sys.path:
+        # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
+        sys.path.append(here)
+    try:
+        with _quiet():
+            together = args[0] in ("compare", "sweep")
+            folder = _side_by_side(args) if together else _run_cli(args)
+    except (InputError, MisconfigurationException) as error:
+        _fail_once(error)
+    except BrokenPipeError:
+        raise  # the reader of our output has gone, which is no matter of files
+    except OSError as error:
+        _fail_once(of_file(error))
+    except RuntimeError as error:
+        if "gloo" not in str(error):  # which is what processes talk through
+            raise
+        _fail_once("one of the processes has ended without a word: it was killed, perhaps for want of memory")
+    finally:
+        if distributed.is_available() and distributed.is_initialized():
+            # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
+            distributed.destroy_process_group()
+    if folder is not None:
+        print(f"run: {folder_name(folder)}")
+
+
+def _fail_once(error: Exception | str) -> NoReturn:
+    """Of several processes the first that fails says why; the others fail alike, or for want of it."""
+    if _fails_first():
+        fail(error)
+    raise SystemExit(2)
+
+
+def _fails_first() -> bool:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return os.environ.get("LOCAL_RANK", "0") == "0"  # they do not know each other: one a machine
+    try:
+        # What the processes found each other by; there is no public name for it.
+        store = distributed.distributed_c10d._get_default_store()
+        return int(store.add("linlight/failed", 1)) == 1
+    except distributed.DistError:  # it went with the process that failed
+        return False
+
+
+def _run_cli(args: Sequence[str]) -> Path | None:
+    try:
+        cli = Cli(args)
+    except (InputError, MisconfigurationException, OSError):
+        raise
+    except (ImportError, TypeError, ValueError) as error:
+        # Nothing of ours has run yet: a class was given an argument that it refuses.
+        raise InputError(one_line(str(error), [])) from error
+    cli.execute()
+    return cli.run_folder
+
+
+def _side_by_side(args: Sequence[str]) -> Path:
+    """Runs `compare` or `sweep`."""
+    command: Any = {"compare": compare, "sweep": sweep}[args[0]]
+    parser = ArgumentParser(prog=f"linlight {args[0]}", exit_on_error=False, description=COMMANDS[args[0]])
+    # Batch size and type are each method's own.
+    own = {"batch_size"} | ({"dtype"} if args[0] == "compare" else set())
+    parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
+    parser.add_function_arguments(command, skip={"data", "config"})
+    if args[0] == "compare":
+        parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
+    try:
+        config = parser.parse_args(list(args[1:]))
+    except ArgumentError as error:
+        raise InputError(one_line(str(error), options_of(parser))) from error
+    try:
+        folder: Path = command(**config.as_dict())
+    except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
+        print("stopped: nothing was kept")
+        raise SystemExit(130) from None
+    return folder

@@ -1,0 +1,110 @@
+"""A config of `linlight fit` that takes part in a comparison."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from linlight.cli.fit import Cli
+from linlight.cli.messages import one_line
+from linlight.errors import InputError
+from linlight.experiments.entries import Contender
+from linlight.methods.base import LinearModel
+
+OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
+"""What a contender's config says of the data for itself; the rest all share."""
+NOT_TAKEN = (
+    *("max_steps", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run", "precision"),
+    *("gradient_clip_val", "accumulate_grad_batches", "callbacks", "plugins"),
+)
+"""Of the Trainer's settings those that change what is trained, which a comparison has no place for."""
+
+
+class _Reader(Cli):
+    """Parses a config as `linlight fit` does, and makes nothing of it."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses, and leaves a checkpoint alone: all contenders start afresh."""
+        self.read = self._parse(args[1:])
+        self.usual: Namespace = self._subcommand_parsers["fit"].get_defaults()
+
+    def _set_seed(self) -> None:
+        """Does nothing: each training sets its own."""
+
+    def instantiate_classes(self) -> None:
+        """Does nothing."""
+
+
+def _as_fit_reads_it(path: str) -> Namespace:
+    try:
+        reader = _Reader(["fit", "--config", path])
+    except (ImportError, TypeError, ValueError) as error:
+        said = str(error) if isinstance(error, InputError) else one_line(str(error), [])
+        raise InputError(f"{path}: {said}") from error
+    for key in (*(f"trainer.{name}" for name in NOT_TAKEN), "stop_at_se"):
+        if reader.read[key] != reader.usual[key]:
+            raise InputError(f"{path}: compare trains without {key}: take it out of the config")
+    return reader.read
+
+
+def _epochs_and_seed(path: str, content: dict[str, Any]) -> tuple[int | None, int | None]:
+    trainer = {} if content.get("trainer") is None else content["trainer"]
+    if not isinstance(trainer, dict):
+        raise InputError(f"{path}: trainer must hold settings, such as max_epochs: 100, got {trainer!r}")
+    found = []
+    for what, value, least in (
+        ("max_epochs", trainer.get("max_epochs"), 1),
+        ("seed_everything", content.get("seed_everything"), 0),
+    ):
+        if isinstance(value, bool) and not least:
+            value = None  # Lightning's yes and no to a seed of its choice
+        if value is not None and not (type(value) is int and least <= value < 2**32):
+            raise InputError(f"{path}: {what} must be a whole number from {least}, got {value!r}")
+        found.append(value)
+    return found[0], found[1]
+
+
+def from_config(path: str) -> Contender:
+    """The contender that a config of `linlight fit` describes, called after its file.
+
+    Raises:
+        InputError: If there is no such config, or it names no method, or what it says cannot be used.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no config file {path}: check the path given to --config")
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or content.get("model") is None:
+        raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
+    if not isinstance(content.get("data") or {}, dict):
+        raise InputError(f"{path}: data must hold settings, such as path: table.csv, got {content['data']!r}")
+    epochs, seed = _epochs_and_seed(path, content)
+    config = _as_fit_reads_it(path)
+    method = config.model.class_path.rpartition(".")[2]
+    for key in ("optimizer", "lr_scheduler"):
+        if config.get(key):
+            if key not in config.model.init_args:
+                raise InputError(f"{path}: {method} takes no {key}")
+            config.model.init_args[key] = config[key].as_dict()
+    said = {key: config.data[key] for key in content.get("data") or {}}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LinearModel, "model")
+    alone = parser.parse_object({"model": config.model.as_dict()})
+
+    def make() -> LinearModel:
+        model: LinearModel = parser.instantiate_classes(alone.clone()).model
+        return model
+
+    name = Path(path).stem
+    return Contender(
+        method if name == "config" else name.replace("_", " "),  # a run's own is called config.yaml
+        make,
+        {key: value for key, value in said.items() if key in OF_A_CONFIG},
+        epochs,
+        seed,
+        {key: value for key, value in said.items() if key not in OF_A_CONFIG},
+    )

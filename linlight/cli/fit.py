@@ -1,0 +1,402 @@
+"""`fit`, `validate`, `test` and `predict`, by LightningCLI."""
+
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jsonargparse import ArgumentError, Namespace
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import (
+    LightningArgumentParser,
+    LightningCLI,
+    LRSchedulerTypeTuple,
+    SaveConfigCallback,
+)
+from torch.optim import Optimizer
+
+from linlight.cli.messages import no_method, one_line, options_of
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.methods.base import LinearModel
+from linlight.runs.run import load as open_run
+from linlight.runs.style import drawing
+from linlight.training.audit import Audit
+from linlight.training.checkpointing import (
+    config_arguments,
+    config_beside,
+    differences,
+    find_last,
+    load,
+    model_arguments,
+    run_arguments,
+    typed,
+)
+from linlight.training.diagnostics import Explain
+from linlight.training.folder import (
+    LastCheckpoint,
+    RunSummary,
+    describe,
+    folder_name,
+    new_folder,
+    removed_on_failure,
+    write_json,
+)
+from linlight.training.predictions import PredictionWriter
+from linlight.training.progress import silence, watch
+from linlight.training.summary import evaluated, fitted
+from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
+from linlight.training.trace import Trace
+
+NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
+"""Of the Trainer's settings those whose change is no news to who typed it, for it changes no result."""
+
+
+def _rank() -> int:
+    """This process's rank, known before there is a Trainer."""
+    return getattr(rank_zero_only, "rank", 0)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes `config.yaml`, from which the run can be repeated, into the run's folder."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Called once, on rank 0."""
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+
+
+def _as_dict(value: Namespace | None) -> dict[str, Any] | None:
+    return None if value is None else value.as_dict()
+
+
+def _options(words: Sequence[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words}
+
+
+class Cli(LightningCLI):
+    """LightningCLI for the methods of linlight.
+
+    Args:
+        args: The command (`fit`, …) and its options.
+    """
+
+    def __init__(self, args: Sequence[str]) -> None:
+        self._command = args[0]
+        self.run_folder: Path | None = None
+        self.summary: dict[str, Any] = {}
+        self._run_summary = RunSummary()
+        self._going_on = ""
+        super().__init__(
+            LinearModel,
+            XYDataModule,
+            args=list(args),
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={
+                "max_epochs": 100,
+                "devices": 1,
+                "use_distributed_sampler": False,  # the data module deals out the rows
+                "num_sanity_val_steps": 0,
+                "enable_model_summary": False,
+            },
+            parser_kwargs={"exit_on_error": False, self._command: {"exit_on_error": False}},
+            # Here the optimizer is made when the weights exist, and a checkpoint keeps plain arguments.
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one command that was typed; to set up the parsers of all takes four times as long."""
+        return {self._command: LightningCLI.subcommands()[self._command] | {"verbose"}}
+
+    # Parsing --------------------------------------------------------------------------------------------
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds `--trainer`, `--model` (which a checkpoint can stand for) and `--data`."""
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in self.trainer_defaults.items()})
+        parser.add_lightning_class_args(LinearModel, "model", subclass_mode=True, required=False)
+        parser.add_lightning_class_args(XYDataModule, "data")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds `--optimizer` and `--lr_scheduler`, which `LinearRegression` takes, and `--trace`."""
+        for key, base in (("optimizer", Optimizer), ("lr_scheduler", LRSchedulerTypeTuple)):
+            bases = base if isinstance(base, tuple) else (base,)
+            parser.add_subclass_arguments(
+                bases, key, instantiate=False, fail_untyped=False, skip={"params", "optimizer"}
+            )
+            parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
+        parser.add_argument("--quiet", type=bool, default=False, help="Print only `run:` and errors.")
+        if self._command == "fit":
+            parser.add_argument("--verbose", type=bool, default=False, help="Print settings and epochs.")
+            parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+            parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+            parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
+            parser.add_argument(
+                "--pictures", type=bool, default=False, help="Draw the run at its end, as linlight plot does."
+            )
+            parser.add_argument(
+                "--stop_at_se",
+                type=float | None,
+                default=None,
+                help="Stop within so many standard errors of the optimum, such as 0.01.",
+            )
+        if self._command == "predict":
+            kinds = Literal["csv", "parquet"]
+            parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses, with what a checkpoint says of itself standing before what was typed."""
+        words = list(args[1:])
+        path = typed(words, "--ckpt_path")
+        if path == "last":
+            words, path = self._last(words)
+        config = self._parse([*(model_arguments(load(path)) if path is not None else []), *words])
+        if config.ckpt_path == "last":  # in a config file
+            words, path = self._last(["--ckpt_path=last", *words])
+            config = self._parse(words)
+        if config.ckpt_path is not None:
+            config = self._as_before(config, words)
+        if self._command != "fit" and not config.ckpt_path:
+            raise InputError(
+                f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
+            )
+        if config.get("model") is None:
+            raise InputError(no_method())
+        if config.quiet and config.get("verbose"):
+            raise InputError("quiet and verbose ask for opposite things: leave out one")
+        if self._going_on and not config.quiet and _rank() == 0:
+            print(self._going_on.strip())
+        name = config.model.class_path.rpartition(".")[2]
+        for key in ("optimizer", "lr_scheduler"):
+            if config.get(key) and key not in config.model.init_args:
+                raise InputError(
+                    f"{name} moves its weights by hand and takes no --{key}: set --model.lr, "
+                    "or use --model LinearRegression"
+                )
+
+    def _parse(self, words: list[str]) -> Namespace:
+        try:
+            self.config = self.parser.parse_args([self._command, *words])
+        except ArgumentError as error:
+            options = options_of(self._subcommand_parsers[self._command])
+            raise InputError(one_line(str(error), options)) from error
+        config: Namespace = self.config[self._command]
+        return config
+
+    def _as_before(self, config: Namespace, words: list[str]) -> Namespace:
+        """Parses again, with all that the run of a checkpoint was asked for before what was typed."""
+        checkpoint = load(config.ckpt_path)
+        source = next((key for key in ("x", "path") if config.data[key] is not None), None)
+        beside = config_beside(config.ckpt_path, checkpoint) if self._command == "fit" else None
+        if beside is None:
+            remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
+            return self._parse([*remembered, *words])
+        try:
+            config = self._parse([*config_arguments(beside, checkpoint, source), *words])
+        except InputError as error:
+            raise InputError(f"what was typed does not go with {beside}, which goes on: {error}") from error
+        self._say_changes(beside, config)
+        return config
+
+    def _say_changes(self, before: Path, config: Namespace) -> None:
+        """Notes which of the Trainer's settings are others than those of the run that goes on.
+
+        The model says so of its own and of the data's.
+        """
+        old = yaml.safe_load(before.read_text(encoding="utf-8"))["trainer"]
+        for name, was, now in differences(old, config.trainer.as_dict()):
+            if name not in NO_MATTER:
+                self._going_on += f"\ntrainer.{name} is {now}, where that run had {was}"
+
+    def _last(self, words: list[str]) -> tuple[list[str], str | None]:
+        """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
+        path = find_last(words)
+        if path is None and (self._command != "fit" or not {"--model", "--config", "-c"} & _options(words)):
+            raise InputError(
+                "there is no checkpoint below lightning_logs: run linlight fit with a --model first"
+            )
+        self._going_on = (
+            "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
+        )
+        i = next(i for i, word in enumerate(words) if word.startswith("--ckpt_path"))
+        rest = words[i + 1 :] if "=" in words[i] else words[i + 2 :]
+        return [*words[:i], *([] if path is None else [f"--ckpt_path={path}"]), *rest], path
+
+    def _parse_ckpt_path(self) -> None:
+        """Does nothing: Lightning's would let the checkpoint override what was typed (#21455)."""
+
+    def instantiate_classes(self) -> None:
+        """Makes model, data and trainer; what they refuse reaches the user as they say it."""
+        try:
+            with self._silence():
+                super().instantiate_classes()
+        except InputError:
+            raise
+        except ValueError as error:  # jsonargparse wraps what the class of an option raises
+            cause = error.__cause__
+            raise cause if isinstance(cause, InputError) else InputError(one_line(str(error), [])) from error
+
+    # Running --------------------------------------------------------------------------------------------
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
+        config = self._get(self.config_init, "trainer")
+        if not self.model.automatic_optimization:
+            self._refuse_automatic_options(config)
+        strategy = config["strategy"]
+        start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
+        if re.search("spawn|fork|notebook", start or ""):
+            raise InputError(
+                f"strategy {start} leaves what it trained in processes that are gone: "
+                "use --trainer.strategy ddp"
+            )
+        given = config["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        for callback in given:
+            if getattr(callback, "monitor", None) == "val_loss" and not self.datamodule.has_validation:
+                raise InputError(
+                    f"{type(callback).__name__} monitors val_loss and there are no validation rows: "
+                    "set --data.val_fraction, or monitor train_loss"
+                )
+        root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
+        if _rank() == 0:  # only rank 0 writes
+            root = self.run_folder = new_folder(root)
+        # It is first, so that the others find what it measured.
+        explain = Explain(self._get(self.config_init, "stop_at_se", default=None))
+        callbacks: list[Callback] = [explain, Dashboard(), self._run_summary]
+        flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
+        bars = any(isinstance(callback, ProgressBar) for callback in given)
+        wanted = config["enable_progress_bar"] is not False and not config["barebones"]
+        watching, bar = watch(**flags, wanted=wanted and self._command == "fit" and not bars)
+        # The bar goes first, so that it is gone when the others print.
+        callbacks = [*watching, *callbacks] if bar else [*callbacks, *watching]
+        config["enable_progress_bar"] = bar or (bars and wanted)
+        # In `fit` the checkpoint has options of its own.
+        if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
+            callbacks.append(LastCheckpoint())
+        if self._get(self.config_init, "trace", default=False):
+            callbacks.append(Trace())
+        if self._get(self.config_init, "audit", default=False):
+            callbacks.append(Audit())
+        config["callbacks"] = [*given, *callbacks]
+        if config["logger"] in (None, True) and not config["barebones"]:
+            # TensorBoard names a run after the folders of its events: there the settings tell runs apart.
+            label = run_label(self.model, self.datamodule)
+            config["logger"] = TensorBoardLogger(
+                root, name="", version="", sub_dir=label, default_hp_metric=False
+            )
+        with removed_on_failure(self.run_folder):
+            return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+
+    def _refuse_automatic_options(self, config: Any) -> None:
+        """Lightning raises on these in manual optimization, without a remedy."""
+        name = type(self.model).__name__
+        if config["gradient_clip_val"] is not None:
+            raise InputError(
+                f"{name} moves its weights by hand and takes no --trainer.gradient_clip_val: "
+                "use a smaller --model.lr, or --model LinearRegression"
+            )
+        if config["accumulate_grad_batches"] != 1:
+            raise InputError(
+                f"{name} moves its weights by hand and takes no --trainer.accumulate_grad_batches: "
+                "use a larger --data.batch_size"
+            )
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Does nothing yet: `execute` runs the command, once all that is made of the options is made."""
+
+    def execute(self) -> None:
+        """Runs the command."""
+        with removed_on_failure(self.run_folder, keep=self._training_began):
+            try:
+                with self._silence():
+                    super()._run_subcommand(self._command)
+            except SystemExit:  # Lightning's way out when it is stopped from the keyboard
+                if self._training_began() and _rank() == 0:
+                    assert self.run_folder is not None
+                    folder = folder_name(self.run_folder)
+                    if not self._get(self.config, "quiet", default=False):
+                        print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
+                    print(f"run: {folder}", flush=True)
+                raise SystemExit(130) from None
+        if self._get(self.config_init, "pictures", default=False) and _rank() == 0:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draws the finished run, into its folder and TensorBoard's images."""
+        assert self.run_folder is not None
+        run = open_run(self.run_folder)
+        run.save_pictures()
+        figures = run.plot()
+        assert isinstance(figures, dict)
+        for logger in self.trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                with drawing():
+                    for name, figure in figures.items():
+                        logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
+                logger.experiment.close()
+
+    def _silence(self) -> AbstractContextManager[Any]:
+        """Where `quiet` is set, what is printed goes nowhere; warnings too."""
+        return silence() if self._get(self.config, "quiet", default=False) else nullcontext()
+
+    def _training_began(self) -> bool:
+        return self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
+
+    def validate(self, **kwargs: Any) -> None:
+        """Evaluates the validation rows; `after_validate` says what was found."""
+        self.trainer.validate(**kwargs, verbose=False)
+
+    def test(self, **kwargs: Any) -> None:
+        """Evaluates the test rows; `after_test` says what was found."""
+        self.trainer.test(**kwargs, verbose=False)
+
+    def after_fit(self) -> None:
+        """Says what was found."""
+        self.summary = self._run_summary.summary
+        if _rank() == 0:
+            report = self.model.report()
+            if report:
+                print(report)
+            print(fitted(self.summary, self.datamodule.feature_names))
+
+    def _after_evaluation(self) -> None:
+        kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]
+        metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
+        self.summary = describe(self.model, self.model.rows) | metrics
+        if _rank() == 0:
+            rows = self.summary["rows"]
+            print(evaluated(self.summary["method"], metrics, rows, kept > 0))
+        self._write_summary()
+
+    after_validate = after_test = _after_evaluation
+
+    def predict(self, **kwargs: Any) -> None:
+        """Writes `predictions.csv` or `.parquet` and shows its beginning."""
+        writer = PredictionWriter(self._get(self.config, "format", default="csv"))
+        self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
+        self.trainer.predict(**kwargs | {"return_predictions": False})
+        self.summary = describe(self.model, writer.count)
+        if _rank() != 0:
+            return
+        if not writer.count:
+            raise InputError("there are no rows to predict: give at least one")
+        assert self.run_folder is not None
+        for x, y_hat in writer.beginning:
+            print("x =", *x, "-> prediction", *y_hat)
+        if writer.count > len(writer.beginning):
+            print(f"... {writer.count} rows in {folder_name(self.run_folder / f'predictions.{writer.kind}')}")
+        self._write_summary()
+
+    @rank_zero_only
+    def _write_summary(self) -> None:
+        assert self.run_folder is not None
+        write_json(self.run_folder / "summary.json", self.summary)

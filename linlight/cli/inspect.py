@@ -1,0 +1,168 @@
+"""`linlight inspect`: what the data will do to each method, before anything is trained."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor
+
+from linlight.cli.main import fail
+from linlight.cli.messages import one_line, options_of
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.functional import standardize as scaling
+from linlight.functional.descent import parabola
+from linlight.functional.solve import Optimum, equations, optimum
+from linlight.functional.statistic import Moments, design
+from linlight.training.summary import count
+
+TOLERANCE = 1e-6
+MOST_COLUMNS = 40
+NEAR = 100.0
+"""A variance inflation from which a column counts as nearly collinear: its standard error is 10 times as
+large as if it were independent of the others."""
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs `linlight inspect`.
+
+    Args:
+        args: The words after the command.
+    """
+    parser = ArgumentParser(prog="linlight inspect", exit_on_error=False)
+    parser.add_class_arguments(XYDataModule, "data")
+    parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
+    parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
+    try:
+        try:
+            config = parser.parse_args(list(args))
+        except ArgumentError as error:
+            raise InputError(one_line(str(error), options_of(parser))) from error
+        data = parser.instantiate_classes(config).data
+        print("\n".join(inspect(data, config.bias)))
+    except InputError as error:
+        fail(error)
+
+
+def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
+    """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
+    low, high = data.ranges()
+    m = data.train_moments.cpu()
+    fit = optimum(m, bias)
+    unit = scaling.of(m).moments(m)
+    spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
+    scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
+    relations = equations(fit.relations, scales, data.feature_names, bias)
+    before, after = _condition(m, bias), _condition(unit, bias)
+    lines = [
+        f"{int(m.rows):,} row{'s' * (int(m.rows) != 1)}, {count(m.features, 'feature')}, "
+        f"{count(m.targets, 'target')}; "
+        + ("rows that lack a value are left out" if data.dropped else "no value is missing"),
+        "",
+        f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
+    ]
+    inflation = _inflation(fit, scales)
+    columns = zip(
+        data.feature_names,
+        m.mean.tolist(),
+        spread.tolist(),
+        low.tolist(),
+        high.tolist(),
+        inflation,
+        strict=False,
+    )
+    for name, mean, deviation, least, greatest, vif in list(columns)[:MOST_COLUMNS]:
+        numbers = (mean, deviation, least, greatest, vif)
+        short = name if len(name) <= 19 else name[:9] + "…" + name[-9:]
+        lines.append(f"{short:<20}" + "".join(f"{value:>12.4g}" for value in numbers))
+    if m.features > MOST_COLUMNS:
+        lines.append(f"... {m.features} columns")
+    lines += ["", f"condition number {before:.4g}; standardised {after:.4g}", ""]
+    needs = [_needs(m, bias), _needs(unit, bias)]
+    lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
+    lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
+    epochs = [_short(need) for _, need in needs]
+    lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{epochs[0]:>18}{epochs[1]:>18}")
+    lines.append(f"{'epochs of LeastSquares':<44}{1:>18}{1:>18}")
+    candidates = 41.0 ** (m.features + bias)
+    lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18.4g}{'':>18}")
+    lines.append("")
+    return lines + [f"advice: {line}" for line in _advice(data, m, fit, relations, inflation, needs, bias)]
+
+
+def _condition(m: Moments, bias: bool) -> float:
+    s = torch.linalg.svdvals(design(m, bias)[0])
+    return float(s[0] / s[-1]) if s[-1] > 1e-15 * s[0] else math.inf
+
+
+def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
+    """Variance inflation factors, 1/(1 − R²) of each feature on the others, about zero without a bias."""
+    squares = fit.basis[0 if fit.b is None else 1 :].square().sum(1) * scales.square()
+    inflation = squares.clamp(min=1.0)
+    inflation[fit.relations.abs().gt(1e-9).any(0)] = math.inf
+    return [float(value) for value in inflation]
+
+
+def _needs(m: Moments, bias: bool) -> tuple[float, int | None]:
+    """The largest stable step, and the epochs at half of it from w = 1, b = 0, to a millionth of the gap.
+
+    That is the gap of w = 0 where it is smaller: at w = 1 a large column can hide all there is to learn.
+    """
+    shape = parabola(m, optimum(m, bias))
+    start = np.ones_like(shape.theta)
+    start[:, :bias] = 0.0
+    gaps = [float(shape.gaps(theta).sum()) for theta in (start, np.zeros_like(start))]
+    goal = TOLERANCE * min(gap for gap in gaps if gap > 0 or gap == gaps[0])
+    bound = shape.largest_stable_step
+    return bound, shape.epochs_to(start, bound / 2, goal) if math.isfinite(bound) else 0
+
+
+def _short(epochs: int | None) -> str:
+    return "-" if epochs is None else f"{epochs:,}" if epochs < 10**6 else f"{epochs:.2g}"
+
+
+def _advice(
+    data: XYDataModule,
+    m: Moments,
+    fit: Optimum,
+    relations: list[str],
+    inflation: list[float],
+    needs: list[tuple[float, int | None]],
+    bias: bool,
+) -> list[str]:
+    advice = []
+    rows, coefficients = int(m.rows), m.features + bias
+    if rows < coefficients:
+        verb = "does" if rows == 1 else "do"
+        advice.append(f"{count(rows, 'row')} {verb} not determine {coefficients} coefficients: use l2")
+    steady = m.triangle[:, m.features :].norm(dim=0) == 0
+    advice += [
+        f"the target {name} is constant: there is nothing to learn"
+        for name, is_steady in zip(data.target_names, steady, strict=True)
+        if is_steady
+    ]
+    advice += [f"leave out a column: {relation}" for relation in relations[:10]]
+    near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
+    if near:
+        advice.append(f"nearly collinear, with large standard errors: {', '.join(near[:8])}")
+    spread = m.triangle.norm(dim=0) / m.weight.sqrt()
+    far = [
+        name
+        for name, mean, deviation in zip(
+            [*data.feature_names, *data.target_names], m.mean, spread, strict=True
+        )
+        if 0 < deviation < 1e-4 * mean.abs()
+    ]
+    if far and data.dtype == torch.float32:
+        advice.append(f"little variation beside its mean, use --data.dtype float64: {', '.join(far[:8])}")
+    plain, standardised = (math.inf if epochs is None else epochs for _, epochs in needs)
+    if bias and plain > 10 * max(standardised, 1):
+        instead = "more than anyone has" if math.isinf(plain) else _short(needs[0][1])
+        advice.append(
+            f"standardise the features before descent: epochs fall to {_short(needs[1][1])} from {instead}"
+        )
+    if math.isfinite(needs[0][0]):
+        advice.append(f"descend with --model.lr {needs[0][0] / 2:.3g} in whole batches, or use LeastSquares")
+    return advice

@@ -1,0 +1,103 @@
+"""The front door of the command line: picks the command, and turns bad input into one line.
+
+Nothing heavy is imported here, so `linlight --help` and a mistyped command answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from linlight.errors import InputError, near
+
+COMMANDS = {
+    "compare": "run the five methods of the notes on the same data, side by side",
+    "sweep": "map where methods converge, over learning rates and batch sizes",
+    "inspect": "look at the data, and at what each method will need for them",
+    "fit": "train one method",
+    "validate": "evaluate a checkpoint on the validation rows",
+    "test": "evaluate a checkpoint on the test rows",
+    "predict": "predict with a checkpoint",
+    "plot": "draw the pictures of a finished run",
+}
+
+HELP = """\
+usage: linlight COMMAND [options]
+
+Linear regression on PyTorch Lightning.
+
+commands:
+{commands}
+
+examples:
+  linlight compare
+  linlight fit --model GradientDescent --model.lr 0.05 --data.batch_size 1
+  linlight fit --config configs/linear_regression.yaml
+  linlight predict --ckpt_path RUN/checkpoints/last.ckpt --data.x '[4.0]'
+
+`linlight COMMAND --help` lists the options of a command."""
+
+
+def _choose(args: Sequence[str]) -> str:
+    """The command, or an error that says what to type instead."""
+    choices = ", ".join(COMMANDS)
+    if not args:
+        raise InputError(f"no command: type one of {choices}, for example linlight compare")
+    if args[0].startswith("-"):
+        raise InputError(f"{args[0]} comes before a command: type one of {choices} first, as in linlight fit")
+    if args[0] not in COMMANDS:
+        meant = near(args[0], COMMANDS)
+        hint = f"type one of {choices}" if meant is None else f"did you mean {meant}?"
+        raise InputError(f"there is no command {args[0]!r}: {hint}")
+    return args[0]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs a command line.
+
+    Args:
+        args: The words after `linlight`. Default: those that were typed.
+
+    Raises:
+        SystemExit: With code 2 and one line on standard error where the input cannot be used.
+    """
+    args = sys.argv[1:] if args is None else list(args)
+    if args[:1] in (["-h"], ["--help"]):
+        print(HELP.format(commands="\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())))
+        return
+    if args[:1] == ["--version"]:
+        print(f"linlight {version('linlight')}")
+        return
+    try:
+        _choose(args)
+    except InputError as error:
+        fail(error)
+    if args[0] == "inspect":
+        from linlight.cli import inspect as inspection
+
+        inspection.run(args[1:])
+        return
+    if args[0] == "plot":
+        from linlight.runs.run import plot
+
+        plot(args[1:])
+        return
+    # Of several processes those that outlive another would print torch's own account of it, in stack frames.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from linlight.cli.commands import run
+
+    try:
+        run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `linlight ... | head`. What is still to be flushed at the
+        # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """Prints an error as one line on standard error and exits with code 2."""
+    print(f"linlight: error: {' '.join(str(error).split())}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,130 @@
+"""The errors of the command line's parser, in one line that says what to do."""
+
+import inspect
+import re
+from collections.abc import Iterable
+
+from jsonargparse import ArgumentParser
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from linlight.errors import near
+from linlight.methods.registry import METHODS
+
+_BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
+_EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
+"""A class to name, where an option stands before any."""
+
+
+def one_line(message: str, options: Iterable[str]) -> str:
+    """Says in one line what jsonargparse says in ten.
+
+    Args:
+        message: The parser's message.
+        options: The options there are, as `--data.x`.
+    """
+    unknown = re.search(r"unrecognized arguments: (\S+)", message)
+    if unknown:
+        return _unknown_option(unknown[1], options)
+    key = re.search(r"does not accept option '(\S+)'", message)  # of a config, where there is no --
+    if key:
+        return _unknown_option(f"--{key[1]}", options)
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    path = _option(keys)
+    required = re.findall(r'Key "([^"]+)" is required', message)
+    if required and keys:
+        return f"{path} needs {path}.{required[0]}"
+    unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
+    if unaccepted:
+        return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
+    missing_class = re.search(r"Expected a dot import path string: (\S+)", message)
+    missing_class = missing_class or re.search(
+        r"Unable to import|is not a subclass of|Not a valid subclass", message
+    )
+    value = re.search(r"(?:Got value|Given value): (.*)", message)
+    if missing_class and keys:
+        name = missing_class[1] if missing_class.re.groups else (value[1] if value else "")
+        return _unknown_class(keys, path, name)
+    missing_file = re.search(r"File does not exist: '([^']+)'", message)
+    if missing_file:
+        return f"there is no config file {missing_file[1]}: check the path given to --config"
+    if "Problems parsing config" in message:
+        place = re.search(r"line (\d+), column (\d+)", message)
+        where = f" (line {place[1]}, column {place[2]})" if place else ""
+        return f"the config is not valid YAML{where}: {_squeeze(message.splitlines()[-2])}"
+    literal = re.search(r"Expected a typing.Literal\[([^\]]+)\]", message)
+    if literal and value:
+        return f"{path} must be one of {literal[1]}, got {value[1]}"
+    types = list(dict.fromkeys(re.findall(r"Expected a <class '(\w+)'>", message)))
+    if types == ["NoneType"] and keys:
+        return f"{path} cannot be made of what was given: check its name and the options that it needs"
+    if types and value and keys:
+        wanted = " or ".join("null" if name == "NoneType" else name for name in types)
+        got = "" if "Namespace(" in value[1] else f", got {value[1]}"
+        return f"{path} must be of type {wanted}{got}"
+    return _squeeze(message)
+
+
+def options_of(parser: ArgumentParser) -> list[str]:
+    """The options a parser takes, as `--data.x`."""
+    return [option for action in parser._actions for option in action.option_strings]
+
+
+def no_method() -> str:
+    """What to say where no method was chosen."""
+    return f"no method: add --model with one of {', '.join(METHODS)}"
+
+
+def nearest_name(word: str, choices: Iterable[str]) -> str:
+    """Which of some names was probably meant, as a hint."""
+    return _did_you_mean(word, choices, f"one of {', '.join(choices)}")
+
+
+def _squeeze(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def _option(keys: list[str]) -> str:
+    return "--" + ".".join(keys)
+
+
+def _did_you_mean(word: str, choices: Iterable[str], otherwise: str, prefix: str = "") -> str:
+    meant = near(word, choices)
+    return otherwise if meant is None else f"did you mean {prefix}{meant}?"
+
+
+def _unknown_option(word: str, options: Iterable[str]) -> str:
+    if not word.startswith("-") and "." not in word:
+        return f"{word!r} is not an option: options begin with --, see --help"
+    word = "--" + word.lstrip("-").partition("=")[0]
+    return f"there is no option {word}: {_did_you_mean(word, options, 'see --help for those there are')}"
+
+
+def _unaccepted(path: str, owner: str, option: str) -> str:
+    if owner == "LinearModel":
+        return f"{path}.{option} needs a method before it: --model METHOD, one of {', '.join(METHODS)}"
+    if owner in _EXAMPLES:
+        what = path.rpartition(".")[2].lstrip("-").replace("_", " ")
+        article = "an" if what[0] in "aeiou" else "a"
+        return f"{path}.{option} needs {article} {what} before it, such as {path} {_EXAMPLES[owner]}"
+    taken = list(inspect.signature(METHODS[owner]).parameters) if owner in METHODS else []
+    listed = ", ".join(f"{path}.{name}" for name in taken)
+    hint = _did_you_mean(option, taken, f"it takes {listed}" if taken else "see --help", prefix=f"{path}.")
+    return f"{owner} has no option {path}.{option}: {hint}"
+
+
+def _unknown_class(keys: list[str], path: str, name: str) -> str:
+    base = _BASES.get(keys[-1])
+    if base is None and keys[-1] != "model":
+        return f"{path}: there is no class {name!r}: check its name, or give its full path"
+    if base is None:
+        return f"there is no method {name!r}: {nearest_name(name, METHODS)}"
+    names = {cls.__name__ for cls in _subclasses(base) if cls.__module__.startswith("torch.")}
+    return f"{path}: there is no class {name!r}: {_did_you_mean(name, names, 'give its full path')}"
+
+
+def _subclasses(base: type) -> set[type]:
+    found: set[type] = set(base.__subclasses__())
+    return found.union(*(_subclasses(cls) for cls in found))

@@ -1,0 +1,307 @@
+"""The rows of a table as tensors: features, targets, weights, and what is written beside predictions."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from pyarrow import csv
+from torch import Tensor
+
+from linlight.data.arrays import Rows
+from linlight.data.tables import Block, Table, Wanted, is_number, kind, not_a_number
+from linlight.errors import InputError
+from linlight.training.summary import count
+
+REMEDIES = {
+    "features": "leave the column out of --data.features, or add it to --data.categorical",
+    "target": "or name another column as --data.target",
+    "weight": "or name another column as --data.weight",
+}
+"""What else can be done than to correct a text where a number should be; a message ends in it."""
+_NO_VALUE = pa.array(csv.ConvertOptions().null_values, pa.string())  # such as "", NA, NaN, null
+
+
+def no_rows(table: str) -> str:
+    """What to say of a table without rows."""
+    return f"{table} has no rows that can be used: give at least one"
+
+
+@dataclass
+class Columns:
+    """The columns of a table, by their parts.
+
+    Args:
+        table: The table.
+        features: Numeric columns to learn from.
+        targets: Columns to predict.
+        categories: For each text column to learn from, its values; each becomes a column of 0 and 1.
+        weight: The column of row weights.
+        ids: Columns that predictions are written with.
+        missing: What a row without a value does: `error`, or `drop`.
+        dtype: Type of the numbers: float32 or float64.
+    """
+
+    table: Table
+    features: list[str]
+    targets: list[str]
+    categories: dict[str, list[str]]
+    weight: str | None
+    ids: list[str]
+    missing: Literal["error", "drop"]
+    dtype: str
+    dropped: int = field(default=0, init=False)
+    lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name for each column of x."""
+        one_hot = [f"{name}={value}" for name, values in self.categories.items() for value in values]
+        return self.features + one_hot
+
+    @property
+    def used(self) -> dict[str, Wanted]:
+        """The columns that are read, and how: a CSV's text stays as it stands there."""
+        number = pa.type_for_alias(self.dtype)
+        texts = dict.fromkeys([*self.categories, *self.ids], Wanted(pa.string()))
+        return texts | {name: Wanted(number, remedy) for name, remedy in self._remedies().items()}
+
+    def _remedies(self) -> dict[str, str]:
+        """The columns that are numbers, in order, and what can be done about a text in one."""
+        weight = [] if self.weight is None else [self.weight]
+        roles = {"features": self.features, "target": self.targets, "weight": weight}
+        return {name: REMEDIES[role] for role, names in roles.items() for name in names}
+
+    def blocks(self) -> Iterator[Rows]:
+        """The table's rows, block by block."""
+        self.forget()
+        row = 0
+        for block in self.table.blocks(self.used):
+            yield self.convert(block, row)
+            row += len(block.batch)
+
+    def forget(self) -> None:
+        """Counts the rows that are dropped anew."""
+        self.dropped = 0
+        self.lacking.clear()
+
+    def about_dropped(self, kept: int) -> str:
+        """What to say of the rows that were dropped, beside those that were kept."""
+        lacking = ", ".join(f"{name} {n}" for name, n in (+self.lacking).most_common(8))
+        which = f"{count(self.dropped, 'row')} of {self.dropped + kept}"
+        return f"dropped {which} that {'lacks' if self.dropped == 1 else 'lack'} a value: {lacking}"
+
+    def read(self) -> Rows:
+        """The whole table.
+
+        Raises:
+            InputError: If it has no rows, or holds what cannot be used.
+        """
+        width = len(self.feature_names)
+        sizes = [part.rows for part in self.table.wholes()]
+        expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
+        x, y, weight = (_Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
+        places: list[np.ndarray] = []
+        ids: list[pa.RecordBatch] = []
+        for rows in self.blocks():
+            x.append(rows.x)
+            if rows.y is not None:
+                y.append(rows.y)
+            if rows.weight is not None:
+                weight.append(rows.weight[:, None])
+            if rows.numbers is not None and self.missing == "drop":
+                places.append(rows.numbers)
+            if rows.ids is not None:
+                ids += rows.ids.to_batches()
+        if not x.rows:
+            raise InputError(no_rows(self.table.name))
+        return Rows(
+            x.tensor(),
+            y.tensor() if self.targets else None,
+            weight.tensor()[:, 0] if self.weight is not None else None,
+            np.concatenate(places) if self.dropped else None,
+            pa.Table.from_batches(ids) if self.ids else None,
+        )
+
+    def convert(self, block: Block, row: int = 0) -> Rows:
+        """Turns a block into tensors.
+
+        Args:
+            block: The block.
+            row: The number of its first row in the whole table.
+
+        Raises:
+            InputError: If it holds what is not a finite number, or lacks a value that may not be missing.
+        """
+        remedies = self._remedies()
+        names = list(remedies)
+        codes = {name: self._codes(block, name) for name in self.categories}
+        matrix = np.empty((len(block.batch), len(names)), self.dtype)
+        if names:
+            columns = [numbers(block, name, remedy) for name, remedy in remedies.items()]
+            with np.errstate(over="ignore"):  # found below, with its row
+                np.stack(columns, axis=1, out=matrix, casting="unsafe")
+        keep = self._keep(block, names, matrix, codes)
+        if keep is not None:
+            matrix, codes = matrix[keep], {name: code[keep] for name, code in codes.items()}
+        d, t = len(self.features), len(self.targets)
+        x = matrix[:, :d]
+        if codes:
+            one_hot = [np.eye(len(self.categories[n]), dtype=self.dtype)[code] for n, code in codes.items()]
+            x = np.concatenate([x, *one_hot], axis=1)
+        if self.weight is not None and (matrix[:, d + t] <= 0).any():
+            bad = int(np.flatnonzero(matrix[:, d + t] <= 0)[0])
+            at = bad if keep is None else int(np.flatnonzero(keep)[bad])
+            raise InputError(
+                f"{block.file}: weight {matrix[bad, d + t]:g} in row {block.first + at} (counted from 0) of "
+                f"column {self.weight!r}: weights must be positive, leave out the rows that should not count"
+            )
+        ids = None
+        if self.ids:
+            ids = self._ids_of(block)
+            ids = ids if keep is None else ids.filter(pa.array(keep))
+        places = np.arange(row, row + len(block.batch))
+        return Rows(
+            torch.from_numpy(x),
+            torch.from_numpy(matrix[:, d : d + t]) if t else None,
+            torch.from_numpy(matrix[:, d + t]) if self.weight is not None else None,
+            places if keep is None else places[keep],
+            ids,
+        )
+
+    def _keep(
+        self, block: Block, names: list[str], matrix: np.ndarray, codes: Mapping[str, np.ndarray]
+    ) -> np.ndarray | None:
+        """Which rows have every value; None means all."""
+        # A sum that is finite costs one pass, and says that every number in it is.
+        with np.errstate(over="ignore", invalid="ignore"):
+            fine = bool(np.isfinite(matrix.sum())) and all((code >= 0).all() for code in codes.values())
+        if fine:
+            return None
+        for i, j in np.argwhere(np.isinf(matrix))[:1]:
+            value = float(numbers(block, names[j], "")[i])
+            remedy = "correct or remove such rows"
+            if np.isfinite(value):
+                remedy = f"it overflows {self.dtype}, use --data.dtype float64"
+            raise InputError(
+                f"{block.file}: column {names[j]!r} holds {value:g} in row {block.first + i} "
+                f"(counted from 0): {remedy}"
+            )
+        holes = {name: np.isnan(matrix[:, j]) for j, name in enumerate(names)}
+        holes |= {name: code < 0 for name, code in codes.items()}
+        missing = np.zeros(len(block.batch), bool)
+        for name, hole in holes.items():
+            if hole.any() and self.missing == "error":
+                raise InputError(
+                    f"{block.file}: column {name!r} has no value in row {block.first + int(hole.argmax())} "
+                    "(counted from 0): fill it in, or leave such rows out by --data.missing drop"
+                )
+            missing |= hole
+            self.lacking[name] += int(hole.sum())
+        self.dropped += int(missing.sum())
+        return ~missing if missing.any() else None
+
+    def _ids_of(self, block: Block) -> pa.Table:
+        """A block's id columns, in one type whatever the file."""
+        found = {}
+        for name in self.ids:
+            column, wanted = block.batch[name], self.table.id_type(name)
+            try:
+                found[name] = column if column.type == wanted else column.cast(wanted)
+            except pa.ArrowException as error:
+                raise InputError(
+                    f"{block.file}: column {name!r} is {kind(column.type)}, and {kind(wanted)} in the first "
+                    "file: write it as one type, or leave it out of --data.id"
+                ) from error
+        return pa.table(found)
+
+    def _codes(self, block: Block, name: str) -> np.ndarray:
+        """The number of each row's category, −1 for none, (rows,)."""
+        values = texts(block, name)
+        codes = pc.index_in(values, value_set=pa.array(self.categories[name], pa.string()))
+        unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
+        row = pc.index(unknown, True).as_py()
+        if row >= 0:
+            raise InputError(
+                f"{block.file}: column {name!r} holds {values[row].as_py()!r} in row {block.first + row} "
+                f"(counted from 0), which the training did not have: leave such rows out, or fit again"
+            )
+        found: np.ndarray = codes.fill_null(-1).to_numpy(zero_copy_only=False)
+        return found
+
+
+def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
+    """A column's numbers, (rows,), NaN where there is none.
+
+    Raises:
+        InputError: If it does not hold numbers.
+    """
+    column = block.batch[name]
+    if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
+        if not is_number(column.type):
+            raise InputError(_no_numbers(block, name, remedy))
+        column = column.cast(pa.float64())
+    found: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _no_numbers(block: Block, name: str, remedy: str) -> str:
+    column, example = block.batch[name], ""
+    for i, value in enumerate(column.to_pylist()):
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            if value is not None:
+                return not_a_number(block.file, name, block.first + i, value, remedy)
+        else:
+            example = example or f", though {value!r} in row {block.first + i} looks like a number"
+    return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"
+
+
+def texts(block: Block, name: str) -> pa.Array:
+    """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
+
+    Raises:
+        InputError: If it does not hold texts, or what can be written as such.
+    """
+    column = block.batch[name]
+    try:
+        found = column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
+            "of --data.categorical"
+        ) from error
+    if not block.is_csv:
+        return found
+    return pc.if_else(pc.is_in(found, value_set=_NO_VALUE), pa.scalar(None, pa.string()), found)
+
+
+class _Growing:
+    """A matrix that grows by rows without being copied: the system moves its pages.
+
+    Args:
+        expected: Its rows, as far as they are known beforehand.
+        columns: Its columns.
+        dtype: Type of its numbers.
+    """
+
+    def __init__(self, expected: int, columns: int, dtype: str) -> None:
+        self._array = np.empty((expected, columns), dtype)
+        self.rows = 0
+
+    def append(self, block: Tensor) -> None:
+        end = self.rows + len(block)
+        if end > len(self._array):  # by little only: NumPy fills with zeros what it adds
+            rows = max(end, len(self._array) * 33 // 32)
+            self._array.resize((rows, self._array.shape[1]), refcheck=False)
+        self._array[self.rows : end] = block.numpy()
+        self.rows = end
+
+    def tensor(self) -> Tensor:
+        self._array.resize((self.rows, self._array.shape[1]), refcheck=False)
+        return torch.from_numpy(self._array)

@@ -1,0 +1,436 @@
+"""x and y, checked once at the door, split, and handed out in batches."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from linlight.data.arrays import Numbers, Rows, as_matrix, plain_names
+from linlight.data.loaders import BatchLoader
+from linlight.data.memory import Memory
+from linlight.data.sources import Place, Source
+from linlight.distributed import gather
+from linlight.errors import InputError
+from linlight.functional import standardize as scaling
+from linlight.functional.reduce import reduced
+from linlight.functional.statistic import Moments
+from linlight.training.predictions import Predicted
+
+if TYPE_CHECKING:
+    from linlight.data.columns import Columns
+
+TEXTBOOK_X = [1.0, 2.0, 3.0]
+TEXTBOOK_Y = [2.0, 4.0, 6.0]
+TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text)
+
+
+def _constant_target(name: str, value: float) -> str:
+    return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
+
+
+class XYDataModule(LightningDataModule):
+    """Wraps x/y data: the textbook's three points unless others are given.
+
+    Rows are split at random, by `seed` alone, into training, validation and test rows; what the fractions
+    leave is for training. Without a split, `validate` and `test` use every row. `predict` always does.
+
+    A table is held in memory, or with `stream` read anew in every pass, a few blocks at a time. A stream's
+    rows go to training, validation or test each by a draw of its own, so the fractions hold nearly. See
+    `stream.py`.
+
+    Args:
+        x: Features, (N,) or (N, D): lists, NumPy arrays, tensors. Default: the textbook's 1, 2, 3.
+        y: Targets, (N,) or (N, T). Default: the textbook's 2, 4, 6.
+        batch_size: Rows per update, over all processes together. Default: all rows.
+        shuffle: Whether each epoch visits the training rows in a new random order.
+        val_fraction: Fraction of the rows kept for validation.
+        test_fraction: Fraction of the rows kept for testing.
+        seed: Seed of the split and of the shuffling.
+        dtype: Type of the numbers: float32 or float64.
+        path: Instead of x and y, a table: a CSV (plain or compressed), Parquet, .npy or .npz file, a folder
+            or pattern of CSV or Parquet files, a URI of one; in Python also a pandas or pyarrow table.
+        target: The table's column to predict, or several. Default: `y`, or `y_0`, `y_1`, ….
+        features: The columns to predict from. Default: every other numeric column.
+        categorical: Text columns to predict from too; each of their values becomes a column of 0 and 1.
+        weight: The column of row weights: how many times a row counts in the loss.
+        id: Columns that predictions are written with; those of a CSV as the text that stands there.
+        missing: What to do about a row without a value: `error`, or `drop` it.
+        updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
+            them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
+            small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over
+            it so many times; for every method, by default once.
+        standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
+            predictions and the summary are in the data's own units all the same.
+        reduce: Whether to train on a few rows that have the same mean squared error as all of them for
+            every model, so that an epoch costs the same whatever the number of rows.
+        stream: Whether to read the table block by block in every pass, instead of holding it in memory.
+        window: Rows of a stream that are in memory at a time, and within which it is shuffled.
+
+    Raises:
+        InputError: If the data or a setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        x: Numbers = None,
+        y: Numbers = None,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        val_fraction: float = 0.0,
+        test_fraction: float = 0.0,
+        seed: int = 0,
+        dtype: Literal["float32", "float64"] = "float32",
+        path: Any = None,
+        target: str | list[str] | None = None,
+        features: str | list[str] | None = None,
+        categorical: str | list[str] | dict[str, list[str]] | None = None,
+        weight: str | None = None,
+        id: str | list[str] | None = None,
+        missing: Literal["error", "drop"] = "error",
+        standardize: bool = False,
+        updates_per_step: int | None = None,
+        reduce: bool = False,
+        stream: bool = False,
+        window: int = 2**18,
+    ) -> None:
+        super().__init__()
+        # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
+        # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
+        plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
+        self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+            if not 0 <= fraction < 1:
+                raise InputError(f"{name} must be at least 0 and below 1, got {fraction}")
+        if val_fraction + test_fraction >= 1:
+            raise InputError(
+                f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no rows to train on: "
+                "their sum must be below 1"
+            )
+        if seed < 0:
+            raise InputError(f"seed must be at least 0, got {seed}")
+        if dtype not in ("float32", "float64"):
+            raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
+        if missing not in ("error", "drop"):
+            raise InputError(f"missing must be error or drop, got {missing!r}")
+        if reduce and batch_size is not None:
+            raise InputError("reduce stands for all rows in one batch: leave out batch_size")
+        if stream and path is None:
+            raise InputError("stream reads a table block by block: give one as path, or leave it out")
+        if window < 1:
+            raise InputError(f"window must be at least 1 row, got {window}")
+        self.batch_size = batch_size
+        self.reduce = reduce
+        self.shuffle = shuffle
+        self.seed = seed
+        if updates_per_step is not None and updates_per_step < 1:
+            raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
+        self.updates_per_step = updates_per_step
+        self.one_by_one = False  # set by callbacks that look at every batch
+        self.standardize = standardize
+        self.dtype = getattr(torch, dtype)
+        self.streamed = stream
+        self.is_table = path is not None  # whose columns have names
+        self._constant = ""
+        self._no_targets = "x is given without y: only predict can do without y"
+        self.source: Source
+        if path is None:
+            for name in ("target", "features", "categorical", "weight", "id"):
+                if self.hparams[name] is not None:
+                    raise InputError(f"{name} names a column of a table: give the table as path")
+            self.source = Memory(self._take(x, y), seed, val_fraction, test_fraction)
+            return
+        if x is not None or y is not None:
+            raise InputError("path is given with x or y: give one or the other")
+        columns = self._choose(path, target, features, categorical, weight, id, missing, dtype)
+        if stream:
+            from linlight.data.stream import Stream
+
+            if batch_size is not None and batch_size > window:
+                raise InputError(
+                    f"batch_size {batch_size} does not fit into the window, {window} rows: raise it"
+                )
+            self.source = Stream(columns, window, seed, val_fraction, test_fraction)
+        else:
+            self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
+
+    def _take(self, x: Numbers, y: Numbers) -> Rows:
+        if x is None and y is not None:
+            raise InputError("y is given without x: give both")
+        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", self.dtype), None)
+        if x is None or y is not None:
+            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
+            if len(rows.x) != len(rows.y):
+                raise InputError(
+                    f"x has {len(rows.x)} rows and y has {len(rows.y)}: they must have equally many"
+                )
+        self.feature_names = plain_names("x", rows.x.shape[1], x)
+        self.targets = None if rows.y is None else rows.y.shape[1]
+        self.target_names = plain_names("y", self.targets or 1, y)
+        return rows
+
+    def _choose(
+        self,
+        path: Any,
+        target: Any,
+        features: Any,
+        categorical: Any,
+        weight: str | None,
+        ids: Any,
+        missing: Literal["error", "drop"],
+        dtype: str,
+    ) -> "Columns":
+        # Three points need no pyarrow, which takes its time to import.
+        from linlight.data.files import open_table
+        from linlight.data.roles import choose
+
+        columns, left_out, self._no_targets = choose(
+            open_table(path),
+            features=features,
+            target=target,
+            weight=weight,
+            categorical=categorical,
+            ids=ids,
+            missing=missing,
+            dtype=dtype,
+        )
+        if left_out:
+            names = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
+            _say(f"left out of the features, for they are not numbers: {names}")
+        self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
+        self.targets = len(columns.targets) or None
+        # What `predict` needs to know of the columns it was trained on.
+        self.hparams.update(
+            features=columns.features, target=columns.targets or None, categorical=columns.categories or None
+        )
+        return columns
+
+    def _read(self, columns: "Columns") -> Rows:
+        rows = columns.read()
+        if columns.dropped:
+            _say(columns.about_dropped(len(rows.x)))
+        for name, column in zip(columns.targets, () if rows.y is None else rows.y.T, strict=False):
+            if len(column) > 1 and bool((column == column[0]).all()):
+                # Harmless where it is only compared with: `check_targets` says it to the training.
+                self._constant = _constant_target(name, column[0].item())
+        return rows
+
+    def setup(self, stage: str) -> None:
+        """Makes sure that several processes have read the same."""
+        if self.trainer is None or self.trainer.world_size == 1:
+            return
+        mine = (self.feature_names, self.target_names, self.source.fingerprint())
+        if any(other != mine for other in gather(mine)):
+            source = self.hparams.get("path") or "the data"
+            raise InputError(
+                f"{source} differs from process to process: give every machine the same copy, "
+                "that nothing writes to"
+            )
+
+    @property
+    def rows(self) -> Rows:
+        """The rows in memory.
+
+        Raises:
+            InputError: If they are streamed.
+        """
+        if not isinstance(self.source, Memory):
+            raise InputError("a stream's rows are not in memory: set stream to false")
+        return self.source.rows
+
+    @property
+    def x(self) -> Tensor:
+        """The features in memory, (N, D)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> Tensor | None:
+        """The targets in memory, (N, T), or None where there are none."""
+        return self.rows.y
+
+    @property
+    def features(self) -> int:
+        """D, the number of features."""
+        return len(self.feature_names)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.source.weighted
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether rows are kept for validation."""
+        return self.source.keeps("val")
+
+    @cached_property
+    def example(self) -> Tensor:
+        """A row to predict before and after training, (1, D): the notes' x = 4, or else the first."""
+        textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
+        return as_matrix(TEXTBOOK_EXAMPLE, "x", self.dtype) if textbook else self.source.sample(1)[0]
+
+    @property
+    def train_size(self) -> int:
+        """Number of rows to train on; a stream is read once to count them."""
+        return self.source.train_size(self._place())
+
+    def known_sizes(self) -> dict[str, int]:
+        """Rows for training, validation and testing, without reading a stream to count them."""
+        return self.source.known_sizes()
+
+    @property
+    def passes(self) -> int:
+        """How many times a training epoch goes over the rows; more than once only with `reduce`."""
+        return (self.updates_per_step or 1) if self.reduce else 1
+
+    @property
+    def batches(self) -> int:
+        """Number of batches, and so of updates, in a training epoch."""
+        return self.passes if self.batch_size is None else -(-self.train_size // self.batch_size)
+
+    def check_targets(self) -> None:
+        """Makes sure that there is something to learn from, or to compare with.
+
+        Raises:
+            InputError: If there are no targets.
+        """
+        if self.targets is None:
+            raise InputError(self._no_targets)
+        if self._constant and self.trainer is not None and self.trainer.state.fn == "fit":
+            raise InputError(self._constant)
+
+    def check_not_constant(self, m: Moments) -> None:
+        """Makes sure that a stream has something to learn from, once its statistic is known.
+
+        Raises:
+            InputError: If there are no rows, or a target is the same in every row.
+        """
+        if not m.rows:
+            raise InputError("the table has no rows to train on: give at least one")
+        spread = m.triangle[:, m.features :].norm(dim=0)
+        for name, size, mean in zip(self.target_names, spread, m.mean[m.features :], strict=True):
+            if m.rows > 1 and size == 0:
+                raise InputError(_constant_target(name, float(mean)))
+
+    @property
+    def scaling(self) -> scaling.Scaling | None:
+        """How features are standardised, measured on the training rows: while fitting, if asked for."""
+        if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
+            return None
+        return scaling.of(self.raw_moments)
+
+    def stand_in(self) -> tuple[Tensor, Tensor]:
+        """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""
+        x, y = (tensor.to(self.dtype) for tensor in reduced(self.train_moments))
+        return x, y
+
+    @cached_property
+    def raw_moments(self) -> Moments:
+        """The statistic of all rows to train on, in their own units; every process must ask for it."""
+        self.check_targets()
+        return self.source.moments(self._place())
+
+    @property
+    def train_moments(self) -> Moments:
+        """The statistic of all rows to train on, as the training sees them."""
+        return self.raw_moments if self.scaling is None else self.scaling.moments(self.raw_moments)
+
+    def sample(self, most: int) -> tuple[Tensor, Tensor]:
+        """Some of the rows to train on, in their own units, x (n, D) and y (n, T), spread over all of them.
+
+        Of a stream they are the first rows of some of its parts.
+        """
+        self.check_targets()
+        return self.source.sample(most)
+
+    def ranges(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each, in their own units."""
+        self.check_targets()
+        return self.source.ranges(self._place())
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows were left out, as far as the table has been read."""
+        return self.source.dropped
+
+    def _place(self) -> Place:
+        if self.trainer is None:
+            return Place()
+        device = self.trainer.strategy.root_device
+        if device.type == "mps" and self.dtype == torch.float64:
+            raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
+        return Place(self.trainer.global_rank, self.trainer.world_size, device)
+
+    def _together(self) -> int:
+        """How many batches the training hands out at once."""
+        trainer = self.trainer
+        if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates"):
+            return 1
+        if self.updates_per_step is not None:
+            return self.updates_per_step
+        # What counts batches would count several as one.
+        counted = trainer.max_steps != -1 or trainer.limit_train_batches != 1.0
+        if counted or trainer.val_check_interval != 1.0:
+            return 1
+        together = min(64, 2**14 // (self.batch_size or self.train_size))  # rows that stay in the cache
+        return together if together > 1 and self.batches >= 4 * together else 1
+
+    def train_dataloader(self) -> Any:
+        """Batches (x, y) of the training rows, with the rows' weights where they have any."""
+        if self.reduce:
+            return self._reduced(together=self._together(), passes=self.passes)
+        self.check_targets()
+        if self.streamed and self.batch_size is not None:
+            self.check_not_constant(self.raw_moments)
+        adds_up = self.trainer is not None and getattr(self.trainer.lightning_module, "adds_up", False)
+        return self.source.training(
+            self._place(),
+            self.scaling,
+            self.batch_size,
+            shuffle=self.shuffle,
+            together=self._together(),
+            in_blocks=adds_up,
+        )
+
+    def _reduced(self, **options: Any) -> BatchLoader:
+        if self.streamed:
+            self.check_not_constant(self.raw_moments)
+        place = self._place()
+        rows = tuple(tensor.to(place.device) for tensor in self.stand_in())
+        return BatchLoader(rows, len(rows[0]), place=place, **options)
+
+    def train_pass(self) -> Any:
+        """The batches of the training rows, in the order of the rows, for a look beside the training."""
+        return self._reduced() if self.reduce else self._in_order("train")
+
+    def _in_order(self, kind: str) -> Any:
+        if kind != "predict":
+            self.check_targets()
+        return self.source.in_order(kind, self._place(), self.scaling, self.batch_size)
+
+    def val_dataloader(self) -> Any:
+        """Batches (x, y) of the validation rows; while fitting without a split, none."""
+        if not self.has_validation and self.trainer is not None and self.trainer.state.fn == "fit":
+            return []
+        return self._in_order("val" if self.has_validation else "all")
+
+    def test_dataloader(self) -> Any:
+        """Batches (x, y) of the test rows, of every row without a split."""
+        return self._in_order("test" if self.source.keeps("test") else "all")
+
+    def predict_dataloader(self) -> Any:
+        """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""
+        return self._in_order("predict")
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch of `predict_dataloader` with its predictions, (B, T), and what is known of its rows."""
+        return self.source.predicted(batch, predictions)

@@ -1,0 +1,193 @@
+"""Batches cut from tensors that are already in memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linlight.data.sources import Place
+from linlight.errors import InputError
+from linlight.functional.standardize import Scaling
+
+
+class RowOrder:
+    """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
+
+    Lightning calls `set_epoch` on the `sampler` of a loader before every epoch.
+
+    Args:
+        rows: Number of rows.
+        shuffle: Whether to visit them in a new random order each epoch, or as they come.
+        seed: Seed of the random order.
+    """
+
+    def __init__(self, rows: int, *, shuffle: bool = False, seed: int = 0) -> None:
+        self.rows = rows
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order the next iteration uses."""
+        self.epoch = epoch
+
+    def permutation(self) -> Tensor | None:
+        """The row numbers in order, (rows,), or None where they are visited as they come."""
+        return permutation(self.rows, self.seed, self.epoch) if self.shuffle else None
+
+
+def permutation(n: int, *seeds: int) -> Tensor:
+    """The numbers 0 to n − 1 in a random order, (n,), that the seeds alone decide."""
+    # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
+    (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))
+
+
+class Resumable:
+    """A loader that can go on in the middle of an epoch, at the batch after the last it has handed out.
+
+    Attributes:
+        batches: Number of batches in an epoch.
+    """
+
+    # Lightning asks every loader that has a sampler for this one too.
+    batch_sampler = None
+    batches: int
+
+    def __init__(self) -> None:
+        self._first = 0  # the batch with which the next iteration begins
+        self._given = 0  # batches handed out in this epoch
+
+    def settings(self) -> dict[str, int]:
+        """What must be the same for a position to mean the same, by name."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands; Lightning keeps it in the checkpoint."""
+        return {"batch": self._given % self.batches, **self.settings()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Makes the next iteration begin with the batch after the last that was handed out.
+
+        Raises:
+            InputError: If the batches of the checkpoint were others.
+        """
+        for name, value in self.settings().items():
+            if state.get(name, value) != value:  # an older version did not know all of them
+                raise InputError(
+                    f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
+                    f"{value}: go on with the same data and batches, or from the end of an epoch"
+                )
+        self._first = self._given = state["batch"]
+
+
+class BatchLoader(Resumable):
+    """Yields batches by slicing whole tensors, each process its share of every batch.
+
+    A `DataLoader` over a `TensorDataset` fetches row by row and stacks them again, which is tens of times
+    slower. `DistributedSampler` repeats rows until the processes have equally many, which changes the
+    answer (Lightning-AI/pytorch-lightning#2398); here batch k holds the same rows whatever the number of
+    processes, each takes a contiguous part of them, and a part may be empty.
+
+    Args:
+        tensors: Tensors with the same first dimension; a batch is a tuple of their slices.
+        batch_size: Rows per batch over all processes.
+        part: The numbers of the rows to visit, (n,), on the CPU. Default: all.
+        scaling: How to standardise the first tensor.
+        shuffle: Whether to reorder the rows each epoch.
+        seed: Seed of the reordering.
+        place: Where it runs; the tensors are on its device.
+        together: Batches handed out at once; where more than one, an item is a list of so many, the last
+            item of what is left.
+        passes: How many times an epoch goes over the rows.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        batch_size: int,
+        *,
+        part: Tensor | None = None,
+        scaling: Scaling | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        place: Place = Place(),  # noqa: B008
+        together: int = 1,
+        passes: int = 1,
+    ) -> None:
+        super().__init__()
+        self.tensors = tensors
+        self.part = part
+        self.scaling = scaling
+        self.rows = len(tensors[0]) if part is None else len(part)
+        self.batch_size = min(batch_size, self.rows)
+        self.place = place
+        self.together = together
+        self.passes = passes
+        self._of_a_pass = -(-self.rows // self.batch_size)
+        self.batches = passes * self._of_a_pass
+        self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
+        self._whole: tuple[Tensor, ...] | None = None  # this process's share, where it is ever the same
+
+    def settings(self) -> dict[str, int]:
+        """A position is counted in whole batches, so it holds for any number of processes."""
+        sampler = self.sampler
+        return {
+            "rows": self.rows,
+            "batch_size": self.batch_size,
+            "updates_per_step": self.together,
+            "passes": self.passes,
+            "shuffle": int(sampler.shuffle),
+            "seed": sampler.seed,
+        }
+
+    def __len__(self) -> int:
+        """Number of items in an epoch, the same on every process."""
+        return -(-self.batches // self.together)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yields this process's share of each batch, in order."""
+        order = self._order()
+        begin, self._first = self._first, 0
+        for first in range(begin, self.batches, self.together):
+            self._given = min(first + self.together, self.batches)
+            cut = self._cut(first, self._given, order)
+            yield cut if self.together > 1 else cut[0]
+
+    def _order(self) -> Tensor | None:
+        """The numbers of the rows in the order of the epoch; None: all, as they come."""
+        order = self.sampler.permutation()
+        if self.part is None or order is None:
+            return self.part if order is None else order
+        return self.part[order]
+
+    def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
+        """This process's shares of the batches from `first` to before `end`."""
+        rank, world_size, _ = self.place
+        if self._of_a_pass == 1 and not self.sampler.shuffle:
+            if self._whole is None:
+                start, stop = (self.rows * (rank + i) // world_size for i in (0, 1))
+                self._whole = self._rows(start, stop, order)
+            return [self._whole] * (end - first)
+        if world_size == 1 and self.passes == 1:  # taken at once, then divided
+            start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
+            parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
+            return list(zip(*parts, strict=True))
+        shares = []
+        for batch in range(first, end):
+            start = batch % self._of_a_pass * self.batch_size
+            size = min(self.batch_size, self.rows - start)
+            mine = start + size * rank // world_size
+            next_one = start + size * (rank + 1) // world_size
+            shares.append(self._rows(mine, next_one, order))
+        return shares
+
+    def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
+        if order is None:
+            x, *rest = (tensor[start:stop] for tensor in self.tensors)
+            return (x if self.scaling is None else self.scaling.scale(x), *rest)
+        chosen = order[start:stop].to(self.tensors[0].device)
+        x, *rest = (tensor.index_select(0, chosen) for tensor in self.tensors)
+        return (x if self.scaling is None else self.scaling.scale_(x), *rest)

@@ -1,0 +1,178 @@
+"""Rows in memory, and how they are divided."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linlight.data.arrays import Rows
+from linlight.data.loaders import BatchLoader
+from linlight.data.sources import Place, Source
+from linlight.distributed import merge_over_processes
+from linlight.errors import InputError
+from linlight.functional.standardize import Scaling
+from linlight.functional.statistic import Moments, moments
+from linlight.training.predictions import SHOWN, Predicted
+
+BLOCK_ROWS = 2**16
+"""Rows that a pass takes at a time where nobody says how many."""
+
+
+class Memory(Source):
+    """Rows in memory, which are copied batch by batch: of a part of them the numbers of its rows are kept.
+
+    Where one batch is all rows to train on, and they are a part or standardised, that batch is a copy.
+
+    Args:
+        rows: The rows.
+        seed: Seed of the split and of the shuffling.
+        val_fraction: Fraction of the rows kept for validation.
+        test_fraction: Fraction of the rows kept for testing.
+
+    Raises:
+        InputError: If a kind of rows would have none.
+    """
+
+    piece = None
+    is_surveyed = False
+
+    def __init__(self, rows: Rows, seed: int, val_fraction: float, test_fraction: float) -> None:
+        self.rows = rows
+        self.seed = seed
+        # The numbers of the rows of each kind, in order; None: every row.
+        self._parts = _split(len(rows.x), seed, {"val": val_fraction, "test": test_fraction})
+        self._device: torch.device | None = None
+        self._moved: tuple[Tensor, ...] = ()
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.rows.weight is not None
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows of the table were left out."""
+        return self.rows.numbers is not None
+
+    def fingerprint(self) -> tuple[float, ...]:
+        """The number of rows, and the sums of their numbers."""
+        tensors = (t for t in (self.rows.x, self.rows.y, self.rows.weight) if t is not None)
+        return (len(self.rows.x), *(t.sum(dtype=torch.float64).item() for t in tensors))
+
+    def keeps(self, kind: str) -> bool:
+        """Whether rows are kept for `val` or `test`."""
+        return self._parts[kind] is not None
+
+    def _size(self, kind: str) -> int:
+        part = self._parts[kind]
+        return len(self.rows.x) if part is None else len(part)
+
+    def known_sizes(self) -> dict[str, int]:
+        """Rows for training, validation and testing."""
+        names = {"val": "validation", "test": "test"}
+        kept = {name: self._size(kind) for kind, name in names.items() if self.keeps(kind)}
+        return {"training": self._size("train"), **kept}
+
+    def train_size(self, place: Place) -> int:
+        """Number of rows to train on."""
+        return self._size("train")
+
+    def moments(self, place: Place) -> Moments:
+        """The statistic of the rows to train on; each process reads its share."""
+        n = self._size("train")
+        first, last = (n * (place.rank + i) // place.world_size for i in (0, 1))
+        x, y, *weight = self._on(place.device)
+        part = self._parts["train"]
+        if part is not None:
+            chosen = part[first:last].to(place.device)
+            return merge_over_processes(moments(x, y, *weight, rows=chosen))
+        return merge_over_processes(moments(*(tensor[first:last] for tensor in (x, y, *weight))))
+
+    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each."""
+        blocks = [(x.amin(0), x.amax(0)) for x, *_ in self.in_order("train", Place(), None, BLOCK_ROWS)]
+        low, high = (torch.stack(ends) for ends in zip(*blocks, strict=True))
+        return low.amin(0), high.amax(0)
+
+    def sample(self, most: int) -> tuple[Tensor, Tensor]:
+        """Some of the rows to train on, x (n, D) and y (n, T), evenly spread."""
+        n = self._size("train")
+        chosen = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
+        part = self._parts["train"]
+        chosen = chosen if part is None else part[chosen]
+        x, y, *_ = self._on(torch.device("cpu"))
+        return x[chosen], y[chosen]
+
+    def training(
+        self,
+        place: Place,
+        scaling: Scaling | None,
+        batch_size: int | None,
+        *,
+        shuffle: bool = False,
+        together: int = 1,
+        in_blocks: bool = False,
+    ) -> BatchLoader:
+        """The loader of a training epoch."""
+        size = batch_size or (BLOCK_ROWS if in_blocks else self._size("train"))
+        return self._loader("train", place, scaling, size, shuffle=shuffle, together=together)
+
+    def in_order(
+        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None
+    ) -> BatchLoader:
+        """The loader of a pass over the rows of a kind, or of all, in order."""
+        size = batch_size or BLOCK_ROWS
+        if kind == "predict":
+            return self._batches((self.rows.x, torch.arange(len(self.rows.x))), place, size)
+        return self._loader(kind, place, scaling, size)
+
+    def _loader(
+        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int, **options: Any
+    ) -> BatchLoader:
+        part = None if kind == "all" else self._parts[kind]
+        return self._batches(self._on(place.device), place, batch_size, part=part, scaling=scaling, **options)
+
+    def _batches(
+        self, tensors: tuple[Tensor, ...], place: Place, batch_size: int, **options: Any
+    ) -> BatchLoader:
+        # Moved once, so that batches are cut where they are used.
+        moved = tuple(tensor.to(place.device) for tensor in tensors)
+        return BatchLoader(moved, batch_size, seed=self.seed, place=place, **options)
+
+    def _on(self, device: torch.device) -> tuple[Tensor, ...]:
+        """x, y and, where rows have them, weights; on a device they are kept for all who ask."""
+        rows = self.rows
+        assert rows.y is not None
+        tensors = (rows.x, rows.y) if rows.weight is None else (rows.x, rows.y, rows.weight)
+        if device == rows.x.device:
+            return tensors
+        if device != self._device:
+            self._device, self._moved = device, tuple(tensor.to(device) for tensor in tensors)
+        return self._moved
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""
+        x, places = batch[0], batch[1].cpu()
+        first, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+        numbers = places if self.rows.numbers is None else torch.from_numpy(self.rows.numbers[first:end])
+        ids = None if self.rows.ids is None else self.rows.ids.slice(first, end - first)
+        return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
+
+
+def _split(n: int, seed: int, fractions: dict[str, float]) -> dict[str, Tensor | None]:
+    if not any(fractions.values()):
+        return dict.fromkeys(("train", "val", "test"))
+    sizes = {kind: round(n * fraction) for kind, fraction in fractions.items()}
+    for kind, fraction in fractions.items():
+        if fraction and not sizes[kind]:
+            raise InputError(
+                f"{kind}_fraction {fraction} of {n} rows is less than one row: raise it, or set it to 0"
+            )
+    rest = n - sum(sizes.values())
+    if rest <= 0:
+        raise InputError(f"the split leaves no rows to train on: {n} rows are too few for it")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    test, val, train = order.split([sizes["test"], sizes["val"], rest])
+    # Within a part the rows keep the order in which they were given.
+    parts = {"train": train, "val": val, "test": test}
+    return {kind: part.sort().values if len(part) else None for kind, part in parts.items()}

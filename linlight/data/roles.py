@@ -1,0 +1,132 @@
+"""Which columns of a table are features, targets, weights and ids."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from linlight.data.columns import REMEDIES, Columns, numbers, texts
+from linlight.data.tables import Table, Wanted, check_separated, is_number, kind, nearest
+from linlight.errors import InputError
+
+MOST_CATEGORIES = 1000
+
+
+def as_names(names: Any) -> list[str]:
+    """Column names from a list, from one word, `a` or `a,b`, or from a number."""
+    if names is None:
+        return []
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",")]
+    return [str(name) for name in names] if isinstance(names, Iterable) else [str(names)]
+
+
+def choose(
+    table: Table,
+    *,
+    features: Any,
+    target: Any,
+    weight: Any,
+    categorical: Any,
+    ids: Any,
+    missing: Literal["error", "drop"],
+    dtype: str,
+) -> tuple[Columns, dict[str, str], str]:
+    """Decides which columns of a table are what; see `XYDataModule` for the arguments.
+
+    Returns:
+        The columns; those left out, with the reason; and why there is no target, or "".
+
+    Raises:
+        InputError: If a column that is named is not there, or cannot serve.
+    """
+    types = table.types
+    check_separated(table.name, list(types))
+    given = categorical if isinstance(categorical, Mapping) else {}
+    categories = list(given) or as_names(categorical)
+    chosen, targets, id_names = as_names(features), as_names(target), as_names(ids)
+    weights = [] if weight is None else [str(weight)]
+    named = {"features": chosen, "categorical": categories, "weight": weights, "id": id_names}
+    for option, names in (named | {"target": targets}).items():
+        _check_once(option, names)
+    for option, names in named.items():
+        for name in names:
+            if name not in types:
+                raise InputError(_absent(table, name, option))
+    _check_ids(id_names)
+    if target is None:
+        others = {*chosen, *categories, *weights}
+        targets = [name for name in types if re.fullmatch(r"y(_\d+)?", name) and name not in others]
+    no_target = "" if targets else f"name the column of {table.name} to learn: --data.target NAME"
+    absent = [name for name in targets if name not in types]
+    if absent:
+        no_target = _absent(table, absent[0], "target")
+        targets = []
+    for name in [*targets, *weights]:
+        roles = [option for option, names in {"target": targets, **named}.items() if name in names]
+        if len({*roles} - {"id"}) > 1:
+            raise InputError(f"column {name!r} is named as {' and '.join(roles)}: name it as one of them")
+    taken = {*targets, *categories, *id_names, *weights}
+    left_out: dict[str, str] = {}
+    if not chosen:
+        chosen = [name for name in types if name not in taken and is_number(types[name])]
+        left_out = {n: kind(types[n]) for n in types if n not in taken and not is_number(types[n])}
+    chosen = [name for name in chosen if name not in categories]
+    for option, names in {"features": chosen, "target": targets, "weight": weights}.items():
+        for name in names:
+            if not is_number(types[name]):
+                _refuse_text(table, name, option)
+    if not chosen and not categories:
+        for name in left_out:
+            _refuse_text(table, name, "features")
+        raise InputError(_no_features(table, taken))
+    read = _categories(table, [name for name in categories if not given.get(name)])
+    values = {name: given.get(name) or read[name] for name in categories}
+    found = Columns(table, chosen, targets, values, weights[0] if weights else None, id_names, missing, dtype)
+    return found, left_out, no_target
+
+
+def _check_once(option: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"column {name!r} is named {names.count(name)} times as {option}: name it once")
+
+
+def _check_ids(names: Sequence[str]) -> None:
+    for name in names:
+        if re.fullmatch(r"row|prediction(_\d+)?", name):
+            raise InputError(
+                f"column {name!r} cannot be an id, for predictions have a column of that name: rename it"
+            )
+
+
+def _absent(table: Table, name: str, option: str) -> str:
+    return f"{table.name} has no column {name!r} for --data.{option}: {nearest(name, list(table.types))}"
+
+
+def _no_features(table: Table, taken: Iterable[str]) -> str:
+    besides = f" besides {', '.join(map(repr, sorted(taken)))}" if taken else ""
+    return f"{table.name} has no column to learn from{besides}: add one"
+
+
+def _refuse_text(table: Table, name: str, option: str) -> None:
+    """Says where a column that is to be numbers is text; without any value it may be."""
+    remedy = REMEDIES[option]
+    for block in table.blocks({name: Wanted(pa.float64(), remedy)}):
+        numbers(block, name, remedy)
+
+
+def _categories(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+    """The values of text columns, sorted."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for block in table.blocks(dict.fromkeys(names, Wanted(pa.string()))) if names else ():
+        for name, values in found.items():
+            values |= set(pc.unique(texts(block, name)).drop_null().to_pylist())
+            if len(values) > MOST_CATEGORIES:
+                raise InputError(
+                    f"{table.name}: column {name!r} has more than {MOST_CATEGORIES} different values: it is "
+                    "no category, leave it out of --data.categorical"
+                )
+    return {name: sorted(values) for name, values in found.items()}

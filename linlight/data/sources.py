@@ -1,0 +1,94 @@
+"""Where rows come from: what a data module asks of rows in memory and of a stream alike."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from linlight.functional.standardize import Scaling
+from linlight.functional.statistic import Moments
+from linlight.training.predictions import Predicted
+
+
+class Place(NamedTuple):
+    """Where a loader runs.
+
+    Attributes:
+        rank: This process.
+        world_size: Number of processes.
+        device: Where its batches go.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = torch.device("cpu")
+
+
+class Source(Protocol):
+    """Rows, divided into those for `train`, `val` and `test`.
+
+    Methods with a `place` must be called by every process.
+    """
+
+    piece: int | None
+    """Rows that are read at a time; None where they are in memory."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+
+    @property
+    def is_surveyed(self) -> bool:
+        """Whether the rows need to be read, and have been, for all that their statistic tells."""
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows were left out, as far as they have been read."""
+
+    def fingerprint(self) -> tuple[float, ...]:
+        """Numbers that other rows will hardly have the same of."""
+
+    def keeps(self, kind: str) -> bool:
+        """Whether rows are kept for `val` or `test`; where not, all of them are evaluated."""
+
+    def known_sizes(self) -> dict[str, int]:
+        """Rows for `training`, `validation` and `test`, as far as they are known by now."""
+
+    def train_size(self, place: Place) -> int:
+        """Number of rows to train on."""
+
+    def moments(self, place: Place) -> Moments:
+        """The statistic of the rows to train on, in their own units, over all processes."""
+
+    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each."""
+
+    def sample(self, most: int) -> tuple[Tensor, Tensor]:
+        """Some of the rows to train on, x (n, D) and y (n, T), spread over all of them."""
+
+    def training(
+        self,
+        place: Place,
+        scaling: Scaling | None,
+        batch_size: int | None,
+        *,
+        shuffle: bool = False,
+        together: int = 1,
+        in_blocks: bool = False,
+    ) -> Any:
+        """The loader of a training epoch.
+
+        Args:
+            place: Where it runs.
+            scaling: How to standardise the features.
+            batch_size: Rows per batch over all processes; None: all rows, or as they are read.
+            shuffle: Whether to visit the rows in a new order each epoch.
+            together: Batches handed out at once.
+            in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
+        """
+
+    def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> Any:
+        """The loader of a pass over the rows of a kind in order; of `all`; or of all to `predict`."""
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""

@@ -1,0 +1,454 @@
+"""Tables of any size, read block by block in every pass, in bounded memory.
+
+A stream is read in pieces of at most `window` rows. Several processes share them out: of Parquet each reads
+row groups of its own; a CSV file, whose lines cannot be found without reading it, all of them read, and each
+converts every so manieth piece. What is in memory is a window of rows, a piece read ahead, and what pyarrow
+holds of a row group while it is read.
+
+Whether a row is for training, validation or testing depends on the seed and the row's number alone.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+from linlight.data.arrays import Rows
+from linlight.data.columns import Columns, no_rows
+from linlight.data.prefetch import ahead
+from linlight.data.sources import Place, Source
+from linlight.data.stream_loaders import InOrder, Windows
+from linlight.data.tables import Block
+from linlight.distributed import gather
+from linlight.errors import InputError
+from linlight.functional.standardize import Scaling
+from linlight.functional.statistic import Moments, empty, merge, moments
+from linlight.training.predictions import SHOWN, Predicted
+
+PIECE_ROWS = 2**17
+PIECE_NUMBERS = 2**22
+"""Rows and numbers of the largest piece: enough to keep two cores busy, few enough to be held some times."""
+SAMPLED_PARTS = 16
+"""A sample is taken from so many parts."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Consecutive rows of a stream, before they are numbers."""
+
+    part: int
+    number: int  # among the pieces of its part
+    first: int  # the number of its first row in the whole table
+    blocks: list[Block]
+
+    def __len__(self) -> int:
+        """Number of its rows."""
+        return sum(len(block.batch) for block in self.blocks)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a stream found out.
+
+    Attributes:
+        moments: The statistic of the rows to train on.
+        counts: How many of those each piece has, by part.
+        sizes: Rows for `train`, `val` and `test`.
+        low: The least value of each feature in training, (D,).
+        high: The greatest, (D,).
+    """
+
+    moments: Moments
+    counts: list[list[int]]
+    sizes: dict[str, int]
+    low: Tensor
+    high: Tensor
+
+
+class Stream(Source):
+    """The rows of a table, read anew in every pass.
+
+    Args:
+        columns: Its columns.
+        window: Rows in memory at a time.
+        seed: Seed of the split and of the shuffling.
+        val_fraction: Fraction of the rows kept for validation.
+        test_fraction: Fraction of the rows kept for testing.
+    """
+
+    def __init__(
+        self, columns: Columns, window: int, seed: int, val_fraction: float, test_fraction: float
+    ) -> None:
+        self.columns = columns
+        self.window = window
+        self.seed = seed
+        self.fractions = {"val": val_fraction, "test": test_fraction}
+        numbers = len(columns.feature_names) + len(columns.targets) + 1
+        self.piece = max(1, min(window, PIECE_ROWS, PIECE_NUMBERS // numbers))
+        self.parts = columns.table.parts(self.piece)
+        # The number of each part's first row, as far as it is known before the parts are read.
+        self._starts: list[int | None] = [None] * (len(self.parts) + 1)
+        self._know_start(0, 0)
+        if self.rows == 0:
+            raise InputError(no_rows(columns.table.name))
+        self._survey: Survey | None = None
+        self._said_dropped = False
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.columns.weight is not None
+
+    @property
+    def dropped(self) -> bool:
+        """Whether rows were left out, as far as the table has been read."""
+        return self.columns.dropped > 0
+
+    def fingerprint(self) -> tuple[float, ...]:
+        """The size of the table."""
+        return (self.columns.table.size,)
+
+    def keeps(self, kind: str) -> bool:
+        """Whether rows are kept for `val` or `test`."""
+        return self.fractions[kind] > 0
+
+    @property
+    def rows(self) -> int | None:
+        """Number of rows in the table, where it is known without reading it."""
+        return self._starts[-1]
+
+    @property
+    def is_surveyed(self) -> bool:
+        """Whether the table has been read once for what `survey` tells."""
+        return self._survey is not None
+
+    def known_sizes(self) -> dict[str, int]:
+        """Rows for training, validation and testing, as far as they are known by now."""
+        if self._survey is not None:
+            names = {"train": "training", "val": "validation", "test": "test"}
+            return {names[kind]: n for kind, n in self._survey.sizes.items() if n}
+        whole = not any(self.fractions.values()) and self.columns.missing == "error"
+        return {"training": self.rows} if whole and self.rows is not None else {}
+
+    # Reading --------------------------------------------------------------------------------------------
+
+    def turns(self, order: Sequence[int], rank: int, world_size: int) -> Iterator[Piece | None]:
+        """One process's pieces of some parts, in order; None in a turn that has none for it.
+
+        All processes have equally many turns.
+
+        Args:
+            order: The parts, by their numbers.
+            rank: This process.
+            world_size: Number of processes.
+        """
+        for together in self.rounds(order, world_size):
+            rows = [self.parts[part].rows for part in together]
+            if rows[0] is None:
+                pieces = self._pieces(together[0])
+                while dealt := list(islice(pieces, world_size)):
+                    yield dealt[rank] if rank < len(dealt) else None
+                continue
+            mine = self._pieces(together[rank]) if rank < len(together) else iter(())
+            for _ in range(max(-(-(n or 0) // self.piece) for n in rows)):
+                yield next(mine, None)
+            next(mine, None)  # lets it see that the file is as it was
+
+    def rounds(self, order: Sequence[int], world_size: int) -> Iterator[Sequence[int]]:
+        """Parts that the processes read side by side, one each; a CSV file they read together."""
+        i = 0
+        while i < len(order):
+            n = 1
+            if self.parts[order[i]].rows is not None:
+                while n < world_size and i + n < len(order) and self.parts[order[i + n]].rows is not None:
+                    n += 1
+            yield order[i : i + n]
+            i += n
+
+    def owners(self, order: Sequence[int], world_size: int) -> dict[int, int | None]:
+        """The process that reads each part; None where they share out its pieces in turn."""
+        shared = {}
+        for together in self.rounds(order, world_size):
+            for rank, part in enumerate(together):
+                shared[part] = rank if self.parts[part].rows is not None else None
+        return shared
+
+    def turns_of_a_pass(self, world_size: int) -> int | None:
+        """How many turns a pass over all parts has, where that is known before they are read."""
+        if any(part.rows is None for part in self.parts):
+            return None
+        count = 0
+        for together in self.rounds(range(len(self.parts)), world_size):
+            count += max(-(-(self.parts[part].rows or 0) // self.piece) for part in together)
+        return count
+
+    def _pieces(self, part: int) -> Iterator[Piece]:
+        columns = self.columns
+        start = self._starts[part]
+        assert start is not None, "parts whose rows are not known beforehand are read in order"
+        held: list[Block] = []
+        room, number = self.piece, 0
+        for block in columns.table.read(self.parts[part], columns.used):
+            at = 0
+            while at < len(block.batch):
+                taken = block.batch.slice(at, room)
+                held.append(Block(block.file, block.first + at, taken))
+                at += len(taken)
+                room -= len(taken)
+                if not room:
+                    yield Piece(part, number, start + number * self.piece, held)
+                    held, room, number = [], self.piece, number + 1
+        if held:
+            yield Piece(part, number, start + number * self.piece, held)
+        self._know_start(part + 1, start + number * self.piece + (self.piece - room))
+
+    def _know_start(self, part: int, start: int) -> None:
+        """Hears the number of a part's first row, and so of those after it up to the next CSV file."""
+        self._starts[part] = start
+        for i, one in enumerate(self.parts[part:], part + 1):
+            if one.rows is None:
+                break
+            start += one.rows
+            self._starts[i] = start
+
+    def convert(self, piece: Piece | None) -> Rows:
+        """Turns a piece into numbers; no piece has no rows.
+
+        Raises:
+            InputError: If it holds what cannot be used.
+        """
+        columns, found, first = self.columns, [], 0
+        if piece is not None:
+            first = piece.first
+            for block in piece.blocks:
+                found.append(columns.convert(block, first))
+                first += len(block.batch)
+        return _join(found) if found else _no_rows(columns)
+
+    def chosen(self, rows: Rows, kind: str) -> Tensor | None:
+        """Which rows are for `train`, `val` or `test`, by their places, (n,); None: all."""
+        if kind == "all" or not any(self.fractions.values()):
+            return None
+        assert rows.numbers is not None
+        u = uniform(rows.numbers, self.seed)
+        test, val = self.fractions["test"], self.fractions["test"] + self.fractions["val"]
+        of = {"test": u < test, "val": (u >= test) & (u < val), "train": u >= val}
+        return torch.from_numpy(np.flatnonzero(of[kind]))
+
+    def tensors(self, rows: Rows, kind: str) -> tuple[Tensor, ...]:
+        """x, y and, where there are any, weights of the rows that are for `kind`."""
+        assert rows.y is not None
+        batch = (rows.x, rows.y) if rows.weight is None else (rows.x, rows.y, rows.weight)
+        chosen = self.chosen(rows, kind)
+        return batch if chosen is None else tuple(tensor.index_select(0, chosen) for tensor in batch)
+
+    # Knowing --------------------------------------------------------------------------------------------
+
+    def survey(self, place: Place) -> Survey:
+        """Reads everything once, each process its share; later calls know the answer.
+
+        Raises:
+            InputError: If there are no rows, or the split leaves a kind without any.
+        """
+        if self._survey is None:
+            self._survey = self._surveyed(place.rank, place.world_size)
+        return self._survey
+
+    def train_size(self, place: Place) -> int:
+        """Number of rows to train on."""
+        return self.survey(place).sizes["train"]
+
+    def moments(self, place: Place) -> Moments:
+        """The statistic of the rows to train on."""
+        return self.survey(place).moments
+
+    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+        """The least and the greatest value of each feature in training, (D,) each."""
+        survey = self.survey(place)
+        return survey.low, survey.high
+
+    def _surveyed(self, rank: int, world_size: int) -> Survey:
+        columns = self.columns
+        features, targets = len(columns.feature_names), len(columns.targets)
+        columns.forget()
+        sizes = dict.fromkeys(("train", "val", "test"), 0)
+        counts: dict[tuple[int, int], int] = {}
+        m = empty(features, targets)
+        low = torch.full((features,), math.inf, dtype=torch.float64)
+        high = -low
+        error = ""
+        try:
+            for piece, rows in ahead(self._converted(range(len(self.parts)), rank, world_size)):
+                if piece is None:
+                    continue
+                for kind in ("val", "test"):
+                    chosen = self.chosen(rows, kind)
+                    sizes[kind] += 0 if chosen is None else len(chosen)
+                batch = self.tensors(rows, "train")
+                counts[piece.part, piece.number] = len(batch[0])
+                if len(batch[0]):
+                    sizes["train"] += len(batch[0])
+                    m = merge([m, moments(*batch)])
+                    low = torch.minimum(low, batch[0].amin(0).double())
+                    high = torch.maximum(high, batch[0].amax(0).double())
+        except InputError as met:
+            error = str(met)
+        errors = [one for one in gather(error) if one]  # one process alone may meet with bad rows
+        if errors:
+            raise InputError(errors[0])
+        found = gather((sizes, counts, m.state_dict(), low, high))
+        self._count_dropped(sum(sum(one[0].values()) for one in found))
+        total = {kind: sum(one[0][kind] for one in found) for kind in sizes}
+        self._check(total)
+        by_part: list[list[int]] = [[] for _ in self.parts]
+        for (part, _), n in sorted(item for one in found for item in one[1].items()):
+            by_part[part].append(n)
+        return Survey(
+            merge([Moments.load(one[2]) for one in found]),
+            by_part,
+            total,
+            torch.stack([one[3] for one in found]).amin(0),
+            torch.stack([one[4] for one in found]).amax(0),
+        )
+
+    def _check(self, sizes: dict[str, int]) -> None:
+        total = sum(sizes.values())
+        if not total:
+            raise InputError(no_rows(self.columns.table.name))
+        if not sizes["train"]:
+            raise InputError(f"the split leaves no rows to train on: {total} rows are too few for it")
+        for kind, fraction in self.fractions.items():
+            if fraction and not sizes[kind]:
+                raise InputError(
+                    f"{kind}_fraction {fraction} of {total} rows came to no row: raise it, or set it to 0"
+                )
+
+    def _converted(
+        self, order: Sequence[int], rank: int, world_size: int
+    ) -> Iterator[tuple[Piece | None, Rows]]:
+        for piece in self.turns(order, rank, world_size):
+            yield piece, self.convert(piece)
+
+    def _count_dropped(self, kept: int) -> None:
+        """Says once how many rows were dropped; every process must call it."""
+        if self.columns.missing == "error" or self._said_dropped:
+            return
+        self._said_dropped = True
+        columns = self.columns
+        everyone = gather((columns.dropped, Counter(columns.lacking)))
+        columns.forget()
+        for dropped, lacking in everyone:
+            columns.dropped += dropped
+            columns.lacking += lacking
+        if columns.dropped:
+            rank_zero_only(print)(columns.about_dropped(kept))
+
+    def passed(self, kept: int) -> None:
+        """Hears that a pass over all rows has ended, of which this process kept so many; all must call it."""
+        if self.columns.missing == "drop" and not self._said_dropped:
+            self._count_dropped(sum(gather(kept)))
+
+    def sample(self, most: int) -> tuple[Tensor, Tensor]:
+        """Some rows to train on, x (n, D) and y (n, T): the first of some parts that lie evenly over all."""
+        count = min(len(self.parts), SAMPLED_PARTS, most)
+        known = [i for i in range(len(self.parts)) if self._starts[i] is not None]
+        parts = [known[i] for i in np.linspace(0, len(known) - 1, count).round().astype(int)]
+        found: list[tuple[Tensor, ...]] = []
+        for part in dict.fromkeys(parts):
+            room = most // count
+            for piece in self._pieces(part):
+                rows = self.convert(piece)
+                y = rows.x.new_empty((len(rows.x), 0)) if rows.y is None else rows.y
+                chosen = self.chosen(rows, "train")
+                batch = (rows.x, y) if chosen is None else (rows.x[chosen], y[chosen])
+                found.append(tuple(tensor[:room] for tensor in batch))
+                room -= len(found[-1][0])
+                if room <= 0:
+                    break
+        x, y = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+        return x, y
+
+    # Loaders --------------------------------------------------------------------------------------------
+
+    def training(
+        self,
+        place: Place,
+        scaling: Scaling | None,
+        batch_size: int | None,
+        *,
+        shuffle: bool = False,
+        together: int = 1,
+        in_blocks: bool = False,
+    ) -> InOrder | Windows:
+        """The loader of a training epoch; without a batch size, rows come as they are read."""
+        if batch_size is None:
+            return InOrder(self, "train", place, scaling)
+        survey = self.survey(place)
+        return Windows(self, survey, batch_size, place, shuffle=shuffle, together=together, scaling=scaling)
+
+    def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> InOrder:
+        """The loader of a pass over the rows of a kind, or of all, in order and as they are read."""
+        return InOrder(self, kind, place, scaling)
+
+    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""
+        x, numbers, ids, (first, end) = batch
+        return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
+
+
+def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """For each whole number another in [0, 1), that looks random and depends on it and the seed alone.
+
+    The mixing is that of SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
+    generators", OOPSLA 2014.
+
+    Args:
+        numbers: Whole numbers, (N,).
+        seed: The seed.
+
+    Returns:
+        (N,) in float64.
+    """
+    (start,) = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    with np.errstate(over="ignore"):
+        z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + start
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    found: np.ndarray = (z >> np.uint64(11)) * 2.0**-53
+    return found
+
+
+def _join(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+
+    def joined(values: list[Any], join: Any) -> Any:
+        return None if values[0] is None else join(values)
+
+    return Rows(
+        torch.cat([rows.x for rows in parts]),
+        joined([rows.y for rows in parts], torch.cat),
+        joined([rows.weight for rows in parts], torch.cat),
+        joined([rows.numbers for rows in parts], np.concatenate),
+        joined([rows.ids for rows in parts], pa.concat_tables),
+    )
+
+
+def _no_rows(columns: Columns) -> Rows:
+    dtype = getattr(torch, columns.dtype)
+    return Rows(
+        torch.empty((0, len(columns.feature_names)), dtype=dtype),
+        torch.empty((0, len(columns.targets)), dtype=dtype) if columns.targets else None,
+        torch.empty((0,), dtype=dtype) if columns.weight is not None else None,
+        np.empty(0, np.int64),
+        None,
+    )

@@ -1,0 +1,1 @@
+"""Many trainings seen as one: comparisons and sweeps."""

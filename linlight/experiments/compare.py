@@ -1,0 +1,212 @@
+"""`linlight compare`: methods on the same data, side by side."""
+
+import textwrap
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import seed_everything
+from torch import Tensor
+
+from linlight.cli.entry_config import from_config
+from linlight.data.arrays import Numbers, as_matrix
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
+from linlight.experiments.compare_page import write_page
+from linlight.experiments.compare_plot import comparison, ground_of
+from linlight.experiments.entries import (
+    THE_FIVE,
+    Contender,
+    by_name,
+    choose,
+    shared_data,
+    told_apart,
+    with_seeds,
+)
+from linlight.experiments.results import PathRecorder, Result
+from linlight.methods.base import LinearModel
+from linlight.methods.least_squares import LeastSquares
+from linlight.runs.style import save_figure
+from linlight.text import padded, shortened
+from linlight.training.diagnostics import Explain
+from linlight.training.folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
+from linlight.training.progress import silence
+from linlight.training.tensorboard import Dashboard, run_label
+
+
+def compare(
+    data: dict[str, Any] | None = None,
+    lr: float = 0.01,
+    epochs: int = 100,
+    at: Numbers = None,
+    bias: bool = False,
+    batch_size: int = 1,
+    seed: int = 0,
+    accelerator: str = "cpu",
+    folder: str | Path = "lightning_logs/compare",
+    methods: str | list[str] | None = None,
+    config: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> Path:
+    """Trains several methods on the same data and reports them side by side.
+
+    Every method starts from the notes' own settings: the search, gradient descent and stochastic gradient
+    descent compute in float64, as Python does, back-propagation and linear regression in float32, as
+    PyTorch does. The squared errors are summed in the notes' fifth program; on other data than theirs, the
+    mean is taken, so that the same learning rate suits all.
+
+    Args:
+        data: Arguments of `XYDataModule`. Default: the textbook's three points.
+        lr: Learning rate of all methods that have one.
+        epochs: Epochs to train; the search needs one.
+        at: The features to predict at, (D,). Default: the notes' x = 4, or the first row.
+        bias: Whether the first four methods have a bias too; linear regression and least squares always have.
+        batch_size: Rows per update of the two methods that take single rows in the notes.
+        seed: Seed of the random starting values of linear regression.
+        accelerator: Where to train, as in Lightning's Trainer.
+        folder: Where to make the folder `version_N` of this comparison.
+        methods: Which methods, of ExhaustiveSearch, GradientDescent, StochasticGradientDescent,
+            Backpropagation, LinearRegression and LeastSquares. Default: the first five; none beside configs.
+        config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type;
+            the data may be named in them too, the same for all.
+        seeds: Train what depends on chance once with each of these. Default: `seed` alone.
+
+    Returns:
+        The folder, with `compare.json`, `compare.png`, `compare.svg`, the page `compare.html`, and a run
+        folder for each method.
+
+    Raises:
+        InputError: If the data or a setting cannot be used.
+    """
+    seeds = seeds or []
+    of_configs = [from_config(path) for path in config or []]
+    data = shared_data(data or {}, of_configs)
+    check(data, epochs, seed, accelerator, seeds)
+    known = by_name(lr, bias, batch_size, total=data.get("x") is None and data.get("path") is None)
+    names = (() if config else THE_FIVE) if methods is None else methods
+    contenders = with_seeds(choose(names, known) + of_configs, seeds)
+    if not contenders:
+        raise InputError(f"there is nothing to compare: name --methods, of {', '.join(known)}, or --config")
+    # Everything that can be wrong is tried before a folder is made.
+    models = [contender.make() for contender in contenders]
+    if data.get("standardize"):
+        check_biases({one.name: model for one, model in zip(contenders, models, strict=True)})
+    modules = _modules(data, contenders, models)
+    modules[0].check_targets()
+    contenders = told_apart(contenders, models, modules)
+    example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
+    if example.shape[1] != modules[0].features:
+        raise InputError(f"at has {example.shape[1]} numbers, the data have {modules[0].features} features")
+
+    root = new_folder(Path(folder))
+    lengths = [contender.epochs or epochs for contender in contenders]
+    with removed_on_failure(root):
+        results = []
+        with watched(sum(lengths)) as watch:
+            for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
+                seed_everything(seed if one.seed is None else one.seed)
+                results.append(_train(one, model, module, until, example, accelerator, root, watch))
+        ground = ground_of(results, modules[0])
+        save_figure(comparison(results, modules[0], ground), root / "compare")
+        write_page(results, modules[0], ground, root / "compare.html")
+        write_json(
+            root / "compare.json",
+            {
+                "rows": modules[0].train_size,
+                "features": modules[0].features,
+                "lr": lr,
+                "at": example[0].tolist(),
+                "methods": [asdict(result) for result in results],
+            },
+        )
+    print(table(results, example))
+    return root
+
+
+def _modules(
+    data: dict[str, Any], contenders: list[Contender], models: list[LinearModel]
+) -> list[XYDataModule]:
+    if data.get("reduce"):
+        for one in contenders:
+            if one.data.get("batch_size") is not None:
+                raise InputError(
+                    f"reduce leaves a single batch, and {one.name} takes batches of "
+                    f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
+                )
+    settings = [
+        # The exact answer is the same in any units, and takes the data's own.
+        data | one.data | ({"standardize": False} if isinstance(model, LeastSquares) else {})
+        for one, model in zip(contenders, models, strict=True)
+    ]
+    modules = [XYDataModule(**settings[0])]
+    with silence():  # what is to be said of the data has been said
+        return modules + [XYDataModule(**one) for one in settings[1:]]
+
+
+def _train(
+    contender: Contender,
+    model: LinearModel,
+    data: XYDataModule,
+    epochs: int,
+    example: Tensor,
+    accelerator: str,
+    root: Path,
+    watch: Watch,
+) -> Result:
+    name = contender.name
+    recorder, summary = PathRecorder(), RunSummary()
+    callbacks = [Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint(), watch.callback(name)]
+    trainer = make_trainer(epochs, accelerator, root / contender.folder, callbacks, log_every_n_steps=1)
+    result = Result(name, type(model).__name__, run_label(model, data).replace(",", ", "))
+    result.descends = "lr" in model.hparams
+    try:
+        trainer.fit(model, data)
+    except InputError as error:  # one that diverges does not spoil the others
+        if not recorder.started:  # it was not the training that failed
+            raise InputError(f"{name}: {error}") from error
+        result.error = str(error)
+    watch.finished(epochs)
+    result.path, result.epochs, result.steps = recorder.path, trainer.current_epoch, trainer.global_step
+    if result.error is None:
+        result.weights, result.bias = summary.summary["weights"], summary.summary["bias"]
+        result.loss = recorder.loss
+        result.prediction = model(example.to(model.w))[0].tolist()
+        result.seconds = summary.summary["seconds"]
+    return result
+
+
+def table(results: list[Result], example: Tensor) -> str:
+    """The results as a table within 80 columns.
+
+    Args:
+        results: What the methods did.
+        example: Where they predict, (1, D).
+    """
+    at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
+    lines = [f"{'method':<27} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"]
+    notes = [f"loss: mean squared error; prediction: at {at}"]
+    if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
+        notes.append("(n): n numbers, which are in compare.json")
+    for r, name in zip(results, shortened([r.name for r in results], 27), strict=True):
+        if r.error is not None:
+            lines.append(f"{padded(name, 27)} {r.epochs:>6}  gave up, see below")
+            notes.append(f"{r.name}: {r.error.replace('--model.lr', '--lr')}")
+            continue
+        weights = [w for row in r.weights or [] for w in row]
+        lines.append(
+            f"{padded(name, 27)} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
+            f"{_short(r.prediction, 10):>10} {r.seconds:>7.2f}"
+        )
+    return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, 80))])
+
+
+def _short(numbers: list[float] | None, width: int = 8) -> str:
+    """The most digits that fit, from six to two."""
+    if numbers is None:
+        return "-"
+    if len(numbers) > 1:
+        return f"({len(numbers)})"
+    texts = [f"{numbers[0]:.{digits}g}" for digits in range(6, 1, -1)]
+    return next((text for text in texts if len(text) <= width), texts[-1])

@@ -1,0 +1,93 @@
+"""`compare.html`: the comparison as a page of its own, with a slider over the epochs."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from linlight.data.datamodule import XYDataModule
+from linlight.experiments.compare_plot import place, title
+from linlight.experiments.results import Result
+from linlight.functional.loss_surface import Ground
+from linlight.runs.style import COLORS, DASHES
+from linlight.text import shortened
+from linlight.training.summary import count, equation
+
+MOST_POINTS = 500
+"""Of a longer path so many points are on the page."""
+BANDS = 18
+
+
+def write_page(results: list[Result], data: XYDataModule, ground: Ground | None, path: Path) -> None:
+    """Writes the page, which needs nothing beside it.
+
+    Args:
+        results: What the methods did.
+        data: The data they were given.
+        ground: What their paths are drawn on, where there is such a thing.
+        path: The file.
+    """
+    content = {
+        "about": f"{count(data.train_size, 'row')}, {count(data.features, 'feature')}, "
+        f"{count(data.targets or 0, 'target')}. Drag the slider, or use its arrow keys.",
+        "ground": None if ground is None else {"title": title(ground, data), **_ground(ground)},
+        "methods": [_method(i, result, data, ground) for i, result in enumerate(results)],
+    }
+    text = json.dumps(content, allow_nan=False, ensure_ascii=True).replace("</", "<\\/")
+    template = files("linlight.experiments").joinpath("compare.html").read_text(encoding="utf-8")
+    path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
+
+
+def _method(i: int, result: Result, data: XYDataModule, ground: Ground | None) -> dict[str, Any]:
+    steps = len(result.path)
+    chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
+    # A search has one point, which it came to in its one epoch, and which stands for all others.
+    points = [
+        {
+            "epoch": epoch if result.descends else result.epochs,
+            "loss": result.path[epoch]["loss"],
+            "at": None if ground is None else place(ground, result.path[epoch]),
+            "text": _weights(result.path[epoch], data.feature_names),
+        }
+        for epoch in chosen
+    ]
+    found = {"weights": result.weights, "bias": result.bias}
+    return {
+        "name": result.name,
+        "color": COLORS[i % len(COLORS)],
+        "dashes": " ".join(map(str, DASHES[i % len(DASHES)])),
+        "descends": result.descends,
+        "settings": result.settings,
+        "error": result.error,
+        "equation": "" if result.weights is None else equation(found, data.feature_names),
+        "path": points,
+    }
+
+
+def _weights(point: dict[str, Any], names: list[str]) -> str:
+    weights, bias = point["weights"], point["bias"]
+    if len(weights) > 1 or len(names) > 4:
+        return ""
+    terms = [f"{name} {w:.4g}" for name, w in zip(shortened(names, 24), weights[0], strict=True)]
+    return ", ".join(terms + ([] if bias is None else [f"bias {bias[0]:.4g}"]))
+
+
+def _ground(ground: Ground) -> dict[str, Any]:
+    (x, *_), losses = ground.land.axes, ground.land.losses
+    along, up = ground.limits()
+    found: dict[str, Any] = {
+        "labels": (*ground.labels, "mean squared error")[:2],
+        "x": [float(end) for end in along],
+        "y": [float(end) for end in up],
+    }
+    if ground.is_curve:
+        return found | {"curve": [[float(a), float(b)] for a, b in zip(x, losses, strict=True)]}
+    # Bands that lie as close near the bottom as the bowl there is flat, as in the picture.
+    depth = np.sqrt((losses - losses.min()) / max(np.ptp(losses), 1e-30))
+    shades = mpl.colormaps["cividis_r"](np.linspace(0, 1, BANDS))[:, :3]
+    bands = np.minimum((depth * BANDS).astype(int), BANDS - 1)
+    colors = [",".join(str(round(255 * channel)) for channel in shade) for shade in shades]
+    return found | {"bands": bands.tolist(), "colors": colors, "lowest": ground.land.lowest}

@@ -1,0 +1,169 @@
+"""Who takes part in a comparison: the notes' five methods and others by name; what data all get."""
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from linlight.cli.messages import nearest_name
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.methods.backpropagation import Backpropagation
+from linlight.methods.base import LinearModel
+from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.least_squares import LeastSquares
+from linlight.methods.linear_regression import LinearRegression
+from linlight.training.tensorboard import run_label
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A method with its settings.
+
+    Attributes:
+        name: What to call it.
+        make: Makes the untrained model.
+        data: What it sets of `XYDataModule` for itself: its batch size, its type of numbers.
+        shared: What its config says of the data that all are to be given.
+        epochs: To train; the comparison's, by default.
+        seed: Of its random start and order; the comparison's, by default.
+    """
+
+    name: str
+    make: Callable[[], LinearModel]
+    data: dict[str, Any] = field(default_factory=dict)
+    epochs: int | None = None
+    seed: int | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """The name of its run's folder."""
+        return re.sub(r"[^\w.=+]+", "_", self.name.replace(",", "").replace("-", ""))
+
+
+def by_name(lr: float, bias: bool, batch_size: int, total: bool) -> dict[str, Contender]:
+    """The methods as the notes set them, by the names that `--methods` takes; then ours.
+
+    Args:
+        lr: Learning rate of all that have one.
+        bias: Whether the first four have a bias.
+        batch_size: Rows per update of the two that take single rows in the notes.
+        total: Whether linear regression takes the sum of the squared errors, as the notes do.
+    """
+    # The first three compute in Python's floats, which are float64.
+    whole, single = {"dtype": "float64"}, {"dtype": "float64", "batch_size": batch_size}
+    loss = nn.MSELoss(reduction="sum" if total else "mean")
+    return {
+        "ExhaustiveSearch": Contender("exhaustive search", lambda: ExhaustiveSearch(bias=bias), whole),
+        "GradientDescent": Contender("gradient descent", lambda: GradientDescent(lr, bias), whole),
+        "StochasticGradientDescent": Contender(
+            "stochastic gradient descent", lambda: GradientDescent(lr, bias), single
+        ),
+        "Backpropagation": Contender(
+            "back-propagation", lambda: Backpropagation(lr, bias), {"batch_size": batch_size}
+        ),
+        "LinearRegression": Contender("linear regression", lambda: LinearRegression(lr, criterion=loss)),
+        "LeastSquares": Contender("least squares", lambda: LeastSquares(), whole),
+    }
+
+
+THE_FIVE = (
+    "ExhaustiveSearch",
+    "GradientDescent",
+    "StochasticGradientDescent",
+    "Backpropagation",
+    "LinearRegression",
+)
+
+
+def choose(names: str | Sequence[str], known: dict[str, Contender]) -> list[Contender]:
+    """The contenders of these names, a list or one word such as `GradientDescent,LeastSquares`.
+
+    Raises:
+        InputError: If there is none of a name, or it is named twice.
+    """
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    for i, name in enumerate(names):
+        if name not in known:
+            raise InputError(f"there is no method {name!r}: {nearest_name(name, known)}")
+        if name in names[:i]:
+            raise InputError(f"{name} is named twice: name it once, or give a second one as --config")
+    return [known[name] for name in names]
+
+
+def shared_data(given: dict[str, Any], contenders: Sequence[Contender]) -> dict[str, Any]:
+    """The arguments of `XYDataModule` that all contenders get: what was given, and what their configs say.
+
+    Raises:
+        InputError: If two of these say different things.
+    """
+    usual = {key: one.default for key, one in inspect.signature(XYDataModule).parameters.items()}
+
+    def unusual(settings: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in settings.items() if not _same(value, usual.get(key))}
+
+    given, found = unusual(given), {}
+    # A config that says nothing of the data takes what there is.
+    saying = [(one.name, unusual(one.shared)) for one in contenders if one.shared]
+    for name, own in saying:
+        found = saying[0][1]
+        for key in [*own, *found]:
+            if not _same(own.get(key), found.get(key)):
+                raise _unlike(key, f"the configs of {saying[0][0]} and {name}")
+            if not _same(own[key], given.get(key, own[key])):
+                raise _unlike(key, f"the config of {name} and --data.{key}")
+    return found | given
+
+
+def _unlike(key: str, who: str) -> InputError:
+    return InputError(
+        f"{who} differ in data.{key}, and all methods are given the same data: take it out of the configs, "
+        f"and give it once, by --data.{key}"
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and isinstance(a, bool | int | float | str | list | dict) and a == b)
+
+
+def with_seeds(contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Contender]:
+    """Each contender that depends on chance once for every seed, the others once."""
+    found = []
+    for one in contenders:
+        by_chance = one.make().hparams.get("w0", 0.0) is None or one.data.get("shuffle", False)
+        if seeds and by_chance:
+            found += [replace(one, name=f"{one.name}, {seed}", seed=seed) for seed in seeds]
+        else:
+            found.append(one)
+    return found
+
+
+def told_apart(
+    contenders: Sequence[Contender], models: Sequence[LinearModel], modules: Sequence[XYDataModule]
+) -> list[Contender]:
+    """The contenders with names of their own: after a name that several have comes what differs."""
+    labels = [run_label(*both).split(",") for both in zip(models, modules, strict=True)]
+    found = list(contenders)
+    for name in _doubles(found):
+        group = [i for i, one in enumerate(found) if one.folder == name]
+        common = set(labels[group[0]]).intersection(*(labels[i] for i in group))
+        for i in group:
+            own = [setting for setting in labels[i] if setting not in common]
+            found[i] = replace(found[i], name=", ".join([found[i].name, *own]))
+    for name in _doubles(found):
+        group = [i for i, one in enumerate(found) if one.folder == name]
+        for count, i in enumerate(group[1:], 2):
+            found[i] = replace(found[i], name=f"{found[i].name} {count}")
+    return found
+
+
+def _doubles(contenders: Sequence[Contender]) -> list[str]:
+    times = Counter(one.folder for one in contenders)
+    return [folder for folder, count in times.items() if count > 1]

@@ -1,0 +1,221 @@
+"""`linlight sweep`: learning rates × batch sizes × methods, and where theory draws the border."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import seed_everything
+
+from linlight.cli.messages import nearest_name
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
+from linlight.experiments.sweep_plot import heat_map
+from linlight.functional import standardize as scaling
+from linlight.functional.descent import parabola
+from linlight.functional.solve import optimum
+from linlight.functional.statistic import Moments
+from linlight.methods.backpropagation import Backpropagation
+from linlight.methods.base import LinearModel
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.linear_regression import LinearRegression
+from linlight.runs.style import save_figure
+from linlight.training.diagnostics import TOLERANCE, Explain
+from linlight.training.folder import RunSummary, new_folder, removed_on_failure, write_json
+from linlight.training.progress import silence
+from linlight.training.tensorboard import run_label
+
+METHODS: dict[str, Callable[[float, bool], LinearModel]] = {
+    "GradientDescent": GradientDescent,
+    "Backpropagation": Backpropagation,
+    "LinearRegression": LinearRegression,
+}
+"""Those that have a learning rate."""
+POINTS = 9
+MOST_RUNS = 1000
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        method: Its class.
+        batch_size: Rows per update.
+        lr: Learning rate.
+        largest_stable_step: Of this method, data and batch size; None where it is infinite.
+        diverged: Whether it was stopped because its loss grew.
+        gap: How far above the optimum's loss it ended, over how far it began; None where it diverged.
+        epochs_to_tolerance: Epochs until that was a millionth; None where it never was.
+    """
+
+    method: str
+    batch_size: int
+    lr: float
+    largest_stable_step: float | None = None
+    diverged: bool = False
+    gap: float | None = None
+    epochs_to_tolerance: int | None = None
+
+
+def sweep(
+    data: dict[str, Any] | None = None,
+    methods: str | list[str] = "GradientDescent",
+    lr: list[float] | None = None,
+    batch_size: list[int] | None = None,
+    epochs: int = 100,
+    bias: bool = True,
+    seed: int = 0,
+    accelerator: str = "cpu",
+    folder: str | Path = "lightning_logs/sweep",
+) -> Path:
+    """Trains every method at every learning rate and batch size, and maps where it converges.
+
+    Args:
+        data: Arguments of `XYDataModule`. Default: the textbook's three points.
+        methods: Of GradientDescent, Backpropagation and LinearRegression, a list or joined by commas.
+        lr: Learning rates. Default: nine, from a hundredth of the largest stable step of the whole batch to
+            three times it.
+        batch_size: Rows per update. Default: all rows, a quarter of them, and so on, four sizes at most.
+        epochs: Epochs to train.
+        bias: Whether the models have a bias.
+        seed: Seed of random starting values.
+        accelerator: Where to train, as in Lightning's Trainer.
+        folder: Where to make the folder `version_N` of this sweep.
+
+    Returns:
+        The folder, with `sweep.json`, `sweep.png`, `sweep.svg` and each run's TensorBoard events.
+
+    Raises:
+        InputError: If the data or a setting cannot be used.
+    """
+    data = dict(data or {})
+    names = _names(methods)
+    check(data, epochs, seed, accelerator)
+    if data.get("reduce"):
+        raise InputError("sweep varies the batch size, and reduce leaves a single batch: leave out reduce")
+    if data.get("standardize"):
+        check_biases({name: METHODS[name](1.0, bias) for name in names})
+    whole = XYDataModule(**data)
+    sizes = _sizes(batch_size, whole.train_size)
+    m = _as_trained(whole)
+    rates = _rates(lr, parabola(m, optimum(m, bias)).largest_stable_step)
+    if len(names) * len(sizes) * len(rates) > MOST_RUNS:
+        raise InputError(
+            f"{len(names)} methods, {len(sizes)} batch sizes and {len(rates)} learning rates make over "
+            f"{MOST_RUNS} runs: name fewer"
+        )
+    root = new_folder(Path(folder))
+    with removed_on_failure(root):
+        with watched(epochs * len(names) * len(sizes) * len(rates)) as watch:
+            cells = [
+                _run(name, rate, size, data, epochs, bias, seed, accelerator, root, watch)
+                for name in names
+                for size in sizes
+                for rate in rates
+            ]
+        save_figure(heat_map(cells, epochs), root / "sweep")
+        content = {"rows": whole.train_size, "epochs": epochs, "tolerance": TOLERANCE}
+        write_json(root / "sweep.json", content | {"runs": [asdict(cell) for cell in cells]})
+    print(table(cells))
+    return root
+
+
+def _as_trained(data: XYDataModule) -> Moments:
+    """The statistic of the rows as the training sees them, standardised or not."""
+    m = data.raw_moments
+    return scaling.of(m).moments(m) if data.standardize else m
+
+
+def _names(methods: str | Sequence[str]) -> list[str]:
+    names = (
+        [name.strip() for name in methods.split(",") if name.strip()]
+        if isinstance(methods, str)
+        else list(methods)
+    )
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"{name!r} is no method with a learning rate: {nearest_name(name, METHODS)}")
+    if not names:
+        raise InputError(f"there is no method to sweep: name --methods, of {', '.join(METHODS)}")
+    return list(dict.fromkeys(names))
+
+
+def _rates(lr: Sequence[float] | None, stable: float) -> list[float]:
+    if lr is None:
+        middle = stable if math.isfinite(stable) else 1.0
+        return [float(f"{rate:.3g}") for rate in middle * np.logspace(-2, math.log10(3), POINTS)]
+    if not lr or not all(rate > 0 and math.isfinite(rate) for rate in lr):
+        raise InputError(f"lr must be a list of positive numbers, got {lr}: for example --lr '[0.01, 0.1]'")
+    return sorted(set(lr))
+
+
+def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
+    if batch_size is None:
+        return sorted({-(-rows // part) for part in (1, 4, 16, 64)})
+    if not batch_size or min(batch_size) < 1:
+        raise InputError(f"batch_size must be a list of whole numbers from 1, got {batch_size}")
+    return sorted({min(size, rows) for size in batch_size})
+
+
+def _run(
+    name: str,
+    lr: float,
+    size: int,
+    settings: dict[str, Any],
+    epochs: int,
+    bias: bool,
+    seed: int,
+    accelerator: str,
+    root: Path,
+    watch: Watch,
+) -> Cell:
+    seed_everything(seed)
+    with silence():  # what is to be said of the data has been said
+        data = XYDataModule(**(settings | {"batch_size": size}))
+    if size == data.train_size:
+        data.batch_size = None  # so that it is known for the whole batch
+    model = METHODS[name](lr, bias)
+    explain = Explain(quiet=True)
+    label = root / name / run_label(model, data)
+    callbacks = [explain, RunSummary(), watch.callback(f"{name}, {label.name}")]
+    trainer = make_trainer(epochs, accelerator, label, callbacks, enable_checkpointing=False)
+    cell = Cell(name, size, lr)
+    try:
+        trainer.fit(model, data)
+    except InputError:  # one that diverges does not spoil the others
+        if not explain.started:  # it was not the training that failed
+            raise
+        cell.diverged = True
+    else:
+        found = model.findings
+        cell.gap = found["gap"] / explain.first_gap if explain.first_gap > 0 else 0.0
+        cell.epochs_to_tolerance = found["epochs_to_tolerance"]
+    watch.finished(epochs)
+    cell.largest_stable_step = explain.bound if math.isfinite(explain.bound) else None
+    return cell
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """For each method and batch size its best learning rate, within 80 columns."""
+    lines = [
+        f"{'method':<17} {'batch':>8} {'stable step':>12} {'best lr':>9} {'gap left':>9} {'epochs':>7} "
+        f"{'diverged':>9}"
+    ]
+    for name, size in dict.fromkeys((cell.method, cell.batch_size) for cell in cells):
+        group = [cell for cell in cells if (cell.method, cell.batch_size) == (name, size)]
+        bound = group[0].largest_stable_step
+        start = f"{name:<17} {size:>8} {'-' if bound is None else f'{bound:.4g}':>12}"
+        arrived = [cell for cell in group if cell.gap is not None]
+        lost = f"{len(group) - len(arrived)} of {len(group)}"
+        if not arrived:
+            lines.append(f"{start} {'-':>9} {'-':>9} {'-':>7} {lost:>9}")
+            continue
+        best = min(arrived, key=lambda cell: (cell.epochs_to_tolerance or math.inf, cell.gap))
+        count = "-" if best.epochs_to_tolerance is None else best.epochs_to_tolerance
+        lines.append(f"{start} {best.lr:>9.3g} {best.gap:>9.2g} {count:>7} {lost:>9}")
+    lines.append("gap left: to the optimum's loss, over that at the start; epochs: to 1e-6 of it")
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""Standard errors, t, p, intervals and R²: what statistics users expect beside a coefficient."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from scipy.special import fdtrc, stdtr, stdtrit
+from torch import Tensor
+
+from linlight.functional.solve import Optimum
+from linlight.functional.statistic import Moments
+
+ROBUST = ("HC0", "HC1", "HC2", "HC3")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a fit of one target says beyond its coefficients; NaN where the data cannot say it.
+
+    Attributes:
+        estimates: Coefficients, the bias first where there is one, (K,).
+        std_errors: (K,).
+        t: Estimates over their standard errors, (K,).
+        p: Two-sided p-values of Student's t, (K,).
+        low: Lower ends of the 95 % intervals, (K,).
+        high: Upper ends, (K,).
+        degrees: Residual degrees of freedom.
+        residual_sd: Residual standard deviation.
+        r_squared: About the mean; about zero for a model without bias.
+        adjusted: R² adjusted for the number of coefficients.
+        f: The F statistic (Wald's, with robust standard errors) of all slopes being zero.
+        f_degrees: Its first degrees of freedom; the second are `degrees`.
+        f_p: Its p-value.
+    """
+
+    estimates: Tensor
+    std_errors: Tensor
+    t: Tensor
+    p: Tensor
+    low: Tensor
+    high: Tensor
+    degrees: int
+    residual_sd: float
+    r_squared: float
+    adjusted: float
+    f: float
+    f_degrees: int
+    f_p: float
+
+
+def infer(m: Moments, fit: Optimum, target: int = 0, meat: Tensor | None = None, hc: str = "") -> Inference:
+    """Infers from a fit without penalty.
+
+    Args:
+        m: The statistic that was fitted.
+        fit: Its optimum.
+        target: Which target.
+        meat: For robust standard errors, this target's Σ e² q qᵀ, (rank, rank), from `robust_meat`.
+        hc: Which of `ROBUST` it is for.
+    """
+    bias = fit.b is not None
+    estimates = fit.w[target] if fit.b is None else torch.cat([fit.b[target, None], fit.w[target]])
+    rows = int(m.rows)
+    degrees = rows - fit.rank
+    squares = fit.residual_squares[target].item()
+    variance = squares / degrees if degrees > 0 else math.nan
+    core = variance * torch.eye(fit.rank, dtype=torch.float64) if meat is None else meat
+    if degrees <= 0:
+        core = core * math.nan  # rows that are all met exactly say nothing of their errors
+    elif hc == "HC1":
+        core = core * (rows / degrees)
+    # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
+    std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
+    t = estimates / std_errors
+    reach = float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
+
+    total = m.triangle_of(bias).cpu()[:, m.features + target].square().sum().item()
+    r_squared = 1 - squares / total if total > 0 else math.nan
+    slopes = fit.rank - bias
+    adjusted = 1 - (1 - r_squared) * (rows - bias) / degrees if degrees > 0 else math.nan
+    f = _wald(fit, estimates, core, bias) if slopes and degrees > 0 else math.nan
+    return Inference(
+        estimates=estimates,
+        std_errors=std_errors,
+        t=t,
+        p=2 * torch.as_tensor(stdtr(max(degrees, 1), -t.abs().numpy())),
+        low=estimates - reach * std_errors,
+        high=estimates + reach * std_errors,
+        degrees=degrees,
+        residual_sd=math.sqrt(variance),
+        r_squared=r_squared,
+        adjusted=adjusted,
+        f=f,
+        f_degrees=slopes,
+        f_p=float(fdtrc(slopes, degrees, f)) if math.isfinite(f) else (0.0 if f == math.inf else math.nan),
+    )
+
+
+def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
+    """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance."""
+    slopes = fit.basis[bias:, bias:]
+    # Each row has the units of its coefficient; unscaled, the driver would take small ones for none.
+    norms = slopes.norm(dim=1, keepdim=True)
+    units = torch.where(norms > 0, norms, 1.0)
+    g = torch.linalg.lstsq(slopes / units, estimates[bias:, None] / units, driver="gelsd").solution
+    core = core[bias:, bias:]
+    if not core.any():
+        return math.inf if g.any() else math.nan
+    square: float = (g.T @ torch.linalg.solve(core, g)).item()
+    return square / len(g)
+
+
+def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | None = None) -> Tensor:
+    """Σ e² q qᵀ over some rows for each target, (T, rank, rank); sums over all rows make up the whole.
+
+    q = x̃ L is a row in the basis, so |q|² is its leverage h. HC2 divides e² by 1 − h and HC3 by (1 − h)²,
+    since a row with leverage draws the fit to itself and its residual e is smaller than its error. See
+    MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators with improved
+    finite sample properties", 1985.
+
+    Args:
+        x: Features, (N, D).
+        y: Targets, (N, T).
+        fit: The optimum over all rows.
+        hc: One of `ROBUST`.
+        weight: Weights of the rows, (N,), with which they were fitted; √weight of each row and of its
+            residual then stand in their place.
+    """
+    x, y = x.double(), y.double()
+    w, basis = fit.w.to(x), fit.basis.to(x)
+    if fit.b is None:
+        residual, q = y - x @ w.T, x @ basis
+    else:
+        residual = y - x @ w.T - fit.b.to(x)
+        q = x @ basis[1:] + basis[0]  # (N, rank)
+    if weight is not None:
+        root = weight.to(x).sqrt()[:, None]
+        residual, q = root * residual, root * q
+    squares = residual.square()
+    if hc in ("HC2", "HC3"):
+        left = (1 - q.square().sum(1, keepdim=True)).clamp(min=0)
+        # A row that alone determines a coefficient is met exactly: it has leverage 1 and no residual.
+        factor = torch.where(left > 1e-12, left, torch.inf)
+        squares = squares / (factor if hc == "HC2" else factor.square())
+    return torch.stack([(q * e[:, None]).T @ q for e in squares.T])
+
+
+def as_json(names: list[str], found: Inference) -> list[dict[str, Any]]:
+    """The coefficients as rows of `summary.json`, None where there is no number."""
+    columns = {
+        "estimate": found.estimates,
+        "std_error": found.std_errors,
+        "t": found.t,
+        "p": found.p,
+        "ci_low": found.low,
+        "ci_high": found.high,
+    }
+    return [
+        {"name": name} | {key: finite(column[i].item()) for key, column in columns.items()}
+        for i, name in enumerate(names)
+    ]
+
+
+def finite(value: float) -> float | None:
+    """The number, or None, which JSON has and NaN and infinity it has not."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,178 @@
+"""The squared error over one parameter or two, the others at their best: from the statistic, at any size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from linlight.functional.descent import Parabola, parabola
+from linlight.functional.solve import Optimum, optimum
+from linlight.functional.statistic import Moments
+from linlight.text import shortened
+
+LABEL = 32
+"""Letters of a name that an axis has room for."""
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The mean squared error of one target over one or two of its parameters.
+
+    Attributes:
+        axes: The values of each chosen parameter, one or two arrays.
+        losses: (len(axes[0]),), or (len(axes[1]), len(axes[0])) as contours are drawn.
+        lowest: Where the loss is lowest, one number for each chosen parameter.
+    """
+
+    axes: tuple[np.ndarray, ...]
+    losses: np.ndarray
+    lowest: tuple[float, ...]
+
+
+def of_target(m: Moments, target: int = 0) -> Moments:
+    """The statistic of the features and one target, whose squared error is a mean over the rows alone."""
+    kept = [*range(m.features), m.features + target]
+    return replace(m, origin=m.origin[kept], offset=m.offset[kept], triangle=m.triangle[:, kept])
+
+
+def landscape(parabola: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray]) -> Landscape:
+    """Evaluates the loss, every parameter that is not chosen being where it is lowest.
+
+    With H the Hessian, S the chosen parameters and R the rest, the lowest loss over R is a parabola in S with
+    the Schur complement H_SS − H_SR H_RR⁺ H_RS; see Boyd and Vandenberghe, Convex Optimization, A.5.5.
+
+    Args:
+        parabola: The shape of the loss of one target.
+        chosen: One or two parameters, numbered as in θ = (b, w).
+        axes: The values of each.
+    """
+    v, curvatures = parabola.directions, parabola.curvatures
+    hessian = (v * curvatures) @ v.T
+    rest = [i for i in range(len(hessian)) if i not in chosen]
+    s = hessian[np.ix_(chosen, chosen)]
+    if rest:
+        across = hessian[np.ix_(chosen, rest)]
+        s = s - across @ np.linalg.pinv(hessian[np.ix_(rest, rest)], hermitian=True) @ across.T
+    lowest = parabola.theta[0, list(chosen)]
+    grids = np.meshgrid(*(axis - at for axis, at in zip(axes, lowest, strict=True)))
+    away = np.stack(grids, axis=-1)  # (..., chosen)
+    losses = parabola.lowest + 0.5 * np.einsum("...i,ij,...j->...", away, s, away).clip(min=0)
+    return Landscape(tuple(axes), losses, tuple(lowest.tolist()))
+
+
+def span(values: np.ndarray, lowest: float, width: float, points: int = 201) -> np.ndarray:
+    """Values of a parameter that show a path and the lowest point, with a margin.
+
+    Args:
+        values: The path's, (epochs,).
+        lowest: Where the loss is lowest.
+        width: Half of what to show where the path does not move.
+        points: How many values.
+    """
+    reach = np.abs(values - lowest).max(initial=0.0)
+    reach = max(reach, width) if np.isfinite(reach) and reach > 0 else width
+    low, high = min(values.min(initial=lowest), lowest), max(values.max(initial=lowest), lowest)
+    return np.linspace(
+        min(low, lowest - 0.3 * reach) - 0.1 * reach, max(high, lowest + 0.3 * reach) + 0.1 * reach, points
+    )
+
+
+def levels(losses: np.ndarray, count: int) -> np.ndarray:
+    """Levels of contours, as close near the bottom as the bowl there is flat."""
+    rise = np.linspace(0, 1, count) ** 2 * max(np.ptp(losses), 1e-30)
+    return np.unique(losses.min() + rise)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What paths are drawn on: the loss over the one parameter there is, or over the two that matter most.
+
+    Attributes:
+        shape: The loss of all parameters.
+        bias: Whether the first of them is a bias.
+        chosen: Those that are drawn, numbered as in θ = (b, w).
+        labels: What to call them, on one axis or two.
+        land: The loss over them.
+    """
+
+    shape: Parabola
+    bias: bool
+    chosen: tuple[int, ...]
+    labels: tuple[str, ...]
+    land: Landscape
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether there is one parameter, and the loss is a height."""
+        return len(self.chosen) == 1
+
+    @property
+    def rest(self) -> str:
+        """What to say of the parameters that are not drawn."""
+        more = len(self.chosen) < self.shape.theta.shape[1]
+        return ", the other parameters at their best" if more else ""
+
+    def heights(self, theta: np.ndarray) -> np.ndarray:
+        """The loss at some θ, (points, 1), where there is one parameter, (points,)."""
+        return landscape(self.shape, self.chosen, [theta[:, 0]]).losses
+
+    def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What to show along x and along y."""
+        x, *more = self.land.axes
+        if more:
+            return (x[0], x[-1]), (more[0][0], more[0][-1])
+        margin, height = 0.05 * (x[-1] - x[0]), self.land.losses.max() or 1.0
+        return (x[0] - margin, x[-1] + margin), (-0.05 * height, 1.1 * height)
+
+
+def make_ground(
+    m: Moments,
+    names: Sequence[str],
+    bias: bool,
+    path: np.ndarray,
+    points: int = 201,
+    held: tuple[float, float] | None = None,
+) -> Ground:
+    """The ground that holds a path of the first target's parameters.
+
+    Args:
+        m: The statistic of the data.
+        names: Names of the features.
+        bias: Whether there is a bias; with one feature, it is drawn as well.
+        path: θ = (b, w) of all that is to be seen, (points, K).
+        points: Values along an axis.
+        held: For one parameter: show this range, and more where the path needs it. Default: about the path.
+    """
+    m = of_target(m.cpu())
+    best = optimum(m, bias)
+    shape = parabola(m, best)
+    called = [f"weight of {name}" for name in shortened(names, LABEL)]
+    called = ["bias", *called] if bias else called
+    if len(called) == 1:
+        chosen: tuple[int, ...] = (0,)
+    else:
+        chosen = (1, 0) if bias and len(called) == 2 else _two(m, best)
+    axes = [
+        span(
+            path[:, i], float(shape.theta[0, i]), _width(shape, best, i), points if len(chosen) == 2 else 401
+        )
+        for i in chosen
+    ]
+    if held is not None and len(chosen) == 1:
+        axes = [np.linspace(path.min(initial=held[0]), path.max(initial=held[1]), 401)]
+    land = landscape(shape, chosen, axes)
+    return Ground(shape, bias, chosen, tuple(called[i] for i in chosen), land)
+
+
+def _two(m: Moments, best: Optimum) -> tuple[int, ...]:
+    """The two weights whose features move the prediction most, numbered as in θ."""
+    effect = np.abs(best.w[0].numpy()) * m.triangle[:, : m.features].norm(dim=0).numpy()
+    found = np.sort(np.argsort(-effect, kind="stable")[:2]) + (best.b is not None)
+    return tuple(found.tolist())
+
+
+def _width(shape: Parabola, best: Optimum, i: int) -> float:
+    """How much of a parameter to show where the path does not say: ten standard errors or so."""
+    error = float(np.linalg.norm(best.basis[i].numpy())) * shape.lowest**0.5
+    at = abs(float(shape.theta[0, i]))
+    return 10 * error or (at if at > 1e-9 * np.abs(shape.theta[0]).max() else 1.0)

@@ -1,0 +1,152 @@
+"""The optimum to all digits of float64, by a second pass in more than twice its precision.
+
+An ill-conditioned design loses digits in the rounding of the QR itself, and steps that correct the weights
+with that QR win none back where the residuals are large. So the second pass forms the sums of products of
+the rows to some 2⁻¹⁰⁰ of their size, where even the squared condition number of XᵀX leaves digits to
+spare, and the small equations are solved in Python's integers of 400 bits behind the binary point.
+
+The products are exact: every column is cut into slices of few bits, so that a matrix product of two slices
+has no rounding. See Ozaki, Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication",
+Numerical Algorithms 59, 2012.
+"""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linlight.errors import InputError
+from linlight.functional.solve import Optimum
+from linlight.functional.statistic import Moments
+
+ROWS = 2048
+"""Rows of an exact product: with slices of 20 bits, 2·20 + 11 bits fit the 53 of a float64."""
+SLICE_BITS = 20
+SLICES = 6
+POINT = 400
+"""Bits behind the binary point of the small equations."""
+LEAST_PIVOT = 1 << (POINT - 96)
+"""A column that varies by less than 2⁻⁴⁸ of itself beside those before it is collinear."""
+
+
+class ExactProducts:
+    """Sums of products of the columns (1, x, y), to some 2⁻¹⁰⁰ of their size, whatever the order of the rows.
+
+    They are shifted by about their means (not without a bias, which could not make up for it) and divided
+    by powers of two of about their spread; neither rounds.
+
+    Args:
+        m: The statistic of the rows that are to be added.
+        bias: Whether the model has a bias.
+    """
+
+    def __init__(self, m: Moments, bias: bool) -> None:
+        m = m.cpu()
+        self.bias = bias
+        self.shift = m.mean if bias else torch.zeros_like(m.mean)
+        spread = (m.triangle_of(bias).norm(dim=0) / m.weight.sqrt()).clamp(min=2.0**-1000)
+        self.exponents = spread.log2().ceil()
+        p = len(self.shift) + 1
+        self.sums = np.zeros((p, p), dtype=object)
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """Adds rows."""
+        for xs, ys in zip(x.split(ROWS), y.split(ROWS), strict=True):
+            if not len(xs):
+                continue
+            z = torch.cat([xs, ys], dim=1).double().cpu()
+            # z − shift is high + low without an error (Knuth's TwoSum).
+            high = z - self.shift
+            back = high - z
+            low = (z - (high - back)) - (self.shift + back)
+            scale = torch.exp2(-self.exponents)
+            self._add_products(
+                torch.nn.functional.pad(high * scale, (1, 0), value=1.0),
+                torch.nn.functional.pad(low * scale, (1, 0)),
+            )
+
+    def _add_products(self, high: Tensor, low: Tensor) -> None:
+        top = int(torch.frexp(high.abs().max()).exponent) + 1
+        slices = []
+        for i in range(1, SLICES + 1):
+            # Adding and taking away 1.5·2^(k + 52) rounds to multiples of 2^k.
+            grid = 1.5 * 2.0 ** (top - SLICE_BITS * i + 52)
+            part = (high + grid) - grid
+            slices.append(part * 2.0 ** (SLICE_BITS * i - top))  # whole numbers of 20 bits
+            rest = high - part
+            high = rest + low
+            low = low - (high - rest)
+        for i, a in enumerate(slices, 1):
+            for j, b in enumerate(slices, 1):
+                if i + j <= SLICES + 1 and a.any() and b.any():
+                    whole = (a.T @ b).long().numpy().astype(object)
+                    self.sums += whole << (POINT + 2 * top - SLICE_BITS * (i + j))
+
+    def solve(self, fit: Optimum) -> Optimum:
+        """The optimum from the sums over all rows.
+
+        Gaussian elimination of G, the x̃ part of the sums, gives G = L D Lᵀ; then D⁻¹ᐟ² L⁻¹ makes the basis.
+
+        Raises:
+            InputError: If columns are collinear.
+        """
+        first = 0 if self.bias else 1
+        targets = len(fit.w)
+        g = self.sums[first:, first:]
+        k = len(g) - targets
+        work = np.concatenate([g[:k], _identity(k)], axis=1)  # (K, K + T + K): G, X̃ᵀY and L⁻¹
+        squares = g[k:, k:].diagonal().copy()
+        for i in range(k):
+            if work[i, i] << POINT <= LEAST_PIVOT * g[i, i]:
+                raise InputError("refine needs columns that do not depend on others: set refine to false")
+            squares -= work[i, k : k + targets] ** 2 // work[i, i]
+            below = work[i + 1 :, i : i + 1]
+            work[i + 1 :] -= below * work[i] // work[i, i]
+        pivots = work.diagonal()[:k, None]
+        right, inverse = work[:, k : k + targets], work[:, k + targets :]
+        weights = (inverse.T @ ((right << POINT) // pivots)) >> POINT  # (K, T)
+        weights, inverse = self._in_own_units(weights), self._in_own_units(inverse.T)
+        y_scale = torch.exp2(self.exponents[-targets:])
+        theta = _floats(weights) * y_scale
+        b = None
+        if self.bias:
+            offsets = [_fixed(v) for v in (self.shift[-targets:] / y_scale).tolist()]
+            b = _floats(weights[0] + np.array(offsets, dtype=object)) * y_scale
+        return dataclasses.replace(
+            fit,
+            w=theta[1 if self.bias else 0 :].T,
+            b=b,
+            basis=_floats(inverse) / _floats(pivots).sqrt().T,
+            residual_squares=_floats(squares).clamp(min=0) * y_scale.square(),
+        )
+
+    def _in_own_units(self, rows: np.ndarray) -> np.ndarray:
+        """Rows that belong to x̃, (K, …), turned from its scaled and shifted columns to the given ones."""
+        targets = len(self.exponents) - (len(rows) - self.bias)
+        exponents = self.exponents[: len(self.exponents) - targets].long().tolist()
+        features = rows[1:] if self.bias else rows
+        features = np.stack([_shifted(row, -e) for row, e in zip(features, exponents, strict=True)])
+        if not self.bias:
+            return features
+        shifts = np.array([[_fixed(v)] for v in self.shift.tolist()[: len(features)]], dtype=object)
+        return np.concatenate([rows[:1] - ((shifts * features).sum(0) >> POINT), features])
+
+
+def _identity(k: int) -> np.ndarray:
+    return np.array([[int(i == j) << POINT for j in range(k)] for i in range(k)], dtype=object)
+
+
+def _fixed(value: float) -> int:
+    numerator, denominator = value.as_integer_ratio()
+    return (numerator << POINT) // denominator
+
+
+def _shifted(row: np.ndarray, bits: int) -> np.ndarray:
+    return row << bits if bits >= 0 else row >> -bits
+
+
+def _floats(fixed: np.ndarray) -> Tensor:
+    one = 1 << POINT
+    numbers = [value / one for value in fixed.ravel()]  # correctly rounded
+    return torch.tensor(numbers, dtype=torch.float64).reshape(fixed.shape)

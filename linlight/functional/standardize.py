@@ -1,0 +1,78 @@
+"""Features with mean 0 and standard deviation 1, and the way back to the data's own units."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from linlight.functional.statistic import Moments
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardises features: `(x − mean) / deviation`.
+
+    Gradient descent then needs few steps whatever the features' units. The targets, and with them the
+    loss, stay as they are.
+
+    Args:
+        mean: Mean of each feature, (D,), in float64.
+        deviation: Standard deviation of each, (D,); 1 where a feature is constant.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def scale(self, x: Tensor) -> Tensor:
+        """Features (N, D) in their own units in, standardised out."""
+        return self.scale_(x.clone())
+
+    def scale_(self, x: Tensor) -> Tensor:
+        """The same in place, for rows that are a copy already."""
+        return x.sub_(self.mean.to(x)).div_(self.deviation.to(x))
+
+    def moments(self, m: Moments) -> Moments:
+        """The statistic of rows after their features are standardised, from that before."""
+        targets = m.targets
+        shift = torch.nn.functional.pad(self.mean.to(m.mean), (0, targets))
+        divide = torch.nn.functional.pad(self.deviation.to(m.mean), (0, targets), value=1.0)
+        return replace(
+            m,
+            origin=(m.mean - shift) / divide,
+            offset=torch.zeros_like(shift),
+            triangle=m.triangle / divide,
+        )
+
+    def own_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """The model of the data's own units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).
+
+        Args:
+            w: Weights of the standardised features, (T, D).
+            b: Bias, (T,).
+
+        Returns:
+            Both in float64: where the means are large, a rounded w and b no longer belong together.
+
+        Examples:
+            >>> from linlight.functional.statistic import moments
+            >>> rows = torch.tensor([[1.0], [3.0]])
+            >>> scaling = of(moments(rows, rows))  # mean 2, deviation 1
+            >>> scaling.own_units(torch.tensor([[4.0]]), torch.tensor([5.0]))
+            (tensor([[4.]], dtype=torch.float64), tensor([-3.], dtype=torch.float64))
+        """
+        own = w.double() / self.deviation.to(w.device)
+        return own, b.double() - own @ self.mean.to(w.device)
+
+
+def of(m: Moments) -> Scaling:
+    """That of the rows behind a statistic.
+
+    Examples:
+        >>> from linlight.functional.statistic import moments
+        >>> rows = torch.tensor([[1.0], [3.0]])
+        >>> of(moments(rows, rows))
+        Scaling(mean=tensor([2.], dtype=torch.float64), deviation=tensor([1.], dtype=torch.float64))
+    """
+    d = m.features
+    deviation = torch.linalg.vector_norm(m.triangle[:, :d], dim=0) / m.weight.sqrt()
+    return Scaling(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))

@@ -1,0 +1,242 @@
+"""The statistic: all that the squared error of affine models knows of the data, in one pass.
+
+For z = (x, y), p = D + T columns, it is the total weight W of the rows, their mean μ, and the upper
+triangle R, (r, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
+weights, the optimum, standard errors and the loss curve of gradient descent, without the rows.
+
+R comes from QR factorisations and never from XᵀX, which squares the condition number. Householder's QR is
+backward stable column by column (Higham, Accuracy and Stability of Numerical Algorithms, theorem 19.4), so
+columns of very different sizes do no harm. How means and scatter of parts combine: Chan, Golub and LeVeque,
+"Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+"""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from linlight.errors import InputError
+from linlight.functional.squared_error import check_same_shape
+
+BLOCK = 4096
+"""Rows to a QR factorisation: enough to keep LAPACK busy, few enough to stay in the cache."""
+TASK = 16 * BLOCK
+"""Rows to a task; how rows are grouped does not depend on the machine's cores, so neither does rounding."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Row count, mean and centred triangle of z = (x, y), with p = D + T columns, in float64.
+
+    Attributes:
+        features: D, the number of columns that are x.
+        rows: Rows with a weight above 0, ().
+        weight: W, the sum of the weights, (); the number of rows where they have none.
+        origin: One of the rows, (p,). Means are kept relative to it, so that a large offset common to
+            all rows costs no digits where parts are merged.
+        offset: μ − origin, (p,).
+        triangle: R, (r, p); r is p, or less where there were fewer rows, and then R is a trapezoid.
+    """
+
+    features: int
+    rows: Tensor
+    weight: Tensor
+    origin: Tensor
+    offset: Tensor
+    triangle: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean μ of (x, y), (p,)."""
+        return self.origin + self.offset
+
+    @property
+    def targets(self) -> int:
+        """T, the number of targets."""
+        return len(self.origin) - self.features
+
+    def triangle_of(self, bias: bool) -> Tensor:
+        """The triangle about the mean, (r, p), or about zero for a model without bias."""
+        if bias:
+            return self.triangle
+        return _triangle(torch.cat([self.triangle, (self.weight.sqrt() * self.mean)[None]]))
+
+    def to(self, device: torch.device | str) -> "Moments":
+        """The same on another device."""
+        return Moments.load({name: tensor.to(device) for name, tensor in self.state_dict().items()})
+
+    def cpu(self) -> "Moments":
+        """The same, where the small problems are solved."""
+        return self.to("cpu")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Its tensors, to save; `Moments.load` makes it again."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        return state | {"features": torch.tensor(self.features)}
+
+    @classmethod
+    def load(cls, state: dict[str, Tensor]) -> "Moments":
+        """The statistic whose `state_dict` was saved."""
+        return cls(**(state | {"features": int(state["features"])}))  # type: ignore[arg-type]
+
+
+def empty(features: int, targets: int) -> Moments:
+    """The statistic of no rows."""
+    p = features + targets
+    zero = torch.zeros((), dtype=torch.float64)
+    return Moments(features, zero, zero, zero.expand(p), zero.expand(p), zero.expand(p, p))
+
+
+def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor | None = None) -> Moments:
+    """Reads rows once.
+
+    Args:
+        x: Features, (N, D).
+        y: Targets, (N, T).
+        weights: A weight for each row, (N,). Rows of weight 0 count for nothing. Default: 1 each.
+        rows: The numbers of the rows to read, (n,). Default: all.
+
+    Returns:
+        Their statistic, on the device of `x` (on the CPU if that has no float64, as Apple's MPS).
+
+    Raises:
+        InputError: If a weight is negative or not finite.
+
+    Examples:
+        >>> m = moments(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[2.0], [4.0], [6.0]]))
+        >>> m.mean
+        tensor([2., 4.], dtype=torch.float64)
+    """
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise InputError(
+            f"x of shape {tuple(x.shape)} and y of shape {tuple(y.shape)} do not fit: "
+            "they must be (rows, features) and (rows, targets)"
+        )
+    if x.device.type == "mps":
+        x, y, rows = x.cpu(), y.cpu(), None if rows is None else rows.cpu()
+    if weights is not None:
+        weights = _checked(weights.to(device=x.device, dtype=torch.float64), len(x))
+    tensors = (x, y) if weights is None else (x, y, weights)
+    starts = range(0, len(x) if rows is None else len(rows), TASK)
+
+    def read(first: int) -> Moments:
+        part = slice(first, first + TASK)
+        return _task(*(tensor[part if rows is None else rows[part]] for tensor in tensors))
+
+    if len(starts) < 2:
+        return read(0)
+    used_threads = torch.get_num_threads()
+    # Tasks side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
+    # which on a machine that does other work as well made a pass 20 times slower.
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(used_threads) as pool:
+            return merge(pool.map(read, starts))
+    finally:
+        torch.set_num_threads(used_threads)
+
+
+def _task(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
+    if weights is not None:
+        used = weights > 0
+        x, y, weights = x[used], y[used], weights[used]
+    total = empty(x.shape[1], y.shape[1])
+    for first in range(0, len(x), BLOCK):
+        part = slice(first, first + BLOCK)
+        z = torch.cat([x[part].double(), y[part].double()], dim=1)  # (B, p)
+        total = merge([total, _block(x.shape[1], z, None if weights is None else weights[part])])
+    return total
+
+
+def merge(parts: Iterable[Moments]) -> Moments:
+    """The statistic of all rows of its parts together, whatever the rows were split by.
+
+    The rows' scatter about the common mean is that about each part's own mean, plus W_i (μ_i − μ)(μ_i − μ)ᵀ.
+
+    Args:
+        parts: Statistics of the same columns, at least one; those of no rows add nothing.
+    """
+    parts = list(parts)
+    filled = [part for part in parts if part.weight > 0]
+    if len(filled) < 2:
+        return filled[0] if filled else parts[0]
+    origin = filled[0].origin
+    weights = torch.stack([part.weight for part in filled])  # (k,)
+    offsets = torch.stack([part.offset + (part.origin - origin) for part in filled])  # (k, p)
+    offset = weights @ offsets / weights.sum()
+    between = weights.sqrt()[:, None] * (offsets - offset)  # (k, p)
+    return Moments(
+        features=filled[0].features,
+        rows=torch.stack([part.rows for part in filled]).sum(),
+        weight=weights.sum(),
+        origin=origin,
+        offset=offset,
+        triangle=_triangle(torch.cat([*(part.triangle for part in filled), between])),
+    )
+
+
+def design(m: Moments, bias: bool) -> tuple[Tensor, Tensor]:
+    """Few rows that stand for all: their sums of products are those of x̃ and y.
+
+    They are (√W, √W μ) above (0, R).
+
+    Returns:
+        x̃, (r + 1, K), with its column of ones first where there is a bias, and y, (r + 1, T).
+    """
+    top = m.weight.sqrt() * torch.cat([m.mean.new_ones(1), m.mean])
+    rows = torch.cat([top[None], torch.nn.functional.pad(m.triangle, (1, 0))])  # (r + 1, p + 1)
+    first_target = m.features + 1
+    return rows[:, 0 if bias else 1 : first_target], rows[:, first_target:]
+
+
+def loss(m: Moments, w: Tensor, b: Tensor | None = None) -> Tensor:
+    """The mean squared error of each target, (T,), at weights w, (T, D), and bias b, (T,)."""
+    return _residuals(m, w, b)[1].square().sum(0) / m.weight
+
+
+def gradient(m: Moments, w: Tensor, b: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The gradient of each target's mean squared error in its own w and b: (T, D) and (T,)."""
+    x, residuals = _residuals(m, w, b)
+    slopes = -2 * residuals.T @ x / m.weight  # (T, 1 + D)
+    return slopes[:, 1:], slopes[:, 0]
+
+
+def _residuals(m: Moments, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]:
+    x, y = design(m, bias=True)
+    w = w.detach().to(x)
+    b = w.new_zeros(len(w)) if b is None else b.detach().to(x)
+    y_hat = x @ torch.cat([b[:, None], w], dim=1).T
+    check_same_shape(y_hat, y)
+    return x, y - y_hat
+
+
+def _checked(weights: Tensor, rows: int) -> Tensor:
+    if weights.shape != (rows,):
+        raise InputError(f"weights have shape {tuple(weights.shape)}: give one weight a row, ({rows},)")
+    if not weights.isfinite().all() or (weights < 0).any():
+        row = int((~(weights >= 0) | weights.isinf()).nonzero()[0])
+        raise InputError(f"the weight of row {row} is {weights[row]:g}: weights must be finite, 0 or more")
+    return weights
+
+
+def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
+    origin = z[0].clone()
+    z -= origin
+    count = torch.tensor(len(z), dtype=z.dtype, device=z.device)
+    if weights is None:
+        weight, offset = count, z.mean(0)
+        z -= offset
+    else:
+        weight = weights.sum()
+        offset = weights @ z / weight
+        z -= offset
+        z *= weights.sqrt()[:, None]
+    return Moments(features, count, weight, origin, offset, _triangle(z))
+
+
+def _triangle(rows: Tensor) -> Tensor:
+    """R of the QR factorisation of some rows, (k, p): (r, p), where r is the lesser of k and p."""
+    r: Tensor = torch.linalg.qr(rows, mode="r").R
+    return r

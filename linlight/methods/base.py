@@ -1,0 +1,520 @@
+"""What the methods share: the model, the loss, evaluation, and what they report."""
+
+import copy
+import inspect
+import math
+import textwrap
+from typing import Any
+
+import torch
+import torchmetrics
+from lightning.pytorch import LightningModule
+from torch import Tensor, distributed, nn
+
+from linlight.data.datamodule import XYDataModule
+from linlight.distributed import check_replicas
+from linlight.errors import InputError
+from linlight.functional.squared_error import check_same_shape, largest_stable_step
+from linlight.functional.standardize import Scaling
+from linlight.functional.statistic import loss as moments_loss
+from linlight.training import resume
+
+NOTICED = 1e-3
+"""Of a target's standard deviation: by how much predictions may be off without a word."""
+
+Batch = tuple[Tensor, ...]
+"""x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
+
+
+class _EpochLoss:
+    """The losses of an epoch's batches; apart from the module, whose attributes cost more to set."""
+
+    def __init__(self) -> None:
+        self.last = torch.zeros(())
+        self.whole = torch.zeros(())
+        self.rows = 0.0
+        self.finished = True
+
+    def add(self, loss: Tensor, rows: float, *, total: bool) -> None:
+        if self.finished:
+            self.finished, self.rows, self.whole = False, rows, loss
+        elif total:
+            self.whole = self.whole + loss
+        else:  # the running mean over rows
+            self.rows += rows
+            self.whole = self.whole + (loss - self.whole) * (rows / self.rows)
+        self.last = loss
+
+
+class LinearModel(LightningModule):
+    """The linear model `x @ w.T + b` and all that does not depend on how it learns.
+
+    With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,), as in
+    `nn.Linear`, which holds them for every method; so one method's checkpoint fits another. The loss is
+    the mean squared error over all N·T residuals, unless a method says otherwise. Sizes and type come
+    from the data module, or from the checkpoint.
+
+    A method of your own gives a `training_step` and `configure_optimizers`; the step calls `record` with
+    the loss of its batch. See `gradient_descent.py`.
+
+    Args:
+        bias: Whether the model has a bias.
+        w0: Starting value of every weight, the bias then starting at 0; None leaves both to `nn.Linear`,
+            which draws them at random.
+        criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
+    """
+
+    adds_up = False
+    """Whether an epoch only adds up over the rows, in whatever batches they come."""
+
+    explanation = ""
+    """What `--trace` prints first: where the method's update comes from."""
+
+    def __init__(self, bias: bool, w0: float | None, criterion: nn.Module | None = None) -> None:
+        super().__init__()
+        # Lightning collects the arguments of the subclass's __init__ here. Only primitives are kept, so
+        # that every checkpoint loads with weights_only=True. TensorBoard gets them at the end, with results.
+        own = inspect.signature(type(self).__init__).parameters
+        inherited = [name for name in ("bias", "w0") if name not in own]
+        self.save_hyperparameters(logger=False, ignore=[*inherited, "criterion"])
+        if w0 is not None and not math.isfinite(w0):
+            raise InputError(f"w0 must be a finite number, got {w0}")
+        self._bias = bias
+        self._w0 = w0
+        self.criterion = criterion or nn.MSELoss()
+        self.linear: nn.Linear | None = None
+        self._losses = _EpochLoss()
+        self._changed: dict[str, tuple[Any, Any]] = {}
+        self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
+        self.findings: dict[str, Any] = {}  # what they found out, for the summary
+        # w, b and loss of the optimum, where they are known beforehand
+        self.exact: tuple[Tensor, Tensor | None, float] | None = None
+        self._evaluated = 0  # rows of a pass so far, in this process
+        self.rows = 0  # behind the last loss of a whole pass, over all processes
+        self.autopsy = ""  # why a run that diverges does, where that is known beforehand
+        self.val_loss: torchmetrics.Metric | None = None
+        self.test_loss: torchmetrics.Metric | None = None
+
+    # The model ------------------------------------------------------------------------------------------
+
+    def build(self, features: int, targets: int, dtype: torch.dtype = torch.float32) -> None:
+        """Makes w, (targets, features), and b, (targets,), with their starting values."""
+        self.linear = nn.Linear(features, targets, bias=self._bias, dtype=dtype)
+        if self._w0 is not None:
+            nn.init.constant_(self.linear.weight, self._w0)
+            if self._bias:
+                nn.init.zeros_(self.linear.bias)
+
+    def _built(self) -> nn.Linear:
+        if self.linear is None:
+            raise InputError(
+                "the model has no weights yet: fit it with an XYDataModule, load a checkpoint, "
+                "or call build(features, targets)"
+            )
+        return self.linear
+
+    @property
+    def w(self) -> nn.Parameter:
+        """The weights, (T, D)."""
+        weight: nn.Parameter = self._built().weight  # type: ignore[assignment]
+        return weight
+
+    @property
+    def b(self) -> nn.Parameter | None:
+        """The bias, (T,), or None."""
+        bias: nn.Parameter | None = self._built().bias
+        return bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predicts.
+
+        Args:
+            x: Features, (N, D).
+
+        Returns:
+            `x @ w.T + b`, (N, T).
+        """
+        y_hat: Tensor = self._built()(x)
+        return y_hat
+
+    def setup(self, stage: str) -> None:
+        """Takes the sizes from the data, or checks that they fit."""
+        if self.trainer.precision != "32-true":
+            raise InputError(
+                f"precision {self.trainer.precision} is not used here: "
+                "--data.dtype float32 or float64 is the type of all numbers"
+            )
+        self.val_loss, self.test_loss = self.loss_metric(), self.loss_metric()
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, XYDataModule):
+            if self.linear is None:
+                raise InputError(
+                    "the number of features comes from the data: pass datamodule=XYDataModule(x, y), "
+                    "or call model.build(features, targets) first"
+                )
+            return
+        if stage != "predict":
+            data.check_targets()
+            if data.reduce:
+                self.check_reducible()
+        if stage == "fit" and data.streamed and not (data.reduce or data.batch_size):
+            self.check_streamable()
+        if data.standardize and not self._bias and stage == "fit":
+            raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
+        if self.linear is None:
+            self.build(data.features, data.targets or 1, data.dtype)
+        elif self.linear.in_features != data.features:
+            raise InputError(
+                f"the model has {self.linear.in_features} features and the data have {data.features}: "
+                "give the features it was trained on, in the same order"
+            )
+        elif self.w.dtype != data.dtype:
+            was, given = (str(dtype).removeprefix("torch.") for dtype in (self.w.dtype, data.dtype))
+            raise InputError(
+                f"the model's numbers are {was} and the data's {given}: give them as dtype {was}"
+            )
+        self._check_targets(data, self.w.shape[0])
+
+    @staticmethod
+    def _check_targets(data: XYDataModule, targets: int) -> None:
+        if data.targets not in (None, targets):
+            raise InputError(
+                f"the model has {targets} targets and the data have {data.targets}: "
+                "give the targets it was trained on, in the same order"
+            )
+
+    def _scaling(self) -> Scaling | None:
+        """How the data are standardised while this model is being fitted to them, if they are."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        return data.scaling if isinstance(data, XYDataModule) else None
+
+    @torch.no_grad()
+    def own_units(self) -> tuple[Tensor, Tensor | None]:
+        """w, (T, D), and b, (T,), as they apply to the data as given; in float64 where those differ."""
+        scaling = self._scaling()
+        if scaling is None or self.b is None:
+            return self.w.detach(), None if self.b is None else self.b.detach()
+        return scaling.own_units(self.w.detach(), self.b.detach())
+
+    def on_fit_end(self) -> None:
+        """Leaves the model as it applies to the data as they were given."""
+        w, b = self.own_units()
+        self._warn_of_rounding(w)
+        self.w.data.copy_(w)
+        if self.b is not None and b is not None:
+            self.b.data.copy_(b)
+
+    def _warn_of_rounding(self, w: Tensor) -> None:
+        """Says so where features far from zero make predictions lose what the standardised training had."""
+        scaling = self._scaling()
+        if scaling is None:
+            return
+        m = self.trainer.datamodule.raw_moments  # type: ignore[attr-defined]
+        spread = m.triangle[:, m.features :].norm(dim=0) / m.weight.sqrt()  # of each target, (T,)
+        off = (w.abs() @ scaling.mean.abs().to(w)) * torch.finfo(self.w.dtype).eps  # (T,)
+        if self.trainer.is_global_zero and bool((off > NOTICED * spread.to(off)).any()):
+            line = (
+                f"predictions are off by up to {off.max():.2g}: features so far from zero lose their last "
+                "digits in float32, use --data.dtype float64"
+            )
+            print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the weights as the checkpoint has them, before they are filled in."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        if isinstance(data, XYDataModule):
+            resume.check_columns(checkpoint, data)
+        if "standardized" in checkpoint and self._scaling() is not None:
+            checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
+        if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
+            has = "no bias" if self._bias else "a bias"
+            raise InputError(f"the checkpoint has {has}: use --model.bias {str(not self._bias).lower()}")
+        weight = checkpoint["state_dict"]["linear.weight"]
+        targets, features = weight.shape
+        if self.linear is not None and self.linear.in_features != features:
+            raise InputError(
+                f"the checkpoint has {features} features and the data have {self.linear.in_features}: "
+                "give the features it was trained on, in the same order"
+            )
+        if isinstance(data, XYDataModule):
+            self._check_targets(data, targets)
+        if self.linear is None or self.linear.out_features != targets:
+            self.build(features, targets, weight.dtype)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
+            if isinstance(data, XYDataModule):
+                resume.check_units(checkpoint, data)
+            self._changed = resume.changes(checkpoint, dict(self.hparams), data)
+
+    def epoch_state(self) -> dict[str, Any]:
+        """What an epoch has added up so far, for a checkpoint in its middle."""
+        losses = self._losses
+        return {} if losses.finished else {"loss": losses.whole, "rows": losses.rows}
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on adding up; Lightning does not call `on_train_epoch_start` in the middle of an epoch."""
+        if "loss" in state:
+            self._losses.whole, self._losses.rows = state["loss"], state["rows"]
+            self._losses.finished = False
+
+    def on_train_start(self) -> None:
+        """Lets the settings of this run win over the checkpoint's, and says so."""
+        resume.apply(self._changed, self.trainer)
+        self._changed = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
+        if self._scaling() is not None:
+            w, b = self.own_units()
+            checkpoint["standardized"] = dict(checkpoint["state_dict"])
+            assert b is not None  # standardising needs one
+            checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
+        checkpoint["epoch_so_far"] = self.epoch_state()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(data, XYDataModule) and data.is_table:
+            checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
+        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
+        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
+        checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
+
+    # The loss -------------------------------------------------------------------------------------------
+
+    def check_reducible(self) -> None:
+        """Raises where rows of the same mean squared error would not do for all rows."""
+        if not isinstance(self.criterion, nn.MSELoss) or self.loss_is_total:
+            raise InputError(
+                f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
+                "set reduce to false"
+            )
+
+    def check_streamable(self) -> None:
+        """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
+        if not self.adds_up:
+            raise InputError(
+                "a stream's rows are never in memory all at once, as an update from all of them needs: add "
+                "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
+            )
+
+    @property
+    def loss_is_total(self) -> bool:
+        """Whether the loss is a sum over the rows instead of their mean."""
+        return getattr(self.criterion, "reduction", "mean") == "sum"
+
+    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
+        check_same_shape(y_hat, y)
+        if weight is None:
+            loss: Tensor = self.criterion(y_hat, y)
+            return loss
+        each = copy.copy(self.criterion)
+        each.reduction = "none"  # type: ignore[assignment]
+        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
+        return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
+
+    @staticmethod
+    def mass(batch: Batch) -> Tensor:
+        """What a batch counts for: its number of rows, or the sum of their weights, ()."""
+        if len(batch) > 2:
+            return batch[2].sum()
+        return torch.tensor(len(batch[0]), device=batch[0].device)
+
+    def loss_metric(self) -> torchmetrics.Metric:
+        """Adds losses up over batches and processes, every row weighing the same."""
+        return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
+
+    def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Adds each tensor up over all processes: the one place where by-hand methods meet.
+
+        Lightning reduces gradients only in `backward` (Lightning-AI/pytorch-lightning#9237).
+        """
+        if self.trainer.world_size == 1:
+            return tensors
+        flat = torch.cat([tensor.detach().reshape(-1).to(torch.float64) for tensor in tensors])
+        # What the strategy's `reduce` does behind a barrier, which costs as much.
+        distributed.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
+
+    def differentiable_loss(self, batch: Batch) -> Tensor:
+        """The loss of a training batch, for `backward`; records it too.
+
+        With several processes it is this process's part of the whole batch's loss, times the number of
+        processes, because Lightning's strategies average the gradients over them.
+        """
+        x, y, *weight = batch
+        y_hat = self(x)
+        # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
+        loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        if self.trainer.world_size == 1:
+            self.record(loss.detach(), self.mass(batch).item() if weight else len(x))
+            return loss
+        mass = self.mass(batch)
+        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
+        share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
+        self.record(total if self.loss_is_total else total / rows, rows.item())
+        return loss * (share * self.trainer.world_size)
+
+    def record(self, loss: Tensor, rows: float) -> None:
+        """Notes the loss of a training batch (over all processes) at the weights before its update.
+
+        Raises:
+            InputError: If the loss has left the finite numbers.
+        """
+        self._losses.add(loss, rows, total=self.loss_is_total)
+        # Reading a loss from a GPU makes it wait, so there it is read now and then only.
+        if loss.device.type == "cpu" or self.trainer.global_step % 50 == 0:
+            self.check_finite(loss.item())
+
+    def check_finite(self, loss: float) -> None:
+        """Stops a training whose loss has grown beyond all numbers.
+
+        Raises:
+            InputError: With what to do about it.
+        """
+        if math.isfinite(loss):
+            return
+        if self.trainer.global_step == 0:
+            raise InputError(
+                "the loss is not a finite number at the very first step: the data are too large for "
+                f"{str(self.w.dtype).removeprefix('torch.')}, divide them by their size or use dtype float64"
+            )
+        raise InputError(
+            f"the loss left the finite numbers in epoch {self.trainer.current_epoch}, "
+            f"step {self.trainer.global_step}: {self.autopsy or self.divergence_advice()}"
+        )
+
+    def divergence_advice(self) -> str:
+        """What to do about a loss that grew without end."""
+        lr = self.hparams.get("lr")
+        if lr is None:
+            return "use a smaller step"
+        stable = self.stable_step()
+        if stable is None or lr < stable:
+            return f"lr {lr:g} is too large, try --model.lr {lr / 10:.3g}"
+        return (
+            f"lr {lr:g} is above {stable:.4g}, the largest stable step of the whole batch for these data, "
+            f"try --model.lr {stable / 2:.3g}"
+        )
+
+    def plain_lr(self) -> float | None:
+        """The learning rate of plain gradient steps, whose future is known; None for other rules."""
+        return None
+
+    def momentum_lr(self) -> tuple[float, float] | None:
+        """The learning rate of steps with momentum, and how far they reach; None for other rules.
+
+        They are stable up to so many times the largest stable step of plain gradient descent.
+        """
+        return None
+
+    def stable_step(self) -> float | None:
+        """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, XYDataModule):
+            return None
+        x, y = data.stand_in()
+        stable = largest_stable_step(x, y.shape[1], bias=self._bias)
+        return stable / (data.train_moments.weight.item() * y.shape[1]) if self.loss_is_total else stable
+
+    @property
+    def step_loss(self) -> Tensor:
+        """The loss of the last training batch at the weights before its update."""
+        return self._losses.last
+
+    @property
+    def epoch_loss(self) -> Tensor:
+        """The mean over the rows (or the sum) of the losses of this epoch's batches so far."""
+        return self._losses.whole
+
+    def on_train_epoch_end(self) -> None:
+        """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
+        if self._losses.finished:  # a stream, whose rows are not counted beforehand
+            raise InputError("the table has no rows to train on: give at least one")
+        self.check_finite(self.epoch_loss.item())
+        if self.trainer.world_size > 1:
+            check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
+        # `self.log` would do the same at a third of the cost of a whole step on small data.
+        self.trainer.callback_metrics["train_loss"] = self.epoch_loss
+        self._losses.finished = True
+
+    # Evaluation -----------------------------------------------------------------------------------------
+
+    def _shared_step(self, batch: Batch, name: str) -> None:
+        metric: torchmetrics.Metric = getattr(self, name)
+        self.add_loss(metric, batch)
+        # The dashboard draws it beside the training loss; `validate` and `test` print it.
+        logged = self.trainer.state.fn != "fit" and bool(self.trainer.loggers)
+        self.log(name, metric, on_step=False, on_epoch=True, logger=logged)
+
+    def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
+        """Adds the loss of a batch to a metric made by `loss_metric`."""
+        # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
+        # has no float64.
+        if metric.dtype != torch.float64 and self.device.type != "mps":
+            metric.set_dtype(torch.float64)
+        x, y, *weight = batch
+        self._evaluated += len(x)
+        loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
+        metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds up the loss of the validation rows."""
+        self._shared_step(batch, "val_loss")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds up the loss of the test rows."""
+        self._shared_step(batch, "test_loss")
+
+    def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> Tensor:
+        """Predicts a batch: (B, D) in, (B, T) out."""
+        y_hat: Tensor = self(batch[0])
+        return y_hat
+
+    # What it says after training ------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """What a method adds to `summary.json`; every process asks for it."""
+        return self.findings
+
+    def report(self) -> str:
+        """What the command line prints after training, if anything, before the line that all methods get."""
+        return ""
+
+    @torch.no_grad()
+    def train_loss(self) -> float:
+        """The loss at the present weights over the whole training data; every process must call it."""
+        data: XYDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.source.is_surveyed and isinstance(self.criterion, nn.MSELoss):
+            # Known without reading the stream again.
+            m = data.train_moments
+            self.rows = int(m.rows)
+            b = None if self.b is None else self.b.cpu()
+            mean = moments_loss(m.cpu(), self.w.cpu(), b).mean()
+            return float(mean * m.weight * m.targets if self.loss_is_total else mean)
+        metric = self.loss_metric()
+        for batch in data.train_pass():
+            self.add_loss(metric, batch)
+        self._count_rows()
+        if data.reduce:
+            self.rows = int(data.train_moments.rows)
+        loss: float = metric.compute().item()
+        return loss
+
+    def _count_rows(self) -> None:
+        """Adds up what each process has evaluated; every process must call it."""
+        (rows,) = self.sum_over_processes(torch.tensor(self._evaluated, device=self.device))
+        self.rows, self._evaluated = int(rows), 0
+
+    def on_validation_epoch_end(self) -> None:
+        """Knows how many rows that were."""
+        self._count_rows()
+        self._check_evaluated()
+
+    def on_test_epoch_end(self) -> None:
+        """Knows how many rows that were."""
+        self._count_rows()
+        self._check_evaluated()
+
+    def _check_evaluated(self) -> None:
+        if not self.rows:
+            raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")

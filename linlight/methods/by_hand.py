@@ -1,0 +1,60 @@
+"""What the methods that move `w.data` by hand share."""
+
+from collections.abc import Iterator
+
+from linlight.methods.base import Batch, LinearModel
+from linlight.methods.lr import check_lr
+from linlight.methods.optim import ByHand
+
+
+class ByHandModel(LinearModel):
+    """A method without automatic optimization, whose update is `w.data -= lr * w.grad.data`.
+
+    Its `training_step` loops over `updates`, puts the gradient into `grad`, and calls `step`; so it takes
+    many small batches at once, and Lightning's cost per step does not decide the speed.
+
+    Args:
+        lr: Learning rate, the length of a step in units of the gradient.
+        bias: Whether the model has a bias; the notes have none.
+        w0: Starting value of every weight; the bias starts at 0.
+
+    Raises:
+        InputError: If `lr` is not positive and finite.
+    """
+
+    def __init__(self, lr: float = 0.01, bias: bool = False, w0: float = 1.0) -> None:
+        super().__init__(bias, w0)
+        self.lr = check_lr(lr)
+        self.automatic_optimization = False
+        self._is_seen = True
+
+    def configure_optimizers(self) -> ByHand:
+        """The update `w.data -= lr * w.grad.data`."""
+        return ByHand(self.parameters(), self.lr)
+
+    def plain_lr(self) -> float | None:
+        """The learning rate."""
+        return self.lr
+
+    def updates(self, batch: Batch | list[Batch]) -> Iterator[Batch]:
+        """The batches of a step of a by-hand method, one update each; see `step`."""
+        batches = batch if isinstance(batch, list) else [batch]
+        for i, one in enumerate(batches):
+            logged = self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+            self._is_seen = logged or i == len(batches) - 1
+            yield one
+
+    def step(self) -> None:
+        """Updates the weights by hand.
+
+        Lightning's way around an update costs ten times the update. Of several in one `training_step`, only
+        those that are logged and the last take it; the others are counted all the same.
+        """
+        optimizer = self.optimizers()
+        if self._is_seen:
+            optimizer.step()  # type: ignore[union-attr]
+            return
+        optimizer.optimizer.update()  # type: ignore[union-attr]
+        steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        steps.increment_ready()
+        steps.increment_completed()

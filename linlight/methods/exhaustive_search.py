@@ -1,0 +1,154 @@
+"""Exhaustive search (穷举法): try every candidate, keep the best, and draw the curve of the losses."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linlight.errors import InputError
+from linlight.functional.squared_error import candidate_squared_errors
+from linlight.methods.base import Batch, LinearModel
+from linlight.methods.optim import Place
+
+MOST_CANDIDATES = 1_000_000
+
+
+def grid(low: float, high: float, step: float, name: str) -> Tensor:
+    """The numbers low, low + step, … up to and including high, (C,), in float64.
+
+    Raises:
+        InputError: If there is none, or the limits are not finite.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise InputError(f"the search needs finite {name}low <= {name}high, got {low:g} and {high:g}")
+    if not (step > 0 and math.isfinite(step)):
+        raise InputError(f"step must be a positive finite number, got {step:g}: try 0.1")
+    # A grid whose end falls on `high` includes it, in spite of rounding: 4/0.1 is not quite 40.
+    intervals = (high - low) / step + 1e-6
+    if intervals > MOST_CANDIDATES:
+        raise InputError(f"step {step:g} makes {intervals:.3g} candidates a weight: use a larger step")
+    return low + step * torch.arange(int(intervals) + 1, dtype=torch.float64)
+
+
+class ExhaustiveSearch(LinearModel):
+    """The mean squared error of every weight in a grid, all candidates at once, in one pass over the data.
+
+    With several weights, or a bias, the candidates are all the combinations: their number grows as a power
+    of the number of weights, which is why the other methods exist.
+
+    Args:
+        low: Smallest weight to try.
+        high: Largest weight to try.
+        step: Distance between candidates.
+        bias: Whether to search for a bias as well.
+        bias_low: Smallest bias to try.
+        bias_high: Largest bias to try.
+
+    Raises:
+        InputError: If a limit or the step makes no grid.
+
+    Attributes:
+        candidates: (C, D) weights, followed by a column of biases where there is a bias.
+        losses: (T, C), for each target the mean squared error of each candidate on the rows seen so far.
+    """
+
+    adds_up = True
+    explanation = """\
+Every candidate w is tried: its prediction x*w for each row, the squared error of each, and their
+mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lies at its bottom."""
+
+    def __init__(
+        self,
+        low: float = 0.0,
+        high: float = 4.0,
+        step: float = 0.1,
+        bias: bool = False,
+        bias_low: float = -2.0,
+        bias_high: float = 2.0,
+    ) -> None:
+        super().__init__(bias, w0=0.0)
+        self._weight_grid = grid(low, high, step, "")
+        self._bias_grid = grid(bias_low, bias_high, step, "bias_")
+        self.automatic_optimization = False
+        self.candidates = torch.empty(0)
+        self.losses = torch.empty(0)
+        self._squared_errors: Tensor | float = 0.0
+        self._rows = 0.0
+
+    def configure_optimizers(self) -> Place:
+        """The step that puts the weights where the search found them."""
+        return Place(self.parameters())
+
+    def on_train_epoch_start(self) -> None:
+        """Lays out the candidates and forgets the squared errors of an earlier pass."""
+        grids = [self._weight_grid] * self.w.shape[1]
+        if self.b is not None:
+            grids.append(self._bias_grid)
+        count = math.prod(len(g) for g in grids)
+        if count > MOST_CANDIDATES:
+            raise InputError(
+                f"{len(grids)} parameters make {count:.3g} candidates: exhaustive search is for one or two, "
+                "use a larger step or --model GradientDescent"
+            )
+        candidates = torch.cartesian_prod(*grids).reshape(count, len(grids))
+        self.candidates = candidates.to(self.w)  # (C, D) or (C, D + 1)
+        self._squared_errors = 0.0
+        self._rows = 0.0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
+        x, y, *weight = batch
+        features = self.w.shape[1]
+        w = self.candidates[:, :features]
+        b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
+        sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
+        sums, rows = self.sum_over_processes(sums, self.mass(batch))
+        if not rows:  # a stream's piece without any row of this kind
+            return
+        self._squared_errors = self._squared_errors + sums
+        self._rows += rows.item()
+        self.losses = self._squared_errors / self._rows
+        best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
+        self.record(self.losses.amin(dim=1).mean(), rows.item())
+        # Not the mean over batches, each with a best candidate of its own: the best of all rows so far.
+        self._losses.whole = self.losses.amin(dim=1).mean()
+        optimizer = self.optimizers()
+        values = [w[best]] if self.b is None else [w[best], b[best]]
+        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+
+    def report(self) -> str:
+        """Says where the best candidate lies on the edge of the grid, so that a better one may lie beyond."""
+        names = ["weight"] * self.w.shape[1] + ["bias"] * (self.b is not None)
+        options = {"weight": ("low", "high"), "bias": ("bias_low", "bias_high")}
+        best = self.candidates[self.losses.argmin(dim=1)]  # (T, parameters)
+        lowest, highest = self.candidates.amin(dim=0), self.candidates.amax(dim=0)
+        found = []
+        for i, name in enumerate(names):
+            for edge, option in zip((lowest, highest), options[name], strict=True):
+                if lowest[i] < highest[i] and (best[:, i] == edge[i]).any():
+                    verb = "lower" if option.endswith("low") else "raise"
+                    found.append(
+                        f"the best {name} lies on the grid's edge, {edge[i]:.6g}: {verb} --model.{option}"
+                    )
+        return "\n".join(found)
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Adds the search's own sums."""
+        own = {"candidates": self.candidates, "squared_errors": self._squared_errors, "searched": self._rows}
+        return super().epoch_state() | own
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on with the search's own sums."""
+        super().load_epoch_state(state)
+        if state:
+            self.candidates, self._squared_errors = state["candidates"], state["squared_errors"]
+            self._rows = state["searched"]
+            if self._rows:
+                self.losses = torch.as_tensor(self._squared_errors) / self._rows
+
+    def on_train_epoch_end(self) -> None:
+        """One pass says all; another would repeat it."""
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True

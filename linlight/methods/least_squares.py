@@ -1,0 +1,254 @@
+"""The exact answer: one pass over the data, then a solve."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linlight.distributed import gather, merge_over_processes
+from linlight.errors import InputError
+from linlight.functional.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
+from linlight.functional.refine import ExactProducts
+from linlight.functional.solve import Optimum, equations, optimum
+from linlight.functional.statistic import Moments, empty, loss, merge, moments
+from linlight.methods.base import Batch, LinearModel
+from linlight.methods.optim import Place
+from linlight.training.coefficient_table import table
+
+FEW_ROWS = 8192
+"""Up to so many rows the fit is refined without being asked."""
+
+
+class LeastSquares(LinearModel):
+    """The weights of least squared error, with their standard errors, in one epoch.
+
+    The batches only add to a statistic of fixed size (`statistic.py`); the small problem that is left is
+    solved once, at the end of the epoch. Standard errors suppose that rows are independent, and unless
+    `robust` is given, that their errors have one variance.
+
+    Args:
+        bias: Whether the model has a bias (an intercept).
+        l2: Ridge penalty on the sum of the squared weights, added to the sum of the squared errors, as
+            scikit-learn's `alpha`; the bias is not penalised. There are no standard errors with it.
+        robust: Heteroscedasticity-robust standard errors of this kind, by a second pass: HC0 to HC3. Their
+            t and p are Student's.
+        refine: Whether to read the data once more, in more than twice the precision of float64, for
+            coefficients and standard errors right to all its digits however ill-conditioned the columns.
+            Default: where it costs next to nothing, up to 8,192 rows of 32 columns that are independent.
+
+    Raises:
+        InputError: If `l2` is negative, or given together with `robust`.
+
+    Attributes:
+        moments: The statistic of all rows seen, on every process.
+        fit: The optimum.
+    """
+
+    adds_up = True
+    explanation = """\
+The squared error is a parabola in w, so its bottom needs no steps: there the gradient
+2*x*(x*w - y), summed over the rows, is zero, and that is a linear equation for w. One pass
+gathers what the equation needs; then it is solved."""
+
+    def __init__(
+        self,
+        bias: bool = True,
+        l2: float = 0.0,
+        robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None,
+        refine: bool | int | None = None,
+    ) -> None:
+        super().__init__(bias, w0=0.0)
+        if not (l2 >= 0 and math.isfinite(l2)):
+            raise InputError(f"l2 must be 0 or a positive finite number, got {l2:g}")
+        if robust is not None and robust not in ROBUST:
+            raise InputError(f"robust must be one of {', '.join(ROBUST)}, got {robust!r}")
+        if l2 > 0 and robust is not None:
+            raise InputError("a penalty biases the weights and leaves no standard errors: drop robust or l2")
+        if l2 > 0 and refine:
+            raise InputError("refine is for the optimum without a penalty: drop refine or l2")
+        self.l2 = l2
+        self.robust = robust
+        self.refine = refine
+        self.automatic_optimization = False
+        self._seen: Moments | None = None  # by this process
+        self.moments: Moments | None = None
+        self.fit: Optimum | None = None
+        self._inferred: list[Inference] = []
+
+    def configure_optimizers(self) -> Place:
+        """The step that puts the weights at the optimum."""
+        return Place(self.parameters())
+
+    def check_reducible(self) -> None:
+        """Raises: rows that stand for others would be counted as data."""
+        raise InputError("LeastSquares reads the data only once as it is: set reduce to false")
+
+    def setup(self, stage: str) -> None:
+        """Refuses what would not be what it says."""
+        super().setup(stage)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if stage == "fit" and data.standardize:
+            raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
+        if stage == "fit" and data.weighted and self.refine:
+            raise InputError("refine is for rows without weights: leave it out")
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Adds the statistic of the rows seen so far."""
+        own = {} if self._seen is None else {"moments": merge_over_processes(self._seen).state_dict()}
+        return super().epoch_state() | own
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Goes on with the statistic."""
+        super().load_epoch_state(state)
+        if "moments" in state:  # of all processes: one of them goes on with it
+            m = Moments.load(state["moments"])
+            self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
+
+    def on_train_epoch_start(self) -> None:
+        """Forgets the rows of an earlier pass."""
+        self._seen = empty(self.w.shape[1], self.w.shape[0])
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds a batch to the statistic, and after the last one solves."""
+        assert self._seen is not None
+        part = moments(*batch)
+        if self._seen.weight.device != part.weight.device:
+            self._seen = self._seen.to(part.weight.device)
+        self._seen = merge([self._seen, part])
+        if not self.trainer.is_last_batch:
+            return
+        self.moments = merge_over_processes(self._seen)
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        if data.streamed:
+            data.check_not_constant(self.moments)
+        self.fit = optimum(self.moments, self._bias, self.l2)
+        if self._refines(self.fit, self.moments):
+            self.fit = self._refined(self.fit, self.moments)
+        self.record(loss(self.moments, self.fit.w, self.fit.b).mean(), int(self.moments.rows))
+        optimizer = self.optimizers()
+        values = [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
+        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+
+    def on_train_epoch_end(self) -> None:
+        """Infers; another epoch would repeat this one."""
+        super().on_train_epoch_end()
+        self.trainer.should_stop = True
+        assert self.moments is not None
+        assert self.fit is not None
+        meat = [None] * self.moments.targets if self.robust is None else self._meat(self.fit, self.robust)
+        if self.l2 == 0:
+            self._inferred = [
+                infer(self.moments, self.fit, t, m, self.robust or "") for t, m in enumerate(meat)
+            ]
+
+    def _refines(self, fit: Optimum, m: Moments) -> bool:
+        if self.refine is not None:
+            return bool(self.refine)
+        weighted = self.trainer.datamodule.weighted  # type: ignore[attr-defined]
+        if weighted:
+            return False
+        return self.l2 == 0 and not len(fit.null) and m.features <= 32 and int(m.rows) <= FEW_ROWS
+
+    def _refined(self, fit: Optimum, m: Moments) -> Optimum:
+        products = ExactProducts(m, self._bias)
+        for x, y, *_ in self._rows_again():
+            products.add(x, y)
+        if self.trainer.world_size > 1:
+            products.sums = np.sum(gather(products.sums), axis=0)
+        try:
+            return products.solve(fit)
+        except InputError:
+            if self.refine is None:  # it was not asked for
+                return fit
+            raise
+
+    def _rows_again(self) -> Iterator[Batch]:
+        """Another pass over this process's share of the epoch's batches."""
+        batches: Iterator[Batch] = iter(self.trainer.datamodule.train_pass())  # type: ignore[attr-defined]
+        return batches
+
+    def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
+        total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
+        for x, y, *weight in self._rows_again():
+            total += robust_meat(x, y, fit, hc, *weight)
+        (total,) = self.sum_over_processes(total)
+        return list(total.cpu())
+
+    # What it says ---------------------------------------------------------------------------------------
+
+    def train_loss(self) -> float:
+        """The loss at the weights as they were placed, without another pass."""
+        assert self.moments is not None
+        self.rows = int(self.moments.rows)
+        b = None if self.b is None else self.b.cpu()
+        return loss(self.moments, self.w.cpu(), b).mean().item()
+
+    def summary(self) -> dict[str, Any]:
+        """Coefficients in float64 with their inference; lists over the targets where there are several."""
+        assert self.fit is not None
+        names = self._coefficient_names()
+        assert self.moments is not None
+        best = optimum(self.moments, self._bias) if self.l2 > 0 else self.fit
+        lowest = loss(self.moments, best.w, best.b).mean().item()
+        shared = {
+            "rank": self.fit.rank,
+            "condition_number": finite(self.fit.condition_number),
+            # What rounding the weights to their type costs, and a penalty.
+            "gap": max(0.0, self.train_loss() - lowest),
+        }
+        if not self._inferred:
+            estimates = self.fit.w if self.fit.b is None else torch.cat([self.fit.b[:, None], self.fit.w], 1)
+            coefficients = [
+                [
+                    dict.fromkeys(("std_error", "t", "p", "ci_low", "ci_high"))
+                    | {"name": name, "estimate": value}
+                    for name, value in zip(names, row, strict=True)
+                ]
+                for row in estimates.tolist()
+            ]
+            return {"coefficients": coefficients[0] if len(coefficients) == 1 else coefficients} | shared
+        found: dict[str, Any] = {
+            "coefficients": [as_json(names, i) for i in self._inferred],
+            "residual_sd": [finite(i.residual_sd) for i in self._inferred],
+            "r_squared": [finite(i.r_squared) for i in self._inferred],
+        }
+        if len(self._inferred) == 1:
+            found = {key: values[0] for key, values in found.items()}
+        return found | shared
+
+    def report(self) -> str:
+        """The table of each target, and what was done about collinear columns."""
+        assert self.fit is not None
+        assert self.moments is not None
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        kind = self.robust or "classical"
+        parts = [
+            table(
+                f"LeastSquares: {target}, {'with' if self._bias else 'without'} intercept",
+                self._coefficient_names(),
+                inferred,
+                self.fit.condition_number,
+                int(self.moments.rows),
+                kind,
+            )
+            for target, inferred in zip(data.target_names, self._inferred, strict=False)
+        ]
+        if self.l2 > 0:
+            parts.append(
+                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors\n"
+                "and p-values would say nothing true and are left out."
+            )
+        scales = self.moments.triangle_of(self._bias)[:, : self.moments.features].norm(dim=0)
+        collinear = equations(self.fit.relations, scales, data.feature_names, self._bias)
+        parts += [f"collinear: {line}" for line in collinear[:10]]
+        if collinear:
+            parts.append("Of all weights that fit as well, these have the least norm.")
+        return "\n".join(parts)
+
+    def _coefficient_names(self) -> list[str]:
+        names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
+        return ["intercept", *names] if self._bias else list(names)

@@ -1,0 +1,151 @@
+"""Linear regression with PyTorch: `nn.Linear`, `nn.MSELoss` and `torch.optim.SGD`."""
+
+import inspect
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LightningCLI, instantiate_class
+from torch import Tensor, nn
+
+from linlight.errors import InputError
+from linlight.functional.descent import momentum_bound
+from linlight.methods.base import Batch, LinearModel
+from linlight.methods.lr import check_lr
+
+
+def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:
+    """What made a criterion, in primitives: torch's keep their arguments under the arguments' names."""
+    signature = inspect.signature(type(criterion).__init__).parameters
+    names = [name for name in signature if name not in ("self", "args", "kwargs", "size_average", "reduce")]
+    lost = [name for name in names if not hasattr(criterion, name)]
+    if lost:
+        raise InputError(
+            f"{type(criterion).__name__} does not keep its argument {lost[0]} as an attribute of that name, "
+            "so a checkpoint could not make it again"
+        )
+    arguments = {name: getattr(criterion, name) for name in names}
+    return {
+        "class_path": f"{type(criterion).__module__}.{type(criterion).__qualname__}",
+        "init_args": arguments,
+    }
+
+
+def _made(option: str, first: Any, init: dict[str, Any]) -> Any:
+    try:
+        return instantiate_class(first, init)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--{option} {init['class_path'].rpartition('.')[2]}: {error}") from error
+
+
+class LinearRegression(LinearModel):
+    """`nn.Linear` trained by Lightning's automatic optimization.
+
+    The notes' fifth program uses `MSELoss(reduction="sum")`; then the gradient, and with it the largest
+    stable step, depends on the number of rows: what fits the mean has to be divided by N.
+
+    Args:
+        lr: Learning rate of SGD; not used where `optimizer` names another.
+        bias: Whether the model has a bias.
+        w0: Starting value of every weight, the bias then starting at 0. Default: as `nn.Linear` does,
+            at random.
+        criterion: The loss of predictions (B, T) against targets (B, T). Default: `nn.MSELoss()`.
+        optimizer: `{"class_path": ..., "init_args": ...}`; `--optimizer` on the command line.
+        lr_scheduler: The same for a scheduler, stepped every epoch; `--lr_scheduler` on the command line.
+
+    Raises:
+        InputError: If `lr` is not positive and finite.
+    """
+
+    explanation = """\
+nn.Linear holds weight and bias, and calling it runs forward(); MSELoss compares; loss.backward()
+fills the gradients; SGD does weight <- weight - lr*gradient. Lightning calls zero_grad(),
+backward() and step() in that order: this is automatic optimization."""
+
+    def __init__(
+        self,
+        lr: float = 0.01,
+        bias: bool = True,
+        w0: float | None = None,
+        criterion: nn.Module | dict[str, Any] | None = None,
+        optimizer: dict[str, Any] | None = None,
+        lr_scheduler: dict[str, Any] | None = None,
+    ) -> None:
+        made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
+        super().__init__(bias, w0, made)
+        try:
+            self.criterion(torch.zeros(1, 1), torch.zeros(1, 1))
+        except (RuntimeError, TypeError, ValueError) as error:
+            name = type(self.criterion).__name__
+            raise InputError(
+                f"criterion {name} does not compare predictions with targets: {error}"
+            ) from error
+        if getattr(self.criterion, "reduction", "mean") not in ("mean", "sum"):
+            raise InputError(
+                f"criterion must reduce to one number: {self.criterion} needs reduction mean or sum"
+            )
+        self.hparams["criterion"] = _class_and_arguments(self.criterion)
+        self.lr = check_lr(lr)
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
+        super().on_load_checkpoint(checkpoint)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            was, now = (
+                (setting or {"class_path": "torch.optim.SGD"})["class_path"].rpartition(".")[2]
+                for setting in (checkpoint["hyper_parameters"].get("optimizer"), self.optimizer)
+            )
+            if was != now:
+                raise InputError(f"the checkpoint was trained by {was}, not {now}: use --optimizer {was}")
+
+    def configure_optimizers(self) -> Any:
+        """SGD with `lr`, or what was asked for."""
+        if self.optimizer is None:
+            optimizer = torch.optim.SGD(self.parameters(), lr=self.lr)
+        else:
+            optimizer = _made("optimizer", self.parameters(), self.optimizer)
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = _made("lr_scheduler", optimizer, self.lr_scheduler)
+        return LightningCLI.configure_optimizers(self, optimizer, scheduler)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss; Lightning does the rest."""
+        return self.differentiable_loss(batch)
+
+    def plain_lr(self) -> float | None:
+        """That of SGD without momentum or schedule; other rules have none."""
+        sgd = self._sgd()
+        return sgd["lr"] if sgd is not None and not sgd.get("momentum") else None
+
+    def momentum_lr(self) -> tuple[float, float] | None:
+        """That of SGD with momentum, and by how much this moves the bound; other rules have none."""
+        sgd = self._sgd()
+        if sgd is None or not sgd.get("momentum"):
+            return None
+        bound = momentum_bound(sgd["momentum"], sgd.get("dampening", 0.0), sgd.get("nesterov", False))
+        return sgd["lr"], bound
+
+    def _sgd(self) -> dict[str, Any] | None:
+        """The arguments of SGD, where it alone decides the steps."""
+        if self.lr_scheduler is not None:
+            return None
+        if self.optimizer is None:
+            return {"lr": self.lr}
+        if self.optimizer["class_path"] not in ("torch.optim.SGD", "torch.optim.sgd.SGD"):
+            return None
+        arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
+        return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
+
+    def stable_step(self) -> float | None:
+        """The bound for SGD on the squared error; other rules and losses have none of this kind."""
+        if self.optimizer is not None or not isinstance(self.criterion, nn.MSELoss):
+            return None
+        return super().stable_step()
+
+    def divergence_advice(self) -> str:
+        """What to do about a loss that grew without end."""
+        if self.optimizer is not None:
+            return f"use a smaller --optimizer.lr with {self.optimizer['class_path'].rpartition('.')[2]}"
+        return super().divergence_advice()

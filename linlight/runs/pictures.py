@@ -1,0 +1,330 @@
+"""The pictures of a finished run: its loss, its fit, its residuals, its epochs, its coefficients."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.special import ndtri
+
+from linlight.errors import InputError
+from linlight.functional import standardize as scaling
+from linlight.functional.descent import stack
+from linlight.functional.loss_surface import Ground, levels, make_ground
+from linlight.runs.run import Run
+from linlight.runs.style import BLUE, ORANGE, RED, drawing, plain, save_figure
+from linlight.text import shortened
+
+MOST_POINTS = 2000
+"""Of more rows so many are drawn, evenly spaced."""
+MOST_BARS = 30
+LETTERS = 32
+"""Of a longer name so many letters are written."""
+ERROR = "mean squared error"
+DECADES = 3
+"""How far below the smallest gap the picture of a forecast goes on."""
+
+# Okabe and Ito's colours, of which the blue and the red are too dark for a dark ground.
+_PAPER = {"light": "white", "dark": "#16181d"}
+_INK = {"light": "#1a1a1a", "dark": "#e8e8e8"}
+_FIRST = {"light": BLUE, "dark": "#56B4E9"}
+_SECOND = {"light": RED, "dark": "#FF8A4C"}
+THEMES = tuple(_PAPER)
+
+
+def _theme(theme: str) -> AbstractContextManager[None]:
+    if theme not in THEMES:
+        raise InputError(f"there is no theme {theme!r}: it is {' or '.join(THEMES)}")
+    ink, paper = _INK[theme], _PAPER[theme]
+    ground = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), paper)
+    edges = ("axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    colors = cycler(color=[_FIRST[theme], _SECOND[theme], "#009E73", ORANGE, "#CC79A7"])
+    settings: Any = ground | dict.fromkeys(edges, ink) | {"text.color": ink, "grid.color": ink}
+    settings |= {"axes.prop_cycle": colors, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.15}
+    settings |= {
+        "legend.fontsize": "small",
+        "axes.titlesize": "medium",
+        "figure.constrained_layout.use": True,
+    }
+    return drawing(settings)
+
+
+class _View:
+    """What the pictures of a run are made of, measured when it is needed."""
+
+    def __init__(self, run: Run, theme: str) -> None:
+        self.run, self.model, self.data = run, run.model.cpu(), run.data
+        self.ink, self.first, self.second = _INK[theme], _FIRST[theme], _SECOND[theme]
+        self.bias = run.model.b is not None
+        self.features, self.targets = (
+            [plain(name) for name in shortened(names, LETTERS)]
+            for names in (run.data.feature_names, run.data.target_names)
+        )
+
+    @cached_property
+    def ground(self) -> Ground:
+        data = self.data
+        return make_ground(data.train_moments, data.feature_names, self.bias, self.path)
+
+    @property
+    def since(self) -> str:
+        """What to say of a run that went on from a checkpoint: its events begin there."""
+        epochs = self.run.history.get("epoch/train_loss", (np.array([]),))[0]
+        resumed = len(epochs) > 0 and epochs[0] > 1
+        return f", from epoch {epochs[0]:g}" if resumed else ""
+
+    @cached_property
+    def theta(self) -> np.ndarray:
+        """Where the run ended, (K,), for the first target."""
+        found: np.ndarray = stack(self.model.w, self.model.b)[0]
+        return found
+
+    @cached_property
+    def path(self) -> np.ndarray:
+        """θ after every epoch, (points, K), for the first target; the end alone, where it was not logged."""
+        targets, features = self.model.w.shape
+        prefix = "w_0_" if targets > 1 else "w_"
+        names = ["w"] if features == 1 and targets == 1 else [f"{prefix}{i}" for i in range(features)]
+        names = [*([("b_0" if targets > 1 else "b")] if self.bias else []), *names]
+        history = self.run.history
+        series = [history.get(f"epoch/{name}") for name in names]
+        descends = "lr" in self.model.hparams  # the others jump to where they end
+        if not descends or any(one is None for one in series):
+            return self.theta[None]
+        starts = [history[f"step/{name}"][1][:1] for name in names]
+        known = [one for one in series if one is not None]
+        epochs = set(known[0][0]).intersection(*(x for x, _ in known))
+        values = np.stack(
+            [
+                np.concatenate([start, y[np.isin(x, list(epochs))]])
+                for start, (x, y) in zip(starts, known, strict=True)
+            ],
+            axis=1,
+        )
+        return self._own_units(values)
+
+    def _own_units(self, path: np.ndarray) -> np.ndarray:
+        if not self.data.standardize:
+            return path
+        scale = scaling.of(self.data.raw_moments)
+        w, b = scale.own_units(torch.from_numpy(path[:, 1:]), torch.from_numpy(path[:, 0]))
+        return np.column_stack([b.numpy(), w.numpy()])
+
+    @cached_property
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+        """x, y and predictions of some training rows, and what to say of how many."""
+        x, y = (tensor.double() for tensor in self.data.sample(MOST_POINTS))
+        n = self.run.summary["rows"]
+        note = "" if len(x) == n else f" ({len(x):,} of {n:,} rows)"
+        with torch.no_grad():
+            y_hat = self.model(x.to(self.model.w.dtype)).double()
+        return x.numpy(), y.numpy(), y_hat.numpy(), note
+
+
+def _loss(view: _View) -> Figure:
+    """The loss over the one parameter there is, or over two, with the path."""
+    figure = Figure(figsize=(7, 4.8))
+    axes = figure.add_subplot()
+    if view.ground.is_curve:
+        _curve(axes, view)
+    else:
+        _contours(figure, axes, view)
+    axes.set(xlabel=plain(view.ground.labels[0]), ylabel=(*map(plain, view.ground.labels), ERROR)[1])
+    return figure
+
+
+def _curve(axes: Axes, view: _View) -> None:
+    ground, path = view.ground, view.path[:, 0]
+    heights = ground.heights(view.path)
+    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=ERROR)
+    if len(path) > 1:
+        axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
+    axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
+    lowest = f"the lowest {ERROR} is {ground.shape.lowest:.6g}, at {ground.land.lowest[0]:.6g}"
+    axes.set_title(f"{lowest}{view.since}")
+    axes.legend()
+
+
+def _contours(figure: Figure, axes: Axes, view: _View) -> None:
+    ground, path = view.ground, view.path[:, list(view.ground.chosen)]
+    losses = ground.land.losses
+    drawn = axes.contourf(*ground.land.axes, losses, levels=levels(losses, 22), cmap="cividis_r")
+    figure.colorbar(drawn, label=ERROR)
+    if len(path) > 1:
+        marks = {"color": "black", "lw": 1.0, "ms": 3, "label": "after each epoch"}
+        axes.plot(path[:, 0], path[:, 1], "o-", **marks)  # type: ignore[arg-type]
+    # A ring about the star, so that both are seen where the run has arrived.
+    ring = {"ms": 16, "mew": 2.5, "mfc": "none", "label": "the optimum"}
+    axes.plot(*ground.land.lowest, "o", mec="white", **ring | {"mew": 4.5, "label": ""})  # type: ignore[arg-type]
+    axes.plot(*ground.land.lowest, "o", mec="black", **ring)  # type: ignore[arg-type]
+    axes.plot(*path[-1], "*", color=RED, ms=12, mec="white", label="the end")
+    axes.grid(visible=False)
+    of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
+    axes.set_title(f"{ERROR}{of}{ground.rest}{view.since}")
+    axes.legend(facecolor="#dddddd", labelcolor="black", markerscale=0.8)
+
+
+def _fit(view: _View) -> Figure:
+    """The line among the points, or predicted against actual."""
+    figure = Figure(figsize=(7, 4.8))
+    axes = figure.add_subplot()
+    x, y, y_hat, note = view.rows
+    size = 5 if len(x) > 200 else 20
+    for t, name in enumerate(view.targets):
+        color = f"C{t % 5}"
+        if x.shape[1] == 1:
+            axes.scatter(x[:, 0], y[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
+            order = np.argsort(x[:, 0])[[0, -1]]
+            line = view.second if y.shape[1] == 1 else color
+            axes.plot(x[order, 0], y_hat[order, t], color=line, label=f"the fit of {name}")
+        else:
+            axes.scatter(y[:, t], y_hat[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
+    if x.shape[1] == 1:
+        axes.set(xlabel=view.features[0], ylabel=_targets(view), title="the fit")
+    else:
+        ends = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
+        axes.plot(ends, ends, color=view.ink, lw=1, ls="--", label="where both are equal")
+        axes.set(xlabel=f"actual {_targets(view)}", ylabel="predicted", title="predicted against actual")
+    axes.legend()
+    return figure
+
+
+def _targets(view: _View) -> str:
+    return view.targets[0] if len(view.targets) == 1 else "target"
+
+
+def _residuals(view: _View) -> Figure:
+    """Residuals against what was fitted, and their quantiles against a normal distribution's."""
+    figure = Figure(figsize=(10, 4.4))
+    left, right = figure.subplots(1, 2)
+    x, y, y_hat, note = view.rows
+    residuals = y - y_hat
+    size = 5 if len(x) > 200 else 20
+    for t, name in enumerate(view.targets):
+        left.scatter(y_hat[:, t], residuals[:, t], size, alpha=0.7, label=name)
+        deviation = residuals[:, t].std() or 1.0
+        normal = ndtri((np.arange(len(x)) + 0.5) / len(x))
+        # Those of a model that is not at its optimum have a mean.
+        centred = np.sort(residuals[:, t] - residuals[:, t].mean()) / deviation
+        right.scatter(normal, centred, size, alpha=0.7, label=name)
+    left.axhline(0, color=view.ink, lw=1, ls="--")
+    ends = np.array([-1, 1]) * max(abs(ndtri(0.5 / len(x))), 1)
+    right.plot(ends, ends, color=view.ink, lw=1, ls="--")
+    left.set(xlabel=f"predicted {_targets(view)}", ylabel="actual − predicted", title=f"residuals{note}")
+    right.set(
+        xlabel="quantiles of a normal distribution", ylabel="residuals from their mean, in their deviation"
+    )
+    right.set_title("on the line if the errors are normal")
+    if y.shape[1] > 1:
+        left.legend()
+    return figure
+
+
+def _epochs(view: _View) -> Figure:
+    """The losses by epoch, and the gap to the optimum beside the one that was predicted."""
+    history = view.run.history
+    gap = history.get("epoch/gap")
+    figure = Figure(figsize=(10 if gap else 7, 4.4))
+    panels = figure.subplots(1, 2 if gap else 1, squeeze=False)[0]
+    for tag, label in (("epoch/train_loss", "training"), ("epoch/val_loss", "validation")):
+        if tag in history:
+            panels[0].plot(*history[tag], label=label)
+    lowest = view.run.summary.get("optimum", {}).get("loss")
+    is_log = history["epoch/train_loss"][1].min() > 0
+    if lowest is not None and (lowest > 0 or not is_log):  # a log axis has no 0
+        panels[0].axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
+    panels[0].set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
+    if is_log:
+        panels[0].set_yscale("log")
+    panels[0].legend()
+    if gap:
+        panels[1].plot(*gap, color=view.first, lw=4, alpha=0.5, label="actual")
+        if "epoch/predicted_gap" in history:
+            predicted = history["epoch/predicted_gap"]
+            panels[1].plot(*predicted, color=view.second, ls="--", label="predicted")
+            actual = gap[1][gap[1] > 0]
+            if len(actual) and predicted[1].min() < actual.min() / 10**DECADES:
+                # Rounding ends what theory goes on with, which would leave the axis to numbers like 1e-47.
+                panels[1].set_ylim(bottom=actual.min() / 10**DECADES)
+        panels[1].set(xlabel="epochs", ylabel="loss above the optimum's", yscale="log")
+        panels[1].set_title("gap to the optimum")
+        panels[1].legend()
+    for axes in panels:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    return figure
+
+
+def _coefficients(view: _View) -> Figure:
+    """The effect of one standard deviation of each feature, with its 95 % interval."""
+    m = view.data.train_moments
+    spread = (m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()).tolist()
+    rows = _first(view.run.summary["coefficients"])[view.bias :]
+    scaled = [
+        (name, *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))
+        for name, row, s in zip(view.features, rows, spread, strict=True)
+        if row["ci_low"] is not None
+    ]
+    shown = sorted(scaled, key=lambda one: -abs(one[1]))[:MOST_BARS][::-1]
+    figure = Figure(figsize=(7, 1.6 + 0.28 * len(shown)))
+    axes = figure.add_subplot()
+    estimates = np.array([one[1] for one in shown])
+    reach = np.array([[one[1] - one[2], one[3] - one[1]] for one in shown]).T
+    axes.errorbar(estimates, range(len(shown)), xerr=reach, fmt="o", color=view.first, capsize=3)
+    axes.axvline(0, color=view.ink, lw=1, ls="--")
+    axes.set_yticks(range(len(shown)), [one[0] for one in shown])
+    axes.set(xlabel=f"change of {view.targets[0]}\nby one standard deviation of the feature")
+    more = f" (the {len(shown)} largest of {len(scaled)})" if len(scaled) > len(shown) else ""
+    axes.set_title(f"coefficients with 95 % intervals{more}")
+    return figure
+
+
+def _first(coefficients: list[Any]) -> list[dict[str, Any]]:
+    """Those of the first target."""
+    return coefficients[0] if isinstance(coefficients[0], list) else coefficients
+
+
+def _has_intervals(run: Run) -> bool:
+    rows = run.summary.get("coefficients") or []
+    return len(rows) > 0 and any(row["ci_low"] is not None for row in _first(rows)[run.model.b is not None :])
+
+
+PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[Run], bool]]] = {
+    "loss": (_loss, lambda run: True),
+    "fit": (_fit, lambda run: True),
+    "residuals": (_residuals, lambda run: True),
+    "epochs": (_epochs, lambda run: len(run.history.get("epoch/train_loss", ((),))[0]) > 1),
+    "coefficients": (_coefficients, _has_intervals),
+}
+"""What draws each picture, and whether there is one of a run."""
+
+
+def draw(run: Run, name: str | None = None, theme: str = "light") -> Figure | dict[str, Figure]:
+    """Draws one picture of a run, or all; see `Run.plot`."""
+    there = [key for key, (_, exists) in PICTURES.items() if exists(run)]
+    if name is not None and name not in there:
+        raise InputError(f"there is no picture {name!r} of this run: there are {', '.join(there)}")
+    with _theme(theme):
+        view = _View(run, theme)
+        if name is not None:
+            return PICTURES[name][0](view)
+        return {key: PICTURES[key][0](view) for key in there}
+
+
+def save(run: Run, folder: Path) -> list[Path]:
+    """Writes all pictures of a run in both themes; see `Run.save_pictures`."""
+    files = []
+    for theme in THEMES:
+        figures = draw(run, theme=theme)
+        assert isinstance(figures, dict)
+        for name, figure in figures.items():
+            path = folder / (name if theme == "light" else f"{name}-{theme}")
+            save_figure(figure, path)
+            files += [path.with_suffix(ending) for ending in (".png", ".svg")]
+    return files

@@ -1,0 +1,1 @@
+"""What is said, logged, checked and kept while a method trains."""

@@ -1,0 +1,152 @@
+"""`--audit true`: is the gradient that a method computes the gradient of its loss?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor, nn
+
+from linlight.errors import InputError
+from linlight.functional.squared_error import squared_error_sums
+from linlight.methods.base import Batch, LinearModel
+
+MOST_DIFFERENCES = 64
+"""Finite differences are taken of so many parameters; each costs two losses."""
+
+
+class Audit(Callback):
+    """Checks the gradients of the first two steps, in float64, three ways, and says what is wrong.
+
+    The formula, autograd and finite differences must agree with each other, and with what the method has
+    put into `grad` when its optimizer is about to step. The second step is there for gradients that were
+    not zeroed after the first.
+    """
+
+    def __init__(self) -> None:
+        self._batch: Batch | None = None
+        self._previous: Tensor | None = None
+        self._steps = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts afresh.
+
+        Raises:
+            InputError: With several processes, whose gradients are sums over all of them.
+        """
+        if trainer.world_size > 1:
+            raise InputError("audit looks at one process's gradients: use --trainer.devices 1")
+        self._previous, self._steps = None, 0
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Sees to it that every batch is seen."""
+        trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Says so where there was no gradient."""
+        if not self._steps and not trainer.interrupted:
+            print(f"audit: {type(pl_module).__name__} computes no gradient: there is nothing to check")
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Keeps the batch whose gradient will come."""
+        self._batch = batch
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
+        """Checks a gradient, before it moves anything.
+
+        Raises:
+            InputError: If it is wrong, with what seems to be the mistake.
+        """
+        model: LinearModel = pl_module
+        if self._steps >= 2 or self._batch is None or model.w.grad is None:
+            return
+        self._steps += 1
+        x, y, *weight = (tensor.double() for tensor in self._batch)
+        theta = _flat(model.w.double(), None if model.b is None else model.b.double())
+        shape = model.w.shape
+
+        def loss(parameters: Tensor) -> Tensor:
+            w, b = _parts(parameters, shape)
+            y_hat = x @ w.T if b is None else x @ w.T + b
+            return model.loss(y_hat, y, *weight)
+
+        expected = torch.func.grad(loss)(theta)
+        w, b = _parts(theta, shape)
+        size = _natural_size(x, y, w, b)
+        checks = {"finite differences": _differences(loss, theta)}
+        if isinstance(model.criterion, nn.MSELoss):
+            count = 1 if model.loss_is_total else model.mass((x, y, *weight)) * y.shape[1]
+            _, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
+            checks["the formula"] = _flat(grad_w, None if b is None else grad_b) / count
+        for name, gradient in checks.items():
+            known = gradient.isfinite()
+            if not torch.allclose(gradient[known], expected[known], rtol=1e-5, atol=1e-6 * size):
+                raise InputError(f"audit: {name} and autograd disagree on the loss {model.criterion}")
+        bias_gradient = None if model.b is None or model.b.grad is None else model.b.grad.double()
+        found = _flat(model.w.grad.double(), bias_gradient)
+        tolerance = 1e-9 if model.w.dtype == torch.float64 else 1e-4
+        error = (found - expected).abs().max().item() if len(found) == len(expected) else float("inf")
+        if error > tolerance * (expected.abs().max().item() + 1e-2 * size):
+            raise InputError(
+                f"audit: the gradient of step {self._steps} is {_some(found)} and should be "
+                f"{_some(expected)}: {self._diagnosis(found, expected, y)}"
+            )
+        self._previous = found
+        names = ", ".join(["autograd", *checks])
+        print(f"audit: step {self._steps}: {names} and the method's gradient agree (to {error:.1g})")
+
+    def _diagnosis(self, found: Tensor, expected: Tensor, y: Tensor) -> str:
+        if len(found) != len(expected):
+            return "the bias has no gradient, set b.grad as well"
+
+        def is_near(other: Tensor) -> bool:
+            return torch.allclose(found, other, rtol=1e-3, atol=1e-6 * float(expected.abs().max()))
+
+        if self._previous is not None and is_near(expected + self._previous):
+            return "it still holds the last step's, zero it after each step"
+        causes = [
+            (0.5, "the 2 of the squared error's derivative is missing"),
+            (2.0, "there is a factor of 2 too many"),
+            (-1.0, "its sign is turned round"),
+            (float(y.numel()), "it is the sum over the rows, divide by their number"),
+            (float(len(y)), "it is the sum over the rows, divide by their number"),
+            (1 / y.numel(), "it is the mean over the rows, and the loss is their sum"),
+            (y.numel() / 2, "it is the sum over the rows, and the 2 of the derivative is missing"),
+            (float(y.shape[1]), "it is the mean over the rows only, divide by the number of targets too"),
+            (0.0, "it is zero, was it zeroed before the step?"),
+        ]
+        for factor, cause in causes:
+            if is_near(factor * expected):
+                return cause
+        return "compare it with 2*x*(x*w + b - y), averaged over the rows"
+
+
+def _flat(w: Tensor, b: Tensor | None) -> Tensor:
+    w = w.detach().reshape(-1)
+    return w if b is None else torch.cat([w, b.detach()])
+
+
+def _parts(theta: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
+    weights = shape.numel()
+    return theta[:weights].reshape(shape), theta[weights:] if len(theta) > weights else None
+
+
+def _differences(loss: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
+    """Central differences, which for a parabola only round; NaN for what is beyond the first parameters."""
+    gradient = torch.full_like(theta, torch.nan)
+    for i in range(min(len(theta), MOST_DIFFERENCES)):
+        step = torch.zeros_like(theta)
+        step[i] = 1e-4 * max(1.0, abs(theta[i].item()))
+        gradient[i] = (loss(theta + step) - loss(theta - step)) / (2 * step[i])
+    return gradient
+
+
+def _natural_size(x: Tensor, y: Tensor, w: Tensor, b: Tensor | None) -> float:
+    """How large the terms are that add up to the gradient: rounding is measured against them."""
+    residual = (x @ w.T - y if b is None else x @ w.T + b - y).abs()
+    return float((residual.T @ x.abs()).max() + residual.sum(0).max()) * 2
+
+
+def _some(gradient: Tensor) -> str:
+    numbers = [f"{value:.6g}" for value in gradient[:4].tolist()]
+    return "[" + ", ".join([*numbers, "..."] if len(gradient) > 4 else numbers) + "]"

@@ -1,0 +1,337 @@
+"""The run explains itself: how far the optimum is, which step is too big, and how long it will take."""
+
+import math
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor, nn
+
+from linlight.data.datamodule import XYDataModule
+from linlight.data.sources import Place
+from linlight.errors import InputError
+from linlight.functional.descent import Cycle, Parabola, cycle, parabola, shuffled_step, stack
+from linlight.functional.solve import Optimum, optimum
+from linlight.functional.statistic import Moments
+from linlight.methods.base import LinearModel
+from linlight.training.summary import count
+
+TOLERANCE = 1e-6
+"""Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+WHOLE = "the largest stable step"
+"""Of whole batches, whose gap is known for every epoch."""
+OUT_OF_HAND = 1e3
+"""Steps of an unsure bound are stopped where the loss has grown by this factor."""
+ENDLESS = 1e12
+"""Rules without a bound are stopped where the loss has grown by this factor."""
+SAMPLE = 10_000
+"""Of a stream so many rows are asked for the steepest."""
+MOST_CYCLE = 512
+"""Up to so many batches of an epoch are multiplied out for their exact bound."""
+
+
+class Explain(Callback):
+    """Reads the data once before training, and holds every gradient method against the exact answer.
+
+    Only for the mean or the sum of squared errors. It says the largest stable step and the predicted
+    number of epochs before the first step; logs the gap to the optimum's loss, and the predicted gap, after
+    every epoch; and stops a run that diverges at the first sure sign.
+
+    Args:
+        stop_at_se: Stop as soon as no coefficient, and no combination of them, is further from the optimum
+            than this many of its standard errors: more epochs would fit noise.
+        quiet: Whether to print nothing.
+    """
+
+    def __init__(self, stop_at_se: float | None = None, quiet: bool = False) -> None:
+        if stop_at_se is not None and not (stop_at_se > 0 and math.isfinite(stop_at_se)):
+            raise InputError(f"stop_at_se must be a positive number, got {stop_at_se:g}: try 0.01")
+        self.stop_at_se = stop_at_se
+        self.quiet = quiet
+        self._moments: Moments | None = None
+        self._so_far: dict[str, Any] = {}
+        self._found: dict[str, Any] = {}
+
+    @property
+    def started(self) -> bool:
+        """Whether the data have been read, and what follows is known."""
+        return self._moments is not None
+
+    @property
+    def bound(self) -> float:
+        """The largest stable step of this rule on these data, infinite where there is none."""
+        return self._bound
+
+    @property
+    def first_gap(self) -> float:
+        """How far above the optimum's loss the training began."""
+        return self._first_gap
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the forecast started, so that a resumed training is held against the same one."""
+        if self._moments is None:
+            return self._so_far
+        return {
+            "lr": self._lr,
+            "of": self._of,
+            "start": self._start.tolist(),
+            "predicted": self._predicted.tolist(),
+            "first_gap": self._first_gap,
+            "epochs": self._epochs,
+            "reached": self._reached,
+            "findings": self._found,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps what `on_train_start` goes on from."""
+        self._so_far = state_dict
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gives back what had been found, in case that nothing is left to train."""
+        pl_module.findings = self._so_far.get("findings", {})
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gathers the statistic, and says what it foretells."""
+        model: LinearModel = pl_module
+        self._moments = None
+        if model.hparams.get("lr") is None or not isinstance(model.criterion, nn.MSELoss):
+            if self.stop_at_se is not None:
+                raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
+            return
+        self._moments = trainer.datamodule.train_moments.cpu()  # type: ignore[attr-defined]
+        self._fit: Optimum = optimum(self._moments, model.b is not None)
+        self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
+        model.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
+        self._lr = model.plain_lr()
+        self._start = self._predicted = stack(model.w, model.b)
+        self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
+        self._reached: int | None = None
+        self._epochs = 0
+        self._curve: list[float] = []  # the gaps foretold for the next epochs, last first
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self._of = [data.batches, int(data.shuffle), self._parabola.lowest]
+        same = self._so_far.get("of") == self._of  # as is the rule, if it has an lr
+        if same and self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
+            self._start, self._predicted = (np.array(self._so_far[key]) for key in ("start", "predicted"))
+            self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
+            self._reached = self._so_far["reached"]
+        self._so_far = {}
+        self._cycle: Cycle | None = None
+        self._passes = trainer.datamodule.passes  # type: ignore[attr-defined]
+        self._bound, self._rule = self._stability(trainer, model)
+        self._rate = self._lr  # that the bound is for
+        momentum = model.momentum_lr()
+        if momentum is not None and self._rule == WHOLE:
+            self._rate, reach = momentum
+            self._bound, self._rule = self._bound * reach, f"{WHOLE} with this momentum"
+        model.autopsy = ""
+        if self._rate is not None and self._rate > self._bound:
+            model.autopsy = (
+                f"lr {self._rate:g} is above {self._bound:.4g}, {self._rule} for this data; "
+                f"try {self._bound / 2:.3g}"
+            )
+        if trainer.is_global_zero and not self.quiet:
+            for line in self._foretold(trainer):
+                print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+    def _stability(self, trainer: Trainer, model: LinearModel) -> tuple[float, str]:
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        batches = data.batches
+        if batches == data.passes:
+            return self._parabola.largest_stable_step, WHOLE
+        in_order = not data.shuffle and not data.weighted and not data.streamed
+        if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
+            self._cycle = _cycle(data, model)
+            return self._cycle.largest_stable_step(), "the largest stable step of batches in this order"
+        seen, steepest = 0, 0.0
+        for x in _looked_at(data):
+            seen += len(x)
+            steepest = max(steepest, x.double().square().sum(1).amax().item())
+        steepest += model.b is not None
+        scale = 2.0 if model.loss_is_total else 2.0 / model.w.shape[0]
+        n = data.train_size
+        size = min(data.batch_size or n, n)
+        curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
+        steepest *= scale * (size if model.loss_is_total else 1.0)
+        order = "shuffled" if data.shuffle else "that many"
+        source = f", from a sample of {seen:,} rows," if seen < n else ""
+        rule = f"an estimate{source} of the largest stable step of {order} batches"
+        return shuffled_step(curvature, steepest, size), rule
+
+    def _foretold(self, trainer: Trainer) -> list[str]:
+        max_epochs = trainer.max_epochs or 0
+        assert self._moments is not None
+        lines = [
+            f"optimum: loss {self._parabola.lowest:.6g}, from {count(int(self._moments.rows), 'row')}; "
+            f"condition number {self._fit.condition_number:.4g}"
+        ]
+        if self._rate is None:
+            return [*lines, f"step: no largest stable step is known for {_rule_of(trainer)}"]
+        relation = "below" if self._rate < self._bound else "ABOVE"
+        lines.append(f"step: lr {self._rate:g} is {relation} {self._bound:.4g}, {self._rule}")
+        if self._lr is not None and self._rule == WHOLE and self._lr < self._bound:
+            after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
+            lines.append(
+                f"forecast: gap {self._gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
+                f"a millionth after {_count(self._epochs_to_tolerance())}"
+            )
+        return lines
+
+    def _epochs_to_tolerance(self) -> int | None:
+        if self._lr is None or self._rule != WHOLE:
+            return None
+        steps = self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
+        return None if steps is None else -(-steps // self._passes)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
+        if self._moments is None or not pl_module.autopsy or trainer.is_last_batch:
+            return
+        if self._has_grown(float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum()), OUT_OF_HAND):
+            raise InputError(f"the loss grows without end: {pl_module.autopsy}")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Measures the gap, and stops when it is small enough or grows for good."""
+        if self._moments is None:
+            return
+        model: LinearModel = pl_module
+        self._epochs += 1
+        self._gaps = self._parabola.gaps(stack(model.w, model.b))
+        before, self._gap = self._gap, sum(self._gaps.tolist())
+        predicted = self._predict()
+        model.figures = (
+            {"gap": self._gap} if predicted is None else {"gap": self._gap, "predicted_gap": predicted}
+        )
+        if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
+            self._reached = self._epochs
+        if model.autopsy and self._diverges(before):
+            raise InputError(f"the loss grows without end: {model.autopsy}")
+        if self._rate is None and self._has_grown(self._gap, ENDLESS):
+            raise InputError(f"the loss grows without end: {model.divergence_advice()}")
+        if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
+            trainer.should_stop = True
+
+    def _predict(self) -> float | None:
+        """The gap that was foretold for the end of this epoch."""
+        if self._lr is None or "estimate" in self._rule:
+            return None
+        if self._cycle is not None:
+            self._predicted = self._cycle.epoch(self._predicted, self._lr)
+            return float(self._parabola.gaps(self._predicted).sum())
+        if not self._curve:  # foretold for many epochs at once, which costs what it costs for one
+            coming = range(self._epochs * self._passes, (self._epochs + 256) * self._passes, self._passes)
+            self._curve = self._parabola.gaps_after(self._start, self._lr, coming)[::-1]
+        return self._curve.pop()
+
+    def _diverges(self, before: float) -> bool:
+        """Whether the gap, at a step that is too large, shows that it will not come back.
+
+        In whole batches the gap is a sum of exponentials of the epoch, which is convex: once it has risen it
+        rises for ever. Elsewhere it may rise for a while and fall again.
+        """
+        if not math.isfinite(self._gap):
+            return True
+        if self._rule == WHOLE:
+            return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * self._parabola.lowest
+        return self._has_grown(self._gap, OUT_OF_HAND if "estimate" in self._rule else 10)
+
+    def _has_grown(self, gap: float, factor: float) -> bool:
+        """Whether the loss is so many times what it was, or what it would be without any features."""
+        zero = float(self._parabola.gaps(np.zeros_like(self._start)).sum())
+        lowest = self._parabola.lowest
+        return not gap + lowest <= factor * (max(self._first_gap, zero) + lowest)
+
+    def _standard_errors(self, total: bool) -> float:
+        """The largest distance to the optimum of any combination of coefficients, in its standard errors.
+
+        For every c, (cᵀ(θ − θ*))² is at most |x̃(θ − θ*)|² cᵀ(X̃ᵀX̃)⁻¹c, by Cauchy and Schwarz.
+        """
+        assert self._moments is not None
+        degrees = int(self._moments.rows) - self._fit.rank
+        if degrees <= 0 or self._parabola.lowest == 0:
+            return math.inf
+        count = 1.0 if total else self._moments.weight.item() * self._moments.targets
+        variances = self._fit.residual_squares.numpy() / degrees
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.sqrt(self._gaps * count / variances).max())
+
+    def _findings(self, trainer: Trainer, model: LinearModel) -> dict[str, Any]:
+        fit = self._fit
+        distance = self._standard_errors(model.loss_is_total)
+        w, b = fit.w, fit.b
+        scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
+        if scaling is not None and b is not None:
+            w, b = scaling.own_units(w, b)
+        found: dict[str, Any] = {
+            "optimum": {
+                "weights": w.tolist(),
+                "bias": None if b is None else b.tolist(),
+                "loss": self._parabola.lowest,
+            },
+            "gap": self._gap,
+            "gap_in_standard_errors": distance if math.isfinite(distance) else None,
+            "condition_number": fit.condition_number if math.isfinite(fit.condition_number) else None,
+            "epochs_to_tolerance": self._reached,
+        }
+        if self._rate is not None:
+            found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
+        if self._lr is not None:
+            found["predicted"] = {
+                "gap": model.figures.get("predicted_gap"),
+                "epochs_to_tolerance": self._epochs_to_tolerance(),
+                "tolerance": TOLERANCE,
+            }
+        return found
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Says how far the run came."""
+        if self._moments is None or not self._epochs:
+            return
+        found = pl_module.findings = self._found = self._findings(trainer, pl_module)
+        if not trainer.is_global_zero or self.quiet:
+            return
+        line = f"gap: {self._gap:.4g} above the optimum's loss"
+        predicted = found.get("predicted", {}).get("gap")
+        if predicted is not None:
+            line += f", predicted {predicted:.4g}"
+        distance = found["gap_in_standard_errors"]
+        if distance is not None:
+            line += f"; {distance:.3g} standard errors"
+            line += ": more epochs would fit noise" if distance < 0.1 else ""
+        print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+
+def _rule_of(trainer: Trainer) -> str:
+    """What to call the steps of a training: by their optimizer, if that is Lightning's to call."""
+    model = trainer.lightning_module
+    name = type(trainer.optimizers[0] if model.automatic_optimization else model).__name__
+    return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
+
+
+def _looked_at(data: XYDataModule) -> Iterator[Tensor]:
+    """The features of all training rows as the training sees them, block by block; of a stream, of some."""
+    if not data.streamed:
+        yield from (x for x, *_ in data.source.in_order("train", Place(), data.scaling, SAMPLE))
+        return
+    x = data.sample(SAMPLE)[0]
+    yield x if data.scaling is None else data.scaling.scale(x)
+
+
+def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for x, y, *_ in data.source.in_order("train", Place(), data.scaling, data.batch_size):
+            ones = x.new_ones(len(x), int(model.b is not None))
+            yield torch.cat([ones, x], dim=1).double().numpy(), y.double().numpy()
+
+    return cycle(batches(), model.loss_is_total)
+
+
+def _count(epochs: int | None) -> str:
+    if epochs is None:
+        return "more epochs than anyone has"
+    return count(epochs, "epoch") if epochs < 10**6 else f"{epochs:.2g} epochs"

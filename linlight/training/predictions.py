@@ -1,0 +1,153 @@
+"""Predictions, written as they come, once each and in the order of the rows."""
+
+import heapq
+from collections.abc import Callable
+from contextlib import ExitStack
+from csv import writer as csv_writer
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from linlight.distributed import gather
+
+SHOWN = 10
+
+
+@dataclass
+class Predicted:
+    """The predictions of one process for one batch.
+
+    Attributes:
+        first: Where it begins in the table; rows from there up to `end` are dealt with by it.
+        end: Where the next begins.
+        rows: The rows' numbers, (B,).
+        ids: Their id columns, a pyarrow table, or None.
+        values: The predictions, (B, T).
+        x: The features of the first few, (up to 10, D).
+    """
+
+    first: int
+    end: int
+    rows: np.ndarray
+    ids: Any
+    values: Tensor
+    x: Tensor
+
+
+class PredictionWriter(Callback):
+    """Writes `predictions.csv` or `.parquet` batch by batch; what is in memory is a few batches.
+
+    Lightning's `BasePredictionWriter` asks the loader for row numbers of its own kind; ours come with it.
+
+    Args:
+        kind: Type of the file: `csv` or `parquet`.
+
+    Attributes:
+        count: Number of rows that were predicted, on rank 0.
+        beginning: Features and predictions of the first few rows, on rank 0.
+    """
+
+    def __init__(self, kind: Literal["csv", "parquet"] = "csv") -> None:
+        self.kind = kind
+        self.count = 0
+        self.beginning: list[tuple[list[float], list[float]]] = []
+        self._next = 0  # the row of the table from which on nothing is written yet
+        self._waiting: list[tuple[int, Predicted]] = []
+        self._open = ExitStack()
+        self._write: Callable[[Any], None] | None = None
+        self._path = Path()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Knows where to write."""
+        self._path = Path(trainer.default_root_dir) / f"predictions.{self.kind}"
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Gathers a batch from all processes; rank 0 writes what comes next in the table."""
+        mine = trainer.datamodule.predicted(batch, outputs)  # type: ignore[attr-defined]
+        for one in gather(mine):
+            if one.end > one.first and trainer.is_global_zero:
+                heapq.heappush(self._waiting, (one.first, one))
+        while self._waiting and self._waiting[0][0] == self._next:
+            self._append(heapq.heappop(self._waiting)[1])
+
+    def _append(self, one: Predicted) -> None:
+        self._next = one.end
+        left = SHOWN - len(self.beginning)
+        self.beginning += zip(one.x[:left].tolist(), one.values[:left].tolist(), strict=True)
+        self.count += len(one.values)
+        table = as_table(one.values, one.rows, one.ids)
+        if self._write is None:
+            self._write = self._csv(table) if self.kind == "csv" else self._parquet(table)
+        self._write(table)
+
+    def _csv(self, first: Any) -> Callable[[Any], None]:
+        """In full precision."""
+        from pyarrow import csv
+
+        header = StringIO()
+        csv_writer(header, lineterminator="\n").writerow(first.column_names)  # pyarrow's has quotes
+        file = self._open.enter_context(self._path.open("wb"))
+        file.write(header.getvalue().encode())
+        options = csv.WriteOptions(include_header=False)
+        writer = csv.CSVWriter(file, _plain(first).schema, write_options=options)
+        self._open.enter_context(writer)
+        return lambda table: writer.write_table(_plain(table))
+
+    def _parquet(self, first: Any) -> Callable[[Any], None]:
+        from pyarrow import parquet
+
+        writer = self._open.enter_context(parquet.ParquetWriter(self._path, first.schema))
+        return lambda table: writer.write_table(table)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Closes the file."""
+        self._open.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Closes the file, which is then removed with its folder."""
+        self._open.close()
+
+
+def as_table(predictions: Tensor, rows: np.ndarray, ids: Any = None) -> Any:
+    """A pyarrow table of predictions: `row`, the id columns, `prediction` or one for each target.
+
+    Args:
+        predictions: (N, T).
+        rows: The rows' numbers in the input.
+        ids: A pyarrow table of N rows.
+    """
+    import pyarrow as pa  # takes its time, and what only trains on a few numbers can do without
+
+    targets = predictions.shape[1]
+    names = ["prediction"] if targets == 1 else [f"prediction_{i}" for i in range(targets)]
+    columns = {"row": pa.array(rows, pa.int64())}
+    if ids is not None:
+        columns |= dict(zip(ids.column_names, ids.columns, strict=True))
+    return pa.table(columns | dict(zip(names, predictions.double().numpy().T, strict=True)))
+
+
+def _plain(table: Any) -> Any:
+    """A table whose lists and bytes, and whatever else a CSV does not have, are texts."""
+    import pyarrow as pa
+
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
+        views = (pa.string_view(), pa.binary_view())  # which pyarrow's writer does not know
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or kind in views:
+            column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+        columns[name] = column
+    return pa.table(columns)

@@ -1,0 +1,190 @@
+"""What is seen of a long training while it lasts: a bar on a terminal, or lines when asked for."""
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tqdm import tqdm
+
+from linlight.data.datamodule import XYDataModule
+from linlight.methods.base import LinearModel
+from linlight.training.summary import count
+
+PATIENCE = 2.0
+"""Seconds a training lasts before its bar appears; a shorter one shows none."""
+LINES = 10
+"""Lines about epochs that `Verbose` prints in a whole training."""
+
+
+def figures(model: LinearModel) -> str:
+    """The loss of the epoch so far, and the gap that the last one left, where it is known."""
+    gap = model.figures.get("gap")
+    return f"loss {model.epoch_loss.item():.3g}" + ("" if gap is None else f", gap {gap:.3g}")
+
+
+class Bar(ProgressBar):
+    """One bar for the whole training, on standard error: rows, rows/s, time left, loss and gap.
+
+    It goes away with the training. Only for a terminal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = True
+        self._bar: Any = None
+        self._rows = 0.0  # of a batch, on the average
+        self._due = 0.0
+
+    def disable(self) -> None:
+        """Shows nothing, as on all processes but the first."""
+        self._shown = False
+
+    def enable(self) -> None:
+        """Shows the bar again."""
+        self._shown = True
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Prints above the bar."""
+        tqdm.write(" ".join(str(arg) for arg in args), file=kwargs.get("file") or sys.stdout)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Makes the bar, which waits to be seen."""
+        if not self._shown:
+            return
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+        rows = data.known_sizes().get("training")
+        if rows is None:  # a stream that is read for the first time
+            self._rows, epochs = data.source.piece or 0, None
+        else:
+            self._rows = rows * data.passes / max(1, int(trainer.num_training_batches))
+        self._bar = tqdm(
+            total=None if epochs is None or rows is None else epochs * rows * data.passes,
+            initial=trainer.current_epoch * (rows or 0) * data.passes,
+            unit=" rows",
+            unit_scale=True,
+            delay=PATIENCE,
+            leave=False,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            bar_format="{percentage:3.0f} %{postfix}, {rate_fmt}, {remaining} left"
+            if epochs is not None
+            else "{n_fmt} rows{postfix}, {rate_fmt}",
+        )
+        self._due = time.monotonic() + PATIENCE
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves on, and says now and then how far the model is."""
+        if self._bar is None:
+            return
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + 0.2
+            text = f"epoch {trainer.current_epoch + 1}, {figures(pl_module)}"
+            self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(self._rows)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Takes the bar away."""
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Takes the bar away before the message."""
+        self._close()
+
+
+class Verbose(Callback):
+    """Prints what is in use before training, and some ten lines about its epochs."""
+
+    def __init__(self) -> None:
+        self._every = 1
+        self._began = (0.0, 0)  # when, and at which epoch
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Prints settings, data and device."""
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        model: LinearModel = pl_module
+        epochs = trainer.max_epochs or 0
+        self._every = max(1, epochs // LINES)
+        self._began = (time.perf_counter(), trainer.current_epoch)
+        if not trainer.is_global_zero:
+            return
+        settings = (
+            f"{name} {_short(value)}" for name, value in sorted(model.hparams.items()) if value is not None
+        )
+        sizes = data.known_sizes()
+        order = "shuffled" if data.shuffle else "in order"
+        dtype = str(model.w.dtype).removeprefix("torch.")
+        where = f"device: {model.device}, {count(torch.get_num_threads(), 'thread')}, {dtype}"
+        if trainer.world_size > 1:
+            where += f", {trainer.world_size} processes"
+        print(
+            f"settings: {', '.join(settings)}",
+            f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "
+            + (", ".join(f"{size} for {name}" for name, size in sizes.items()) or "as many as there are"),
+            f"batches: {_batches(data, sizes.get('training'))}, {order}; {count(epochs, 'epoch')}",
+            where,
+            sep="\n",
+        )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Prints one epoch of some."""
+        epoch = trainer.current_epoch + 1
+        if not trainer.is_global_zero or (epoch % self._every and epoch != 1):
+            return
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        began, first = self._began
+        line = f"epoch {epoch}: {figures(pl_module)}"
+        rows = data.known_sizes().get("training")
+        if rows is not None:
+            speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
+            line += f", {speed:.3g} rows/s"
+        bar = trainer.progress_bar_callback
+        print(line) if bar is None else bar.print(line)
+
+
+def _batches(data: XYDataModule, rows: int | None) -> str:
+    if data.streamed and not data.batch_size and not data.reduce:
+        return f"as they are read, up to {data.source.piece} rows"
+    rows = data.train_size if rows is None else rows
+    return f"{data.batches} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
+
+
+def _short(value: Any) -> Any:
+    return value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
+
+
+def watch(trace: bool, verbose: bool, quiet: bool, wanted: bool) -> tuple[list[Callback], bool]:
+    """The callbacks that show a training, and whether Lightning is to have a bar.
+
+    Args:
+        trace: Whether every epoch prints its own line, which leaves no room for a bar.
+        verbose: Whether lines were asked for.
+        quiet: Whether nothing is to be seen.
+        wanted: Whether the Trainer may have a bar.
+    """
+    # Both, because what is printed on one is seen through the other.
+    terminal = sys.stderr.isatty() and sys.stdout.isatty()
+    bar = wanted and terminal and not quiet and not trace
+    return [*([Bar()] if bar else []), *([Verbose()] if verbose else [])], bar
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Lets nothing be printed but errors."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,118 @@
+"""What TensorBoard is given once a run is over: its figures, its card, its residuals, its graph."""
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch import loggers as lightning_loggers
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from torch import Tensor
+
+from linlight.data.datamodule import XYDataModule
+from linlight.methods.base import LinearModel
+from linlight.training.card import card
+
+FINAL = ("train_loss", "val_loss", "gap", "condition_number", "epochs", "steps", "seconds")
+"""The columns of figures in the HParams table."""
+MOST_RESIDUALS = 10_000
+"""Of more rows than this the histogram shows a sample, evenly spaced over them, and its name says so."""
+
+
+def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]) -> None:
+    """Writes a finished run into TensorBoard; only rank 0 calls it."""
+    for logger in trainer.loggers:
+        if not isinstance(logger, lightning_loggers.TensorBoardLogger):
+            continue
+        final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
+        logger.log_hyperparams(_settings(trainer, model, data, summary), final)
+        writer, step = logger.experiment, trainer.global_step
+        settings = {k: v for k, v in model.hparams.items() if isinstance(v, str | int | float)}
+        writer.add_text("card", card(summary, settings, _source(data)), step)
+        found, of = residuals(model, data), summary["rows"]
+        name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
+        writer.add_histogram(name, found.numpy(), step, bins=64)
+        writer.file_writer.add_event(
+            Event(graph_def=graph(model, data.batch_size or summary["rows"]).SerializeToString())
+        )
+
+
+def _source(data: XYDataModule) -> str:
+    """Where the data come from, in words."""
+    if isinstance(path := data.hparams.get("path"), str):
+        return path
+    textbook = all(name in data.hparams and data.hparams[name] is None for name in ("x", "path"))
+    return "the textbook's points" if textbook else "arrays"
+
+
+def _settings(
+    trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]
+) -> dict[str, Any]:
+    # TensorBoard takes the columns of its table from one run and never shows keys that others add
+    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
+    optimizer = trainer.optimizers[0] if trainer.optimizers else None
+    return {
+        "method": type(model).__name__,
+        "optimizer": type(optimizer).__name__,
+        "lr": optimizer.defaults.get("lr", math.nan) if optimizer is not None else math.nan,
+        "bias": model.b is not None,
+        "batch_size": data.batch_size or summary["rows"],
+        "shuffle": data.shuffle,
+        "data": _source(data),
+        "rows": summary["rows"],
+        "features": summary["features"],
+        "standardize": data.standardize,
+        "dtype": str(model.w.dtype).removeprefix("torch."),
+    }
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+@torch.no_grad()
+def residuals(model: LinearModel, data: XYDataModule) -> Tensor:
+    """Targets less predictions of some of the training rows, in the data's own units, (n, T)."""
+    x, y = data.sample(MOST_RESIDUALS)
+    w, b = (None if p is None else p.cpu() for p in model.own_units())
+    assert w is not None
+    y_hat = torch.nn.functional.linear(x.to(w), w, b)
+    return y.to(y_hat) - y_hat
+
+
+def graph(model: LinearModel, rows: int) -> GraphDef:
+    """The model's graph: features and weights to the prediction, and with the targets to the loss.
+
+    It is written down instead of traced: `SummaryWriter.add_graph` needs `torch.jit.trace`, which is
+    deprecated, warns, and takes longer than the training of three points.
+
+    Args:
+        model: The model.
+        rows: Rows in a batch.
+    """
+    targets, features = model.w.shape
+    nodes: list[tuple[str, str, tuple[str, ...], tuple[int, ...]]] = [
+        ("x", "Placeholder", (), (rows, features)),
+        ("linear/w", "Parameter", (), (targets, features)),
+        ("linear/matmul", "MatMul", ("x", "linear/w"), (rows, targets)),
+    ]
+    if model.b is not None:
+        nodes += [
+            ("linear/b", "Parameter", (), (targets,)),
+            ("linear/add", "Add", ("linear/matmul", "linear/b"), (rows, targets)),
+        ]
+    nodes += [
+        ("y", "Placeholder", (), (rows, targets)),
+        ("loss", type(model.criterion).__name__, (nodes[-1][0], "y"), ()),
+    ]
+    return GraphDef(node=[_node(*node) for node in nodes])
+
+
+def _node(name: str, op: str, inputs: tuple[str, ...], shape: tuple[int, ...]) -> NodeDef:
+    sizes = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
+    shapes = AttrValue(list=AttrValue.ListValue(shape=[sizes]))
+    return NodeDef(name=name, op=op, input=inputs, attr={"_output_shapes": shapes})

@@ -1,0 +1,126 @@
+"""The statistic: any split of the rows gives the same, and it knows what the rows know."""
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linlight.errors import InputError
+from linlight.functional.squared_error import squared_error_sums
+from linlight.functional.statistic import Moments, empty, gradient, loss, merge, moments
+
+
+def _data(seed: int, rows: int, features: int = 3, targets: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, features, generator=generator, dtype=torch.float64)
+    # Scales and offsets that would cost XᵀX its digits.
+    x = x * torch.logspace(-6, 6, features, dtype=torch.float64) + torch.linspace(0, 1000, features)
+    return x, x[:, :targets] + torch.randn(rows, targets, generator=generator, dtype=torch.float64)
+
+
+def _assert_same(a: Moments, b: Moments) -> None:
+    assert a.rows == b.rows
+    torch.testing.assert_close(a.weight, b.weight, rtol=1e-12, atol=0)
+    torch.testing.assert_close(a.mean, b.mean, rtol=1e-12, atol=0)
+    scale = b.triangle.norm(dim=0).clamp(min=1e-300)
+    # R is unique up to the signs of its rows; RᵀR of unit columns is unique.
+    gram = [(m.triangle / scale).T @ (m.triangle / scale) for m in (a, b)]
+    torch.testing.assert_close(*gram, rtol=0, atol=1e-13)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.integers(1, 60),
+    cuts=st.lists(st.integers(0, 60), max_size=6),
+    order=st.randoms(use_true_random=False),
+    weighted=st.booleans(),
+)
+def test_any_split_in_any_order_gives_the_same(
+    seed: int, rows: int, cuts: list[int], order: random.Random, weighted: bool
+) -> None:
+    x, y = _data(seed, rows)
+    weights = torch.rand(rows, generator=torch.Generator().manual_seed(seed)) if weighted else None
+    edges = [0, *sorted(min(c, rows) for c in cuts), rows]
+    parts = []
+    for start, stop in itertools.pairwise(edges):
+        part = weights[start:stop] if weights is not None else None
+        parts.append(moments(x[start:stop], y[start:stop], part))
+    order.shuffle(parts)
+    half = len(parts) // 2
+    shards = merge([merge([empty(3, 2), *parts[:half]]), merge([*parts[half:], empty(3, 2)])])
+    _assert_same(shards, moments(x, y, weights))
+
+
+def test_more_rows_than_a_task_and_rows_in_another_order() -> None:
+    x, y = _data(0, 140_000)
+    perm = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))
+    _assert_same(moments(x, y), moments(x[perm], y[perm]))
+    z = np.column_stack([x.numpy(), y.numpy()])
+    covariance = np.cov(z, rowvar=False, bias=True)
+    m = moments(x, y)
+    np.testing.assert_allclose((m.triangle.T @ m.triangle / m.weight).numpy(), covariance, rtol=1e-8)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e9])
+def test_an_offset_common_to_all_rows_costs_no_digits(offset: float) -> None:
+    x, y = (torch.randint(0, 1000, (20_000, k)).double() for k in (3, 1))
+    triangle = moments(x, y).triangle
+    moved = moments(x + offset, y).triangle
+    torch.testing.assert_close(moved.T @ moved, triangle.T @ triangle, rtol=1e-12, atol=0)
+
+
+def test_whole_weights_are_repeated_rows_and_zero_weights_no_rows() -> None:
+    x, y = _data(3, 12)
+    weights = torch.arange(12) % 4
+    repeated = moments(x.repeat_interleave(weights, 0), y.repeat_interleave(weights, 0))
+    weighted = moments(x, y, weights)
+    assert weighted.rows == 9
+    assert weighted.weight == repeated.weight == 18
+    torch.testing.assert_close(
+        weighted.triangle.T @ weighted.triangle,
+        repeated.triangle.T @ repeated.triangle,
+        rtol=1e-10,
+        atol=1e-20,
+    )
+    assert moments(x, y, torch.zeros(12)).rows == 0
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([1.0, -2.0, 1.0], "weight of row 1 is -2"), ([1.0, 1.0, float("nan")], "weight of row 2 is nan")],
+)
+def test_refuses_weights_that_are_none(weights: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        moments(torch.ones(3, 1), torch.ones(3, 1), torch.tensor(weights))
+    with pytest.raises(InputError, match="one weight a row"):
+        moments(torch.ones(3, 1), torch.ones(3, 1), torch.ones(2))
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), bias=st.booleans())
+def test_loss_and_gradient_are_those_of_the_rows(seed: int, rows: int, bias: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(rows, k, generator=generator, dtype=torch.float64) + 3 for k in (4, 2))
+    w = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+    b = torch.randn(2, generator=generator, dtype=torch.float64) if bias else None
+    m = moments(x, y)
+    squares, grad_w, grad_b = squared_error_sums(x, y, w, b)
+    torch.testing.assert_close(loss(m, w, b).sum(), squares / rows, rtol=1e-11, atol=1e-13)
+    found_w, found_b = gradient(m, w, b)
+    torch.testing.assert_close(found_w, grad_w / rows, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(found_b, grad_b / rows, rtol=1e-10, atol=1e-11)
+
+
+def test_saves_and_loads(tmp_path: Path) -> None:
+    m = moments(*_data(5, 40))
+    torch.save(m.state_dict(), tmp_path / "moments.pt")
+    again = Moments.load(torch.load(tmp_path / "moments.pt", weights_only=True))
+    _assert_same(merge([again, again]), merge([m, m]))
+    assert again.features == 3
+    assert again.targets == 2

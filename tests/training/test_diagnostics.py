@@ -1,0 +1,254 @@
+"""Predicted against actual: the curve, the bounds, the epochs, and the stops."""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+import torch
+from conftest import fit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linlight.cli.main import main
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.functional.descent import Parabola, cycle, momentum_bound, parabola, shuffled_step, stack
+from linlight.functional.solve import optimum
+from linlight.functional.statistic import moments
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.linear_regression import LinearRegression
+from linlight.training.diagnostics import Explain
+
+
+def problem(
+    seed: int, rows: int = 40, features: int = 3, targets: int = 2
+) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, features, generator=generator, dtype=torch.float64) + 0.5
+    y = x @ torch.randn(features, targets, generator=generator, dtype=torch.float64) + 1
+    return x, y + torch.randn(rows, targets, generator=generator, dtype=torch.float64)
+
+
+def shape(x: torch.Tensor, y: torch.Tensor, bias: bool, total: bool = False) -> Parabola:
+    m = moments(x, y)
+    return parabola(m, optimum(m, bias), total)
+
+
+def train(model: Any, x: Any, y: Any, epochs: int = 5, stop: float | None = None, **data: Any) -> Any:
+    fit(model, XYDataModule(x, y, dtype="float64", **data), max_epochs=epochs, callbacks=[Explain(stop)])
+    return model
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 10**6),
+    bias=st.booleans(),
+    total=st.booleans(),
+    fraction=st.floats(0.01, 1.2),
+    k=st.integers(0, 40),
+)
+def test_predicted_curve_is_the_actual_one(
+    seed: int, bias: bool, total: bool, fraction: float, k: int
+) -> None:
+    x, y = problem(seed)
+    found = shape(x, y, bias, total)
+    lr = fraction * found.largest_stable_step
+    design = np.column_stack([np.ones(len(x)), x]) if bias else x.numpy()
+    theta = start = np.ones((2, design.shape[1]))
+    count = 1 if total else y.numel()
+    for _ in range(k):
+        theta = theta - lr * 2 / count * (theta @ design.T - y.numpy().T) @ design
+    actual = ((theta @ design.T - y.numpy().T) ** 2).sum() / count
+    assert found.lowest + found.gap_after(start, lr, k) == pytest.approx(actual, rel=1e-9)
+    assert found.gaps(theta).sum() == pytest.approx(found.gap_after(start, lr, k), rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_bound_is_where_descent_turns(bias: bool) -> None:
+    x, y = problem(1)
+    found = shape(x, y, bias)
+    start = np.zeros((2, 3 + bias))
+    far = 100_000
+    assert found.gap_after(start, 0.999 * found.largest_stable_step, far) < 1e-3
+    assert found.gap_after(start, 1.001 * found.largest_stable_step, far) > 1e6
+
+
+def test_epochs_to_a_gap_by_counting() -> None:
+    x, y = problem(2)
+    found = shape(x, y, True)
+    start, lr = np.zeros((2, 4)), 0.1 * found.largest_stable_step
+    for goal in (1e-2, 1e-6, 1e-9):
+        first = next(k for k in range(10**5) if found.gap_after(start, lr, k) <= goal)
+        assert found.epochs_to(start, lr, goal) == first
+    assert found.epochs_to(start, 2 * found.largest_stable_step, 1e-6) is None
+
+
+def test_the_textbooks_bounds() -> None:
+    x = torch.tensor([[1.0], [2.0], [3.0]])
+    assert shape(x, 2 * x, False).largest_stable_step == pytest.approx(3 / 14, rel=1e-14)
+    assert shape(x, 2 * x, False, total=True).largest_stable_step == pytest.approx(1 / 14, rel=1e-14)
+    rows = [x[i : i + 1].double().numpy() for i in range(3)]
+    notes = cycle((row, 2 * row) for row in rows)
+    # (1 − 2lr)(1 − 8lr)(1 − 18lr) leaves [−1, 1] where it first is 1 again: 288lr² − 196lr + 28 = 0.
+    expected = (196 - math.sqrt(196**2 - 4 * 288 * 28)) / (2 * 288)
+    assert notes.largest_stable_step() == pytest.approx(expected, rel=1e-6)
+    assert expected == pytest.approx(0.2040, abs=5e-5)
+    assert shuffled_step(2 * 14 / 3, 18, 1) == pytest.approx(2 / 18)
+
+
+@pytest.mark.parametrize("rows", [10, 40])  # fewer rows in a batch than columns, and more
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bound_of_a_cycle_is_where_it_turns(seed: int, rows: int) -> None:
+    x, y = (t.numpy() for t in problem(seed, rows=rows, targets=1))
+    batches = cycle(zip(np.split(x, 5), np.split(y, 5), strict=True))
+    bound = batches.largest_stable_step()
+    for lr, grows in ((0.99 * bound, False), (1.01 * bound, True)):
+        a, b = np.zeros((1, 3)), np.ones((1, 3))
+        for _ in range(3000):
+            a, b = batches.epoch(a, lr), batches.epoch(b, lr)
+            if not np.abs(a - b).max() < 1e6:
+                break
+        assert (np.abs(a - b).max() > 1) == grows
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_a_run_knows_its_optimum_and_its_end(batch_size: int | None, tmp_path: Path) -> None:
+    x, y = problem(3, targets=1)
+    model = train(GradientDescent(lr=0.05, bias=True), x, y, epochs=30, batch_size=batch_size)
+    expected = sm.OLS(y.numpy(), sm.add_constant(x.numpy())).fit()
+    found = model.findings
+    np.testing.assert_allclose(found["optimum"]["weights"][0], expected.params[1:], rtol=1e-10)
+    np.testing.assert_allclose(found["optimum"]["bias"], expected.params[:1], rtol=1e-10)
+    assert found["optimum"]["loss"] == pytest.approx(expected.ssr / len(x), rel=1e-12)
+    with torch.no_grad():
+        actual = (model(x) - y).square().mean().item()
+    assert found["gap"] == pytest.approx(actual - expected.ssr / len(x), rel=1e-9)
+    assert found["predicted"]["gap"] == pytest.approx(found["gap"], rel=1e-8)
+    assert model.figures["predicted_gap"] == pytest.approx(model.figures["gap"], rel=1e-8)
+
+
+def test_counts_the_epochs_it_predicted(tmp_path: Path) -> None:
+    x, y = problem(4)
+    model = train(GradientDescent(lr=0.1, bias=True), x, y, epochs=300)
+    assert model.findings["epochs_to_tolerance"] is not None
+    assert model.findings["epochs_to_tolerance"] == model.findings["predicted"]["epochs_to_tolerance"]
+
+
+def test_stops_where_more_epochs_would_fit_noise(tmp_path: Path) -> None:
+    x, y = problem(5, rows=200, targets=1)
+    model = train(GradientDescent(lr=0.05, bias=True), x, y, epochs=10_000, stop=0.01)
+    expected = sm.OLS(y.numpy(), sm.add_constant(x.numpy())).fit()
+    distance = np.abs(stack(model.w, model.b)[0] - expected.params) / expected.bse
+    assert distance.max() <= 0.01
+    assert model.trainer.current_epoch < 2000
+    assert model.findings["gap_in_standard_errors"] == pytest.approx(0.01, rel=0.2)
+    error = stack(model.w, model.b)[0] - expected.params
+    mahalanobis = math.sqrt(error @ np.linalg.inv(expected.cov_params()) @ error)
+    assert model.findings["gap_in_standard_errors"] == pytest.approx(mahalanobis, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (GradientDescent(lr=0.3), {}, r"lr 0.3 is above 0.2143, the largest stable step.*try 0.107"),
+        (GradientDescent(lr=0.21), {"batch_size": 1}, r"above 0.204, .* in this order .*try 0.102"),
+        (
+            GradientDescent(lr=1.0),
+            {"batch_size": 1, "shuffle": True},
+            r"above 0.1111, an estimate .*shuffled",
+        ),
+        (LinearRegression(lr=0.3, bias=False), {}, r"above 0.2143"),
+        (LinearRegression(lr=0.3), {}, r"above 0.1803"),
+    ],
+)
+def test_stops_a_run_that_diverges_well_before_overflow(
+    model: Any, data: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(InputError, match=message):
+        train(model, None, None, epochs=1000, **data)
+    assert model.w.abs().max() < 1e4
+
+
+@pytest.mark.parametrize("model", [GradientDescent(lr=2.0), LinearRegression(lr=2.0)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_stops_in_the_middle_of_an_epoch(model: Any, shuffle: bool, tmp_path: Path) -> None:
+    x, y = problem(7, rows=5000, targets=1)
+    options = {"batch_size": 4, "shuffle": shuffle, "updates_per_step": 1}
+    trained = copy.deepcopy(model)
+    with pytest.raises(InputError, match=r"grows without end: lr 2 is above"):
+        train(trained, x, y, epochs=2, **options)
+    assert trained.trainer.global_step < 100
+    assert trained.w.abs().max() < 1e4
+
+
+@pytest.mark.parametrize(
+    ("lr", "data"), [(0.21, {}), (0.2, {"batch_size": 1}), (0.15, {"batch_size": 1, "shuffle": True})]
+)
+def test_lets_a_run_be_that_converges(lr: float, data: dict[str, Any], tmp_path: Path) -> None:
+    model = train(GradientDescent(lr=lr), None, None, epochs=600, **data)
+    assert model.w.item() == pytest.approx(2.0)
+
+
+def test_other_rules_have_an_optimum_but_no_bound(tmp_path: Path) -> None:
+    x, y = problem(6)
+    adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.5}}
+    model = train(LinearRegression(optimizer=adam), x, y)
+    assert "optimum" in model.findings
+    assert "predicted" not in model.findings
+    huber = train(LinearRegression(criterion=torch.nn.HuberLoss()), x, y)
+    assert huber.findings == {}
+
+
+def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+    main(["fit", "--model", "GradientDescent", "--data.dtype", "float64", "--trainer.max_epochs", "20"])
+    out = capsys.readouterr().out
+    assert "lr 0.01 is below 0.2143, the largest stable step" in out
+    assert all(len(line) <= 80 for line in out.splitlines()[:-2])
+    summary = json.loads((tmp_path / out.splitlines()[-1].removeprefix("run: ") / "summary.json").read_text())
+    assert summary["optimum"]["weights"] == [[pytest.approx(2.0)]]
+    assert summary["gap"] == pytest.approx(summary["train_loss"], rel=1e-9)
+    assert summary["gap"] == pytest.approx(14 / 3 * (1 - 0.02 * 14 / 3) ** 40, rel=1e-9)
+    with pytest.raises(SystemExit):
+        main(["fit", "--model", "GradientDescent", "--model.lr", "0.3"])
+    assert "lr 0.3 is above 0.2143" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings_", [{}, {"nesterov": True}, {"dampening": 0.5}, {"momentum": 0.0}, {"momentum": 0.5}]
+)
+def test_momentum_moves_the_largest_stable_step(settings_: dict[str, Any], tmp_path: Path) -> None:
+    x, y = problem(11)
+    arguments = {"momentum": 0.9, **settings_}
+    factor = momentum_bound(**arguments)
+    bound = factor * shape(x, y, True).largest_stable_step
+    for share, epochs in ((0.99, 3000), (1.01, 3000)):
+        init = {"class_path": "torch.optim.SGD", "init_args": {"lr": share * bound, **arguments}}
+        model = LinearRegression(optimizer=init, w0=0.0)
+        if share < 1:
+            findings = train(model, x, y, epochs).findings
+            assert findings["largest_stable_step"] == pytest.approx(bound, rel=1e-9)
+            assert findings["gap"] < 1e-9
+            assert ("predicted" in findings) == (not arguments["momentum"])
+        else:
+            with pytest.raises(InputError, match=f"above {bound:.4g}, the largest stable step"):
+                train(model, x, y, epochs)
+
+
+def test_a_rule_without_a_bound_says_so_and_is_stopped_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y = problem(12)
+    adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
+    assert "largest_stable_step" not in train(LinearRegression(optimizer=adam), x, y).findings
+    assert "no largest stable step is known for Adam" in capsys.readouterr().out
+    decay = {"class_path": "torch.optim.SGD", "init_args": {"lr": 9.0, "weight_decay": 0.1}}
+    with pytest.raises(InputError, match=r"grows without end: use a smaller --optimizer\.lr with SGD"):
+        train(LinearRegression(optimizer=decay), x, y, epochs=200)
