@@ -113,7 +113,7 @@ def reduced_descent(rounds: int, rows: int = 1_000_000, epochs: int = 1000) -> l
     found = medians(
         rounds,
         reduce=lambda: fit(GradientDescent(bias=True), XYDataModule(x, y, reduce=True), epochs),
-        together=lambda: fit(
+        batches_per_step=lambda: fit(
             GradientDescent(bias=True),
             XYDataModule(x, y, reduce=True, updates_per_step=together),
             epochs // together,

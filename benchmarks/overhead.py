@@ -80,7 +80,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
 
     import linlight
     from linlight.data.datamodule import XYDataModule
-    from linlight.training.diagnostics import Explain
+    from linlight.training.diagnostics import Diagnostics
     from linlight.training.folder import LastCheckpoint, RunSummary, new_folder
     from linlight.training.tensorboard import Dashboard, TensorBoardLogger
 
@@ -98,7 +98,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_model_summary=False,
             default_root_dir=run,
             logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[Explain(quiet=True), Dashboard(), LastCheckpoint(), RunSummary()],
+            callbacks=[Diagnostics(quiet=True), Dashboard(), LastCheckpoint(), RunSummary()],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())
 

@@ -3,12 +3,17 @@
 from typing import TypeVar
 
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from torch import Tensor, distributed
 
-from linlight.functional.statistic import Moments, merge
-
 T = TypeVar("T")
+
+
+@rank_zero_only
+def say(text: str) -> None:
+    """Prints a line to the user, once over all processes."""
+    print(text)
 
 
 def gather(mine: T) -> list[T]:
@@ -18,11 +23,6 @@ def gather(mine: T) -> list[T]:
     everyone: list[T | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyone, mine)
     return everyone  # type: ignore[return-value]
-
-
-def merge_over_processes(mine: Moments) -> Moments:
-    """The statistic of all processes' rows, equal to the bit on all of them; every process must call it."""
-    return merge([Moments.load(state) for state in gather(mine.cpu().state_dict())])
 
 
 def check_replicas(trainer: Trainer, *tensors: Tensor) -> None:

@@ -12,8 +12,19 @@ class InputError(ValueError):
     """
 
 
-def near(word: str, choices: Iterable[str]) -> str | None:
+def closest_match(word: str, choices: Iterable[str]) -> str | None:
     """Which of some names was probably meant, if any: `GradientDescent` by `gradientdescnt`."""
     lower = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(word.lower(), lower, n=1)
     return lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, choices: Iterable[str], otherwise: str, prefix: str = "") -> str:
+    """Which of some names was probably meant, as a hint; `otherwise` where none is near."""
+    meant = closest_match(word, choices)
+    return otherwise if meant is None else f"did you mean {prefix}{meant}?"
+
+
+def nearest_name(word: str, choices: Iterable[str]) -> str:
+    """Which of some names was probably meant, as a hint; else all of them."""
+    return did_you_mean(word, choices, f"one of {', '.join(choices)}")

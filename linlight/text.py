@@ -1,11 +1,16 @@
-"""Long names where there is little room."""
+"""Words and numbers in little room: counted nouns, names cut short, columns of a terminal."""
 
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 
-def columns(text: str) -> int:
+def count(number: int, noun: str) -> str:
+    """A number with its noun in the right form: `1 row`, `3 rows`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def display_width(text: str) -> int:
     """How many columns a terminal gives a text: two to each Chinese, Japanese or Korean letter."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
@@ -18,7 +23,7 @@ def padded(text: str, width: int) -> str:
         >>> [padded(name, 6) + "|" for name in ("ab", "人口")]
         ['ab    |', '人口  |']
     """
-    return text + " " * (width - columns(text))
+    return text + " " * (width - display_width(text))
 
 
 def shortened(names: Sequence[str], width: int) -> list[str]:
@@ -42,13 +47,13 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
 
 def _cut(name: str, width: int) -> str:
     half = (width - 1) // 2
-    if columns(name) <= width:
+    if display_width(name) <= width:
         return name
     return f"{_begin(name, width - 1 - half)}…{_begin(name[::-1], half)[::-1]}"
 
 
 def _begin(text: str, width: int) -> str:
-    return text[: next(i for i in range(len(text), -1, -1) if columns(text[:i]) <= width)]
+    return text[: next(i for i in range(len(text), -1, -1) if display_width(text[:i]) <= width)]
 
 
 def _alike(names: list[str]) -> int:
@@ -64,11 +69,11 @@ def _differing(names: list[str], width: int) -> list[str]:
     found = []
     for name in names:
         core = name[start : len(name) - end]
-        if columns(core) > width - 2:
+        if display_width(core) > width - 2:
             found.append("…" + _cut(core, width - 2) + "…")
             continue
         # Room is left for some of what is common: first what stands after, then what stands before.
-        letters = (width - 2 - columns(core)) // (2 if columns(name) > len(name) else 1)
+        letters = (width - 2 - display_width(core)) // (2 if display_width(name) > len(name) else 1)
         after = min(end, letters // 2)
         before = min(start, letters - after)
         last = len(name) - end + after

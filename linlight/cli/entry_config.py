@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from linlight.cli.fit import Cli
 from linlight.cli.messages import one_line
 from linlight.errors import InputError
-from linlight.experiments.entries import Contender
+from linlight.experiments.entries import Entry
 from linlight.methods.base import LinearModel
 
 OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
@@ -66,7 +66,7 @@ def _epochs_and_seed(path: str, content: dict[str, Any]) -> tuple[int | None, in
     return found[0], found[1]
 
 
-def from_config(path: str) -> Contender:
+def from_config(path: str) -> Entry:
     """The contender that a config of `linlight fit` describes, called after its file.
 
     Raises:
@@ -100,7 +100,7 @@ def from_config(path: str) -> Contender:
         return model
 
     name = Path(path).stem
-    return Contender(
+    return Entry(
         method if name == "config" else name.replace("_", " "),  # a run's own is called config.yaml
         make,
         {key: value for key, value in said.items() if key in OF_A_CONFIG},

@@ -36,7 +36,7 @@ from linlight.training.checkpointing import (
     run_arguments,
     typed,
 )
-from linlight.training.diagnostics import Explain
+from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import (
     LastCheckpoint,
     RunSummary,
@@ -270,7 +270,7 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         # It is first, so that the others find what it measured.
-        explain = Explain(self._get(self.config_init, "stop_at_se", default=None))
+        explain = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
         callbacks: list[Callback] = [explain, Dashboard(), self._run_summary]
         flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
         bars = any(isinstance(callback, ProgressBar) for callback in given)

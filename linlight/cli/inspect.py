@@ -12,11 +12,11 @@ from linlight.cli.main import fail
 from linlight.cli.messages import one_line, options_of
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional import standardize as scaling
 from linlight.functional.descent import parabola
 from linlight.functional.solve import Optimum, equations, optimum
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
-from linlight.training.summary import count
+from linlight.text import count
 
 TOLERANCE = 1e-6
 MOST_COLUMNS = 40
@@ -51,7 +51,7 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     low, high = data.ranges()
     m = data.train_moments.cpu()
     fit = optimum(m, bias)
-    unit = scaling.of(m).moments(m)
+    unit = Standardizer.fit(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
     relations = equations(fit.relations, scales, data.feature_names, bias)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from linlight.errors import InputError, near
+from linlight.errors import InputError, closest_match
 
 COMMANDS = {
     "compare": "run the five methods of the notes on the same data, side by side",
@@ -47,7 +47,7 @@ def _choose(args: Sequence[str]) -> str:
     if args[0].startswith("-"):
         raise InputError(f"{args[0]} comes before a command: type one of {choices} first, as in linlight fit")
     if args[0] not in COMMANDS:
-        meant = near(args[0], COMMANDS)
+        meant = closest_match(args[0], COMMANDS)
         hint = f"type one of {choices}" if meant is None else f"did you mean {meant}?"
         raise InputError(f"there is no command {args[0]!r}: {hint}")
     return args[0]

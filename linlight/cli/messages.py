@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from linlight.errors import near
+from linlight.errors import did_you_mean, nearest_name
 from linlight.methods.registry import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
@@ -76,11 +76,6 @@ def no_method() -> str:
     return f"no method: add --model with one of {', '.join(METHODS)}"
 
 
-def nearest_name(word: str, choices: Iterable[str]) -> str:
-    """Which of some names was probably meant, as a hint."""
-    return _did_you_mean(word, choices, f"one of {', '.join(choices)}")
-
-
 def _squeeze(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:297] + "..."
@@ -90,16 +85,11 @@ def _option(keys: list[str]) -> str:
     return "--" + ".".join(keys)
 
 
-def _did_you_mean(word: str, choices: Iterable[str], otherwise: str, prefix: str = "") -> str:
-    meant = near(word, choices)
-    return otherwise if meant is None else f"did you mean {prefix}{meant}?"
-
-
 def _unknown_option(word: str, options: Iterable[str]) -> str:
     if not word.startswith("-") and "." not in word:
         return f"{word!r} is not an option: options begin with --, see --help"
     word = "--" + word.lstrip("-").partition("=")[0]
-    return f"there is no option {word}: {_did_you_mean(word, options, 'see --help for those there are')}"
+    return f"there is no option {word}: {did_you_mean(word, options, 'see --help for those there are')}"
 
 
 def _unaccepted(path: str, owner: str, option: str) -> str:
@@ -111,7 +101,7 @@ def _unaccepted(path: str, owner: str, option: str) -> str:
         return f"{path}.{option} needs {article} {what} before it, such as {path} {_EXAMPLES[owner]}"
     taken = list(inspect.signature(METHODS[owner]).parameters) if owner in METHODS else []
     listed = ", ".join(f"{path}.{name}" for name in taken)
-    hint = _did_you_mean(option, taken, f"it takes {listed}" if taken else "see --help", prefix=f"{path}.")
+    hint = did_you_mean(option, taken, f"it takes {listed}" if taken else "see --help", prefix=f"{path}.")
     return f"{owner} has no option {path}.{option}: {hint}"
 
 
@@ -122,7 +112,7 @@ def _unknown_class(keys: list[str], path: str, name: str) -> str:
     if base is None:
         return f"there is no method {name!r}: {nearest_name(name, METHODS)}"
     names = {cls.__name__ for cls in _subclasses(base) if cls.__module__.startswith("torch.")}
-    return f"{path}: there is no class {name!r}: {_did_you_mean(name, names, 'give its full path')}"
+    return f"{path}: there is no class {name!r}: {did_you_mean(name, names, 'give its full path')}"
 
 
 def _subclasses(base: type) -> set[type]:

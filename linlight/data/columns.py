@@ -13,9 +13,9 @@ from pyarrow import csv
 from torch import Tensor
 
 from linlight.data.arrays import Rows
-from linlight.data.tables import Block, Table, Wanted, is_number, kind, not_a_number
+from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number
 from linlight.errors import InputError
-from linlight.training.summary import count
+from linlight.text import count
 
 REMEDIES = {
     "features": "leave the column out of --data.features, or add it to --data.categorical",
@@ -64,11 +64,11 @@ class Columns:
         return self.features + one_hot
 
     @property
-    def used(self) -> dict[str, Wanted]:
+    def used(self) -> dict[str, ColumnSpec]:
         """The columns that are read, and how: a CSV's text stays as it stands there."""
         number = pa.type_for_alias(self.dtype)
-        texts = dict.fromkeys([*self.categories, *self.ids], Wanted(pa.string()))
-        return texts | {name: Wanted(number, remedy) for name, remedy in self._remedies().items()}
+        texts = dict.fromkeys([*self.categories, *self.ids], ColumnSpec(pa.string()))
+        return texts | {name: ColumnSpec(number, remedy) for name, remedy in self._remedies().items()}
 
     def _remedies(self) -> dict[str, str]:
         """The columns that are numbers, in order, and what can be done about a text in one."""

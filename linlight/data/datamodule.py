@@ -4,20 +4,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from linlight.data.arrays import Numbers, Rows, as_matrix, plain_names
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
-from linlight.data.sources import Place, Source
-from linlight.distributed import gather
+from linlight.data.predicted import Predicted
+from linlight.data.sources import ProcessInfo, Source
+from linlight.distributed import gather, say
 from linlight.errors import InputError
-from linlight.functional import standardize as scaling
 from linlight.functional.reduce import reduced
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
-from linlight.training.predictions import Predicted
 
 if TYPE_CHECKING:
     from linlight.data.columns import Columns
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
-
-
-@rank_zero_only
-def _say(text: str) -> None:
-    print(text)
 
 
 def _constant_target(name: str, value: float) -> str:
@@ -191,9 +185,9 @@ class XYDataModule(LightningDataModule):
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
         from linlight.data.files import open_table
-        from linlight.data.roles import choose
+        from linlight.data.roles import assign_roles
 
-        columns, left_out, self._no_targets = choose(
+        columns, left_out, self._no_targets = assign_roles(
             open_table(path),
             features=features,
             target=target,
@@ -205,7 +199,7 @@ class XYDataModule(LightningDataModule):
         )
         if left_out:
             names = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
-            _say(f"left out of the features, for they are not numbers: {names}")
+            say(f"left out of the features, for they are not numbers: {names}")
         self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
         self.targets = len(columns.targets) or None
         # What `predict` needs to know of the columns it was trained on.
@@ -217,7 +211,7 @@ class XYDataModule(LightningDataModule):
     def _read(self, columns: "Columns") -> Rows:
         rows = columns.read()
         if columns.dropped:
-            _say(columns.about_dropped(len(rows.x)))
+            say(columns.about_dropped(len(rows.x)))
         for name, column in zip(columns.targets, () if rows.y is None else rows.y.T, strict=False):
             if len(column) > 1 and bool((column == column[0]).all()):
                 # Harmless where it is only compared with: `check_targets` says it to the training.
@@ -322,11 +316,11 @@ class XYDataModule(LightningDataModule):
                 raise InputError(_constant_target(name, float(mean)))
 
     @property
-    def scaling(self) -> scaling.Scaling | None:
+    def scaling(self) -> Standardizer | None:
         """How features are standardised, measured on the training rows: while fitting, if asked for."""
         if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
             return None
-        return scaling.of(self.raw_moments)
+        return Standardizer.fit(self.raw_moments)
 
     def stand_in(self) -> tuple[Tensor, Tensor]:
         """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""
@@ -362,15 +356,15 @@ class XYDataModule(LightningDataModule):
         """Whether rows were left out, as far as the table has been read."""
         return self.source.dropped
 
-    def _place(self) -> Place:
+    def _place(self) -> ProcessInfo:
         if self.trainer is None:
-            return Place()
+            return ProcessInfo()
         device = self.trainer.strategy.root_device
         if device.type == "mps" and self.dtype == torch.float64:
             raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return Place(self.trainer.global_rank, self.trainer.world_size, device)
+        return ProcessInfo(self.trainer.global_rank, self.trainer.world_size, device)
 
-    def _together(self) -> int:
+    def _batches_per_step(self) -> int:
         """How many batches the training hands out at once."""
         trainer = self.trainer
         if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates"):
@@ -387,18 +381,20 @@ class XYDataModule(LightningDataModule):
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""
         if self.reduce:
-            return self._reduced(together=self._together(), passes=self.passes)
+            return self._reduced(batches_per_step=self._batches_per_step(), passes=self.passes)
         self.check_targets()
         if self.streamed and self.batch_size is not None:
             self.check_not_constant(self.raw_moments)
-        adds_up = self.trainer is not None and getattr(self.trainer.lightning_module, "adds_up", False)
+        single_pass = self.trainer is not None and getattr(
+            self.trainer.lightning_module, "single_pass", False
+        )
         return self.source.training(
             self._place(),
             self.scaling,
             self.batch_size,
             shuffle=self.shuffle,
-            together=self._together(),
-            in_blocks=adds_up,
+            batches_per_step=self._batches_per_step(),
+            in_blocks=single_pass,
         )
 
     def _reduced(self, **options: Any) -> BatchLoader:

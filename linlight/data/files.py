@@ -8,26 +8,26 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from pyarrow import csv, fs, parquet
 
 from linlight.data.paths import ARRAY_ENDINGS, ending, find, is_csv
-from linlight.data.prefetch import ahead
+from linlight.data.prefetch import prefetch
 from linlight.data.tables import (
     BLOCK_ROWS,
     Arrays,
     Block,
+    ColumnSpec,
     Part,
     Table,
-    Wanted,
     check_separated,
     not_a_number,
     not_utf8,
     reading,
     types_by_name,
 )
+from linlight.distributed import say
 from linlight.errors import InputError
-from linlight.training.summary import count
+from linlight.text import count
 
 CSV_BYTES = 2**23
 """Bytes of a CSV that are parsed at once: enough for all cores, few enough to be held some times."""
@@ -59,7 +59,7 @@ def open_table(source: Any) -> Table:
             return Arrays(path)
     files = Files(path)
     if len(files.files) > 1:
-        rank_zero_only(print)(f"{path}: {count(len(files.files), 'file')}")
+        say(f"{path}: {count(len(files.files), 'file')}")
     return files
 
 
@@ -165,7 +165,7 @@ class Files(Table):
                 found.append(Part(whole.file, first, held, tuple(groups)))
         return found
 
-    def read(self, part: Part, columns: Mapping[str, Wanted]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a part in order, block by block; see `Table.read`."""
         file = part.file
         with reading(file):
@@ -202,7 +202,7 @@ class Files(Table):
         with file:
             yield from file.iter_batches(BLOCK_ROWS, row_groups=part.groups, columns=list(columns))
 
-    def _parse(self, file: str, columns: Mapping[str, Wanted]) -> Iterator[pa.RecordBatch]:
+    def _parse(self, file: str, columns: Mapping[str, ColumnSpec]) -> Iterator[pa.RecordBatch]:
         # pyarrow's streaming reader takes twice as long, because it parses on one core.
         present = self._types_of(file)
         types = {name: wanted.type for name, wanted in columns.items()}
@@ -212,13 +212,13 @@ class Files(Table):
         options = csv.ConvertOptions(column_types=types, include_columns=list(columns))
         read = csv.ReadOptions()
         with self._open_csv(file) as stream, self._explaining(file, columns):
-            for lines in ahead(_whole_lines(stream)):
+            for lines in prefetch(_whole_lines(stream)):
                 table = csv.read_csv(pa.BufferReader(lines), read, _separated(file), options)
                 yield from table.to_batches(max_chunksize=BLOCK_ROWS)
                 read = csv.ReadOptions(column_names=list(present))  # the first line alone is a header
 
     @contextmanager
-    def _explaining(self, file: str, columns: Mapping[str, Wanted]) -> Iterator[None]:
+    def _explaining(self, file: str, columns: Mapping[str, ColumnSpec]) -> Iterator[None]:
         try:
             yield
         except pa.ArrowInvalid as error:
@@ -226,7 +226,7 @@ class Files(Table):
                 raise
             raise InputError(self._explain(file, str(error), columns)) from error
 
-    def _explain(self, file: str, message: str, columns: Mapping[str, Wanted]) -> str:
+    def _explain(self, file: str, message: str, columns: Mapping[str, ColumnSpec]) -> str:
         """Finds the row that pyarrow, which reads many at once, could not name."""
         if "invalid UTF8" in message:
             return not_utf8(file)

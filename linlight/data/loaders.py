@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.sources import Place
+from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
-from linlight.functional.standardize import Scaling
+from linlight.functional.standardize import Standardizer
 
 
 class RowOrder:
@@ -99,8 +99,8 @@ class BatchLoader(Resumable):
         shuffle: Whether to reorder the rows each epoch.
         seed: Seed of the reordering.
         place: Where it runs; the tensors are on its device.
-        together: Batches handed out at once; where more than one, an item is a list of so many, the last
-            item of what is left.
+        batches_per_step: Batches handed out at once; where more than one, an item is a list of so many,
+            the last item of what is left.
         passes: How many times an epoch goes over the rows.
     """
 
@@ -110,11 +110,11 @@ class BatchLoader(Resumable):
         batch_size: int,
         *,
         part: Tensor | None = None,
-        scaling: Scaling | None = None,
+        scaling: Standardizer | None = None,
         shuffle: bool = False,
         seed: int = 0,
-        place: Place = Place(),  # noqa: B008
-        together: int = 1,
+        place: ProcessInfo = ProcessInfo(),  # noqa: B008
+        batches_per_step: int = 1,
         passes: int = 1,
     ) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class BatchLoader(Resumable):
         self.rows = len(tensors[0]) if part is None else len(part)
         self.batch_size = min(batch_size, self.rows)
         self.place = place
-        self.together = together
+        self.batches_per_step = batches_per_step
         self.passes = passes
         self._of_a_pass = -(-self.rows // self.batch_size)
         self.batches = passes * self._of_a_pass
@@ -137,7 +137,7 @@ class BatchLoader(Resumable):
         return {
             "rows": self.rows,
             "batch_size": self.batch_size,
-            "updates_per_step": self.together,
+            "updates_per_step": self.batches_per_step,
             "passes": self.passes,
             "shuffle": int(sampler.shuffle),
             "seed": sampler.seed,
@@ -145,16 +145,16 @@ class BatchLoader(Resumable):
 
     def __len__(self) -> int:
         """Number of items in an epoch, the same on every process."""
-        return -(-self.batches // self.together)
+        return -(-self.batches // self.batches_per_step)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
         order = self._order()
         begin, self._first = self._first, 0
-        for first in range(begin, self.batches, self.together):
-            self._given = min(first + self.together, self.batches)
+        for first in range(begin, self.batches, self.batches_per_step):
+            self._given = min(first + self.batches_per_step, self.batches)
             cut = self._cut(first, self._given, order)
-            yield cut if self.together > 1 else cut[0]
+            yield cut if self.batches_per_step > 1 else cut[0]
 
     def _order(self) -> Tensor | None:
         """The numbers of the rows in the order of the epoch; None: all, as they come."""

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
-from linlight.data.sources import Place, Source
-from linlight.distributed import merge_over_processes
+from linlight.data.predicted import SHOWN, Predicted
+from linlight.data.sources import ProcessInfo, Source
+from linlight.data.statistics import merge_over_processes
 from linlight.errors import InputError
-from linlight.functional.standardize import Scaling
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, moments
-from linlight.training.predictions import SHOWN, Predicted
 
 BLOCK_ROWS = 2**16
 """Rows that a pass takes at a time where nobody says how many."""
@@ -73,11 +73,11 @@ class Memory(Source):
         kept = {name: self._size(kind) for kind, name in names.items() if self.keeps(kind)}
         return {"training": self._size("train"), **kept}
 
-    def train_size(self, place: Place) -> int:
+    def train_size(self, place: ProcessInfo) -> int:
         """Number of rows to train on."""
         return self._size("train")
 
-    def moments(self, place: Place) -> Moments:
+    def moments(self, place: ProcessInfo) -> Moments:
         """The statistic of the rows to train on; each process reads its share."""
         n = self._size("train")
         first, last = (n * (place.rank + i) // place.world_size for i in (0, 1))
@@ -88,9 +88,9 @@ class Memory(Source):
             return merge_over_processes(moments(x, y, *weight, rows=chosen))
         return merge_over_processes(moments(*(tensor[first:last] for tensor in (x, y, *weight))))
 
-    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+    def ranges(self, place: ProcessInfo) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature in training, (D,) each."""
-        blocks = [(x.amin(0), x.amax(0)) for x, *_ in self.in_order("train", Place(), None, BLOCK_ROWS)]
+        blocks = [(x.amin(0), x.amax(0)) for x, *_ in self.in_order("train", ProcessInfo(), None, BLOCK_ROWS)]
         low, high = (torch.stack(ends) for ends in zip(*blocks, strict=True))
         return low.amin(0), high.amax(0)
 
@@ -105,20 +105,20 @@ class Memory(Source):
 
     def training(
         self,
-        place: Place,
-        scaling: Scaling | None,
+        place: ProcessInfo,
+        scaling: Standardizer | None,
         batch_size: int | None,
         *,
         shuffle: bool = False,
-        together: int = 1,
+        batches_per_step: int = 1,
         in_blocks: bool = False,
     ) -> BatchLoader:
         """The loader of a training epoch."""
         size = batch_size or (BLOCK_ROWS if in_blocks else self._size("train"))
-        return self._loader("train", place, scaling, size, shuffle=shuffle, together=together)
+        return self._loader("train", place, scaling, size, shuffle=shuffle, batches_per_step=batches_per_step)
 
     def in_order(
-        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None
+        self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None
     ) -> BatchLoader:
         """The loader of a pass over the rows of a kind, or of all, in order."""
         size = batch_size or BLOCK_ROWS
@@ -127,13 +127,13 @@ class Memory(Source):
         return self._loader(kind, place, scaling, size)
 
     def _loader(
-        self, kind: str, place: Place, scaling: Scaling | None, batch_size: int, **options: Any
+        self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int, **options: Any
     ) -> BatchLoader:
         part = None if kind == "all" else self._parts[kind]
         return self._batches(self._on(place.device), place, batch_size, part=part, scaling=scaling, **options)
 
     def _batches(
-        self, tensors: tuple[Tensor, ...], place: Place, batch_size: int, **options: Any
+        self, tensors: tuple[Tensor, ...], place: ProcessInfo, batch_size: int, **options: Any
     ) -> BatchLoader:
         # Moved once, so that batches are cut where they are used.
         moved = tuple(tensor.to(place.device) for tensor in tensors)

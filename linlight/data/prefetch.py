@@ -8,7 +8,7 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
+def prefetch(items: Iterable[T]) -> Iterator[T]:
     """The same items, each made in a thread of its own while the one before is used.
 
     One is held beside the one in use. What making an item raises is raised where it would have been used.

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linlight.data.columns import REMEDIES, Columns, numbers, texts
-from linlight.data.tables import Table, Wanted, check_separated, is_number, kind, nearest
+from linlight.data.tables import ColumnSpec, Table, check_separated, is_number, kind, nearest
 from linlight.errors import InputError
 
 MOST_CATEGORIES = 1000
@@ -23,7 +23,7 @@ def as_names(names: Any) -> list[str]:
     return [str(name) for name in names] if isinstance(names, Iterable) else [str(names)]
 
 
-def choose(
+def assign_roles(
     table: Table,
     *,
     features: Any,
@@ -114,14 +114,14 @@ def _no_features(table: Table, taken: Iterable[str]) -> str:
 def _refuse_text(table: Table, name: str, option: str) -> None:
     """Says where a column that is to be numbers is text; without any value it may be."""
     remedy = REMEDIES[option]
-    for block in table.blocks({name: Wanted(pa.float64(), remedy)}):
+    for block in table.blocks({name: ColumnSpec(pa.float64(), remedy)}):
         numbers(block, name, remedy)
 
 
 def _categories(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
     """The values of text columns, sorted."""
     found: dict[str, set[str]] = {name: set() for name in names}
-    for block in table.blocks(dict.fromkeys(names, Wanted(pa.string()))) if names else ():
+    for block in table.blocks(dict.fromkeys(names, ColumnSpec(pa.string()))) if names else ():
         for name, values in found.items():
             values |= set(pc.unique(texts(block, name)).drop_null().to_pylist())
             if len(values) > MOST_CATEGORIES:

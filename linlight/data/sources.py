@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from linlight.functional.standardize import Scaling
+from linlight.data.predicted import Predicted
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
-from linlight.training.predictions import Predicted
 
 
-class Place(NamedTuple):
+class ProcessInfo(NamedTuple):
     """Where a loader runs.
 
     Attributes:
@@ -54,13 +54,13 @@ class Source(Protocol):
     def known_sizes(self) -> dict[str, int]:
         """Rows for `training`, `validation` and `test`, as far as they are known by now."""
 
-    def train_size(self, place: Place) -> int:
+    def train_size(self, place: ProcessInfo) -> int:
         """Number of rows to train on."""
 
-    def moments(self, place: Place) -> Moments:
+    def moments(self, place: ProcessInfo) -> Moments:
         """The statistic of the rows to train on, in their own units, over all processes."""
 
-    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+    def ranges(self, place: ProcessInfo) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature in training, (D,) each."""
 
     def sample(self, most: int) -> tuple[Tensor, Tensor]:
@@ -68,12 +68,12 @@ class Source(Protocol):
 
     def training(
         self,
-        place: Place,
-        scaling: Scaling | None,
+        place: ProcessInfo,
+        scaling: Standardizer | None,
         batch_size: int | None,
         *,
         shuffle: bool = False,
-        together: int = 1,
+        batches_per_step: int = 1,
         in_blocks: bool = False,
     ) -> Any:
         """The loader of a training epoch.
@@ -83,11 +83,13 @@ class Source(Protocol):
             scaling: How to standardise the features.
             batch_size: Rows per batch over all processes; None: all rows, or as they are read.
             shuffle: Whether to visit the rows in a new order each epoch.
-            together: Batches handed out at once.
+            batches_per_step: Batches handed out at once.
             in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
         """
 
-    def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> Any:
+    def in_order(
+        self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None
+    ) -> Any:
         """The loader of a pass over the rows of a kind in order; of `all`; or of all to `predict`."""
 
     def predicted(self, batch: Any, predictions: Tensor) -> Predicted:

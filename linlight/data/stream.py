@@ -18,20 +18,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from linlight.data.arrays import Rows
 from linlight.data.columns import Columns, no_rows
-from linlight.data.prefetch import ahead
-from linlight.data.sources import Place, Source
+from linlight.data.predicted import SHOWN, Predicted
+from linlight.data.prefetch import prefetch
+from linlight.data.sources import ProcessInfo, Source
 from linlight.data.stream_loaders import InOrder, Windows
 from linlight.data.tables import Block
-from linlight.distributed import gather
+from linlight.distributed import gather, say
 from linlight.errors import InputError
-from linlight.functional.standardize import Scaling
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, empty, merge, moments
-from linlight.training.predictions import SHOWN, Predicted
 
 PIECE_ROWS = 2**17
 PIECE_NUMBERS = 2**22
@@ -41,7 +40,7 @@ SAMPLED_PARTS = 16
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Consecutive rows of a stream, before they are numbers."""
 
     part: int
@@ -140,7 +139,7 @@ class Stream(Source):
 
     # Reading --------------------------------------------------------------------------------------------
 
-    def turns(self, order: Sequence[int], rank: int, world_size: int) -> Iterator[Piece | None]:
+    def turns(self, order: Sequence[int], rank: int, world_size: int) -> Iterator[Chunk | None]:
         """One process's pieces of some parts, in order; None in a turn that has none for it.
 
         All processes have equally many turns.
@@ -190,7 +189,7 @@ class Stream(Source):
             count += max(-(-(self.parts[part].rows or 0) // self.piece) for part in together)
         return count
 
-    def _pieces(self, part: int) -> Iterator[Piece]:
+    def _pieces(self, part: int) -> Iterator[Chunk]:
         columns = self.columns
         start = self._starts[part]
         assert start is not None, "parts whose rows are not known beforehand are read in order"
@@ -204,10 +203,10 @@ class Stream(Source):
                 at += len(taken)
                 room -= len(taken)
                 if not room:
-                    yield Piece(part, number, start + number * self.piece, held)
+                    yield Chunk(part, number, start + number * self.piece, held)
                     held, room, number = [], self.piece, number + 1
         if held:
-            yield Piece(part, number, start + number * self.piece, held)
+            yield Chunk(part, number, start + number * self.piece, held)
         self._know_start(part + 1, start + number * self.piece + (self.piece - room))
 
     def _know_start(self, part: int, start: int) -> None:
@@ -219,7 +218,7 @@ class Stream(Source):
             start += one.rows
             self._starts[i] = start
 
-    def convert(self, piece: Piece | None) -> Rows:
+    def convert(self, piece: Chunk | None) -> Rows:
         """Turns a piece into numbers; no piece has no rows.
 
         Raises:
@@ -252,7 +251,7 @@ class Stream(Source):
 
     # Knowing --------------------------------------------------------------------------------------------
 
-    def survey(self, place: Place) -> Survey:
+    def survey(self, place: ProcessInfo) -> Survey:
         """Reads everything once, each process its share; later calls know the answer.
 
         Raises:
@@ -262,15 +261,15 @@ class Stream(Source):
             self._survey = self._surveyed(place.rank, place.world_size)
         return self._survey
 
-    def train_size(self, place: Place) -> int:
+    def train_size(self, place: ProcessInfo) -> int:
         """Number of rows to train on."""
         return self.survey(place).sizes["train"]
 
-    def moments(self, place: Place) -> Moments:
+    def moments(self, place: ProcessInfo) -> Moments:
         """The statistic of the rows to train on."""
         return self.survey(place).moments
 
-    def ranges(self, place: Place) -> tuple[Tensor, Tensor]:
+    def ranges(self, place: ProcessInfo) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature in training, (D,) each."""
         survey = self.survey(place)
         return survey.low, survey.high
@@ -286,7 +285,7 @@ class Stream(Source):
         high = -low
         error = ""
         try:
-            for piece, rows in ahead(self._converted(range(len(self.parts)), rank, world_size)):
+            for piece, rows in prefetch(self._converted(range(len(self.parts)), rank, world_size)):
                 if piece is None:
                     continue
                 for kind in ("val", "test"):
@@ -333,7 +332,7 @@ class Stream(Source):
 
     def _converted(
         self, order: Sequence[int], rank: int, world_size: int
-    ) -> Iterator[tuple[Piece | None, Rows]]:
+    ) -> Iterator[tuple[Chunk | None, Rows]]:
         for piece in self.turns(order, rank, world_size):
             yield piece, self.convert(piece)
 
@@ -349,7 +348,7 @@ class Stream(Source):
             columns.dropped += dropped
             columns.lacking += lacking
         if columns.dropped:
-            rank_zero_only(print)(columns.about_dropped(kept))
+            say(columns.about_dropped(kept))
 
     def passed(self, kept: int) -> None:
         """Hears that a pass over all rows has ended, of which this process kept so many; all must call it."""
@@ -380,21 +379,31 @@ class Stream(Source):
 
     def training(
         self,
-        place: Place,
-        scaling: Scaling | None,
+        place: ProcessInfo,
+        scaling: Standardizer | None,
         batch_size: int | None,
         *,
         shuffle: bool = False,
-        together: int = 1,
+        batches_per_step: int = 1,
         in_blocks: bool = False,
     ) -> InOrder | Windows:
         """The loader of a training epoch; without a batch size, rows come as they are read."""
         if batch_size is None:
             return InOrder(self, "train", place, scaling)
         survey = self.survey(place)
-        return Windows(self, survey, batch_size, place, shuffle=shuffle, together=together, scaling=scaling)
+        return Windows(
+            self,
+            survey,
+            batch_size,
+            place,
+            shuffle=shuffle,
+            batches_per_step=batches_per_step,
+            scaling=scaling,
+        )
 
-    def in_order(self, kind: str, place: Place, scaling: Scaling | None, batch_size: int | None) -> InOrder:
+    def in_order(
+        self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None
+    ) -> InOrder:
         """The loader of a pass over the rows of a kind, or of all, in order and as they are read."""
         return InOrder(self, kind, place, scaling)
 

@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from linlight.data.loaders import Resumable, RowOrder, permutation
-from linlight.data.prefetch import ahead
-from linlight.data.sources import Place
+from linlight.data.prefetch import prefetch
+from linlight.data.sources import ProcessInfo
 from linlight.distributed import gather
 from linlight.errors import InputError
-from linlight.functional.standardize import Scaling
+from linlight.functional.standardize import Standardizer
 
 if TYPE_CHECKING:
-    from linlight.data.stream import Piece, Stream, Survey
+    from linlight.data.stream import Chunk, Stream, Survey
 
 
-def _moved(batch: tuple[Tensor, ...], scaling: Scaling | None, device: torch.device) -> tuple[Tensor, ...]:
+def _moved(
+    batch: tuple[Tensor, ...], scaling: Standardizer | None, device: torch.device
+) -> tuple[Tensor, ...]:
     x, *rest = (tensor.to(device) for tensor in batch)
     return (x if scaling is None else scaling.scale(x), *rest)
 
@@ -36,7 +38,9 @@ class InOrder(Resumable):
         scaling: How to standardise the features.
     """
 
-    def __init__(self, stream: "Stream", kind: str, place: Place, scaling: Scaling | None = None) -> None:
+    def __init__(
+        self, stream: "Stream", kind: str, place: ProcessInfo, scaling: Standardizer | None = None
+    ) -> None:
         super().__init__()
         self.stream, self.kind, self.scaling = stream, kind, scaling
         self.rank, self.world_size, self.device = place
@@ -70,7 +74,7 @@ class InOrder(Resumable):
         if not begin:
             self.stream.columns.forget()
         turns = self.stream.turns(range(len(self.stream.parts)), self.rank, self.world_size)
-        for turn, (batch, rows) in enumerate(ahead(self._batches(islice(turns, begin, None))), begin):
+        for turn, (batch, rows) in enumerate(prefetch(self._batches(islice(turns, begin, None))), begin):
             kept += rows
             # Where it cannot know the number of batches, Lightning asks for each before it uses the last.
             self._given = turn + 1 if self._length is not None else turn
@@ -89,7 +93,7 @@ class InOrder(Resumable):
         if whole:
             self.stream.passed(kept)
 
-    def _batches(self, turns: "Iterator[Piece | None]") -> Iterator[tuple[Any, int]]:
+    def _batches(self, turns: "Iterator[Chunk | None]") -> Iterator[tuple[Any, int]]:
         """This process's batches, each with the number of rows that were usable.
 
         Of several processes one alone may meet with bad rows. It keeps its turns, without rows, for the
@@ -113,7 +117,7 @@ class InOrder(Resumable):
             for _ in range(left):
                 yield self._batch(None)
 
-    def _batch(self, piece: "Piece | None") -> tuple[Any, int]:
+    def _batch(self, piece: "Chunk | None") -> tuple[Any, int]:
         rows = self.stream.convert(piece)
         if self.kind == "predict":
             span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
@@ -146,7 +150,7 @@ class Windows(Resumable):
         batch_size: Rows per batch over all processes.
         place: Where it runs.
         shuffle: Whether to visit the rows in a new order each epoch.
-        together: Batches handed out at once; where more than one, an item is a list of so many.
+        batches_per_step: Batches handed out at once; where more than one, an item is a list of so many.
         scaling: How to standardise the features.
     """
 
@@ -155,14 +159,19 @@ class Windows(Resumable):
         stream: "Stream",
         survey: "Survey",
         batch_size: int,
-        place: Place,
+        place: ProcessInfo,
         *,
         shuffle: bool = False,
-        together: int = 1,
-        scaling: Scaling | None = None,
+        batches_per_step: int = 1,
+        scaling: Standardizer | None = None,
     ) -> None:
         super().__init__()
-        self.stream, self.survey, self.scaling, self.together = stream, survey, scaling, together
+        self.stream, self.survey, self.scaling, self.batches_per_step = (
+            stream,
+            survey,
+            scaling,
+            batches_per_step,
+        )
         self.rank, self.world_size, self.device = place
         self.rows = survey.sizes["train"]
         self.batch_size = min(batch_size, self.rows)
@@ -174,7 +183,7 @@ class Windows(Resumable):
         return {
             "rows": self.rows,
             "batch_size": self.batch_size,
-            "updates_per_step": self.together,
+            "updates_per_step": self.batches_per_step,
             "shuffle": int(self.sampler.shuffle),
             "seed": self.stream.seed,
             "window": self.stream.window,
@@ -182,7 +191,7 @@ class Windows(Resumable):
 
     def __len__(self) -> int:
         """Number of items in an epoch, the same on every process."""
-        return -(-self.batches // self.together)
+        return -(-self.batches // self.batches_per_step)
 
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
@@ -190,9 +199,9 @@ class Windows(Resumable):
         item: list[tuple[Tensor, ...]] = []
         for k, batch in enumerate(self._batches(begin), begin + 1):
             item.append(batch)
-            if len(item) == self.together or k == self.batches:
+            if len(item) == self.batches_per_step or k == self.batches:
                 self._given = k
-                yield item if self.together > 1 else item[0]
+                yield item if self.batches_per_step > 1 else item[0]
                 item = []
 
     def _batches(self, begin: int) -> Iterator[tuple[Tensor, ...]]:
@@ -201,7 +210,7 @@ class Windows(Resumable):
         places = np.empty(0, np.int64)
         batch = begin
         windows = [w for w in self._windows() if w.first + w.rows > begin * self.batch_size]
-        for window, (own, own_places) in zip(windows, ahead(self._read(windows)), strict=True):
+        for window, (own, own_places) in zip(windows, prefetch(self._read(windows)), strict=True):
             held = own if held is None else tuple(torch.cat(pair) for pair in zip(held, own, strict=True))
             places = np.concatenate([places, own_places])
             seen = window.first + window.rows

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from linlight.errors import InputError, near
+from linlight.errors import InputError, closest_match
 
 BLOCK_ROWS = 2**14
 """Rows of a block: few enough to stay within the processor's cache while columns become rows."""
@@ -29,7 +29,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnSpec:
     """What a column is read for.
 
     Attributes:
@@ -82,7 +82,7 @@ class Table:
         total = sum(part.rows or 0 for part in self.wholes())
         return [Part(self.name, first, min(rows, total - first)) for first in range(0, total, rows)]
 
-    def read(self, part: Part, columns: Mapping[str, Wanted]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a part in order, block by block; only a few blocks are in memory at a time.
 
         Args:
@@ -97,7 +97,7 @@ class Table:
     def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
         return self._table.select(columns).slice(part.first, part.rows)
 
-    def blocks(self, columns: Mapping[str, Wanted]) -> Iterator[Block]:
+    def blocks(self, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """All rows in order, block by block; see `read`."""
         for part in self.wholes():
             yield from self.read(part, columns)
@@ -239,5 +239,5 @@ def reading(file: str) -> Iterator[None]:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     """The column that was probably meant, as a hint."""
-    meant = near(name, names)
+    meant = closest_match(name, names)
     return f"there are {', '.join(map(repr, names[:20]))}" if meant is None else f"did you mean {meant!r}?"

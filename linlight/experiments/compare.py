@@ -15,10 +15,10 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
 from linlight.experiments.compare_page import write_page
-from linlight.experiments.compare_plot import comparison, ground_of
+from linlight.experiments.compare_plot import comparison, surface_of
 from linlight.experiments.entries import (
     THE_FIVE,
-    Contender,
+    Entry,
     by_name,
     choose,
     shared_data,
@@ -30,7 +30,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.style import save_figure
 from linlight.text import padded, shortened
-from linlight.training.diagnostics import Explain
+from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
 from linlight.training.progress import silence
 from linlight.training.tensorboard import Dashboard, run_label
@@ -108,7 +108,7 @@ def compare(
             for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
                 seed_everything(seed if one.seed is None else one.seed)
                 results.append(_train(one, model, module, until, example, accelerator, root, watch))
-        ground = ground_of(results, modules[0])
+        ground = surface_of(results, modules[0])
         save_figure(comparison(results, modules[0], ground), root / "compare")
         write_page(results, modules[0], ground, root / "compare.html")
         write_json(
@@ -125,9 +125,7 @@ def compare(
     return root
 
 
-def _modules(
-    data: dict[str, Any], contenders: list[Contender], models: list[LinearModel]
-) -> list[XYDataModule]:
+def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearModel]) -> list[XYDataModule]:
     if data.get("reduce"):
         for one in contenders:
             if one.data.get("batch_size") is not None:
@@ -146,7 +144,7 @@ def _modules(
 
 
 def _train(
-    contender: Contender,
+    contender: Entry,
     model: LinearModel,
     data: XYDataModule,
     epochs: int,
@@ -157,7 +155,14 @@ def _train(
 ) -> Result:
     name = contender.name
     recorder, summary = PathRecorder(), RunSummary()
-    callbacks = [Explain(quiet=True), Dashboard(), recorder, summary, LastCheckpoint(), watch.callback(name)]
+    callbacks = [
+        Diagnostics(quiet=True),
+        Dashboard(),
+        recorder,
+        summary,
+        LastCheckpoint(),
+        watch.callback(name),
+    ]
     trainer = make_trainer(epochs, accelerator, root / contender.folder, callbacks, log_every_n_steps=1)
     result = Result(name, type(model).__name__, run_label(model, data).replace(",", ", "))
     result.descends = "lr" in model.hparams

@@ -11,17 +11,17 @@ import numpy as np
 from linlight.data.datamodule import XYDataModule
 from linlight.experiments.compare_plot import place, title
 from linlight.experiments.results import Result
-from linlight.functional.loss_surface import Ground
+from linlight.functional.loss_surface import LossSurface
 from linlight.runs.style import COLORS, DASHES
-from linlight.text import shortened
-from linlight.training.summary import count, equation
+from linlight.text import count, shortened
+from linlight.training.summary import equation
 
 MOST_POINTS = 500
 """Of a longer path so many points are on the page."""
 BANDS = 18
 
 
-def write_page(results: list[Result], data: XYDataModule, ground: Ground | None, path: Path) -> None:
+def write_page(results: list[Result], data: XYDataModule, ground: LossSurface | None, path: Path) -> None:
     """Writes the page, which needs nothing beside it.
 
     Args:
@@ -41,7 +41,7 @@ def write_page(results: list[Result], data: XYDataModule, ground: Ground | None,
     path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
 
 
-def _method(i: int, result: Result, data: XYDataModule, ground: Ground | None) -> dict[str, Any]:
+def _method(i: int, result: Result, data: XYDataModule, ground: LossSurface | None) -> dict[str, Any]:
     steps = len(result.path)
     chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
     # A search has one point, which it came to in its one epoch, and which stands for all others.
@@ -75,7 +75,7 @@ def _weights(point: dict[str, Any], names: list[str]) -> str:
     return ", ".join(terms + ([] if bias is None else [f"bias {bias[0]:.4g}"]))
 
 
-def _ground(ground: Ground) -> dict[str, Any]:
+def _ground(ground: LossSurface) -> dict[str, Any]:
     (x, *_), losses = ground.land.axes, ground.land.losses
     along, up = ground.limits()
     found: dict[str, Any] = {

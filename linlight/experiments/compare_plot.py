@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from linlight.data.datamodule import XYDataModule
 from linlight.experiments.results import Result
-from linlight.functional.loss_surface import Ground, levels, make_ground
+from linlight.functional.loss_surface import LossSurface, levels, make_surface
 from linlight.runs.style import COLORS, drawing, legend, line_style, plain
 from linlight.text import shortened
 
@@ -19,7 +19,7 @@ TEXTBOOK = (0.0, 4.0)
 GRID = 61
 
 
-def ground_of(results: list[Result], data: XYDataModule) -> Ground | None:
+def surface_of(results: list[Result], data: XYDataModule) -> LossSurface | None:
     """The ground that holds the paths of all methods that arrived, and the starts of all others.
 
     A bias is on it where all methods have one; of several features, where one has. None for several targets.
@@ -32,7 +32,7 @@ def ground_of(results: list[Result], data: XYDataModule) -> Ground | None:
     parameters = data.features + bias
     path = np.array([theta(point, bias) for point in seen]).reshape(-1, parameters)
     held = TEXTBOOK if data.hparams.get("x", 0) is None and data.hparams.get("path", 0) is None else None
-    return make_ground(data.raw_moments, data.feature_names, bias, path, GRID, held)
+    return make_surface(data.raw_moments, data.feature_names, bias, path, GRID, held)
 
 
 def theta(point: dict[str, Any], bias: bool) -> list[float]:
@@ -41,13 +41,13 @@ def theta(point: dict[str, Any], bias: bool) -> list[float]:
     return [*([own] if bias else []), *point["weights"][0]]
 
 
-def place(ground: Ground, point: dict[str, Any]) -> list[float]:
+def place(ground: LossSurface, point: dict[str, Any]) -> list[float]:
     """Where a point of a path is on the ground, along x and along y."""
     at = [theta(point, ground.bias)[i] for i in ground.chosen]
     return [*at, point["loss"]] if ground.is_curve else at
 
 
-def title(ground: Ground, data: XYDataModule) -> str:
+def title(ground: LossSurface, data: XYDataModule) -> str:
     """What the ground shows."""
     if ground.is_curve:
         return "the loss curve and each method's path"
@@ -56,7 +56,7 @@ def title(ground: Ground, data: XYDataModule) -> str:
 
 
 @drawing()
-def comparison(results: list[Result], data: XYDataModule, ground: Ground | None) -> Figure:
+def comparison(results: list[Result], data: XYDataModule, ground: LossSurface | None) -> Figure:
     """The ground with each method's path on it, and the loss by epoch beside it.
 
     With several targets there is no ground, and the loss by epoch stands alone.
@@ -89,7 +89,11 @@ def comparison(results: list[Result], data: XYDataModule, ground: Ground | None)
 
 
 def _paths(
-    axes: Axes, results: list[Result], names: list[str], paths: list[list[dict[str, Any]]], ground: Ground
+    axes: Axes,
+    results: list[Result],
+    names: list[str],
+    paths: list[list[dict[str, Any]]],
+    ground: LossSurface,
 ) -> None:
     land = ground.land
     if ground.is_curve:

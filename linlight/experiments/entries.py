@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from linlight.cli.messages import nearest_name
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
+from linlight.errors import InputError, nearest_name
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
 from linlight.methods.exhaustive_search import ExhaustiveSearch
@@ -22,7 +21,7 @@ from linlight.training.tensorboard import run_label
 
 
 @dataclass(frozen=True)
-class Contender:
+class Entry:
     """A method with its settings.
 
     Attributes:
@@ -47,7 +46,7 @@ class Contender:
         return re.sub(r"[^\w.=+]+", "_", self.name.replace(",", "").replace("-", ""))
 
 
-def by_name(lr: float, bias: bool, batch_size: int, total: bool) -> dict[str, Contender]:
+def by_name(lr: float, bias: bool, batch_size: int, total: bool) -> dict[str, Entry]:
     """The methods as the notes set them, by the names that `--methods` takes; then ours.
 
     Args:
@@ -60,16 +59,16 @@ def by_name(lr: float, bias: bool, batch_size: int, total: bool) -> dict[str, Co
     whole, single = {"dtype": "float64"}, {"dtype": "float64", "batch_size": batch_size}
     loss = nn.MSELoss(reduction="sum" if total else "mean")
     return {
-        "ExhaustiveSearch": Contender("exhaustive search", lambda: ExhaustiveSearch(bias=bias), whole),
-        "GradientDescent": Contender("gradient descent", lambda: GradientDescent(lr, bias), whole),
-        "StochasticGradientDescent": Contender(
+        "ExhaustiveSearch": Entry("exhaustive search", lambda: ExhaustiveSearch(bias=bias), whole),
+        "GradientDescent": Entry("gradient descent", lambda: GradientDescent(lr, bias), whole),
+        "StochasticGradientDescent": Entry(
             "stochastic gradient descent", lambda: GradientDescent(lr, bias), single
         ),
-        "Backpropagation": Contender(
+        "Backpropagation": Entry(
             "back-propagation", lambda: Backpropagation(lr, bias), {"batch_size": batch_size}
         ),
-        "LinearRegression": Contender("linear regression", lambda: LinearRegression(lr, criterion=loss)),
-        "LeastSquares": Contender("least squares", lambda: LeastSquares(), whole),
+        "LinearRegression": Entry("linear regression", lambda: LinearRegression(lr, criterion=loss)),
+        "LeastSquares": Entry("least squares", lambda: LeastSquares(), whole),
     }
 
 
@@ -82,7 +81,7 @@ THE_FIVE = (
 )
 
 
-def choose(names: str | Sequence[str], known: dict[str, Contender]) -> list[Contender]:
+def choose(names: str | Sequence[str], known: dict[str, Entry]) -> list[Entry]:
     """The contenders of these names, a list or one word such as `GradientDescent,LeastSquares`.
 
     Raises:
@@ -98,7 +97,7 @@ def choose(names: str | Sequence[str], known: dict[str, Contender]) -> list[Cont
     return [known[name] for name in names]
 
 
-def shared_data(given: dict[str, Any], contenders: Sequence[Contender]) -> dict[str, Any]:
+def shared_data(given: dict[str, Any], contenders: Sequence[Entry]) -> dict[str, Any]:
     """The arguments of `XYDataModule` that all contenders get: what was given, and what their configs say.
 
     Raises:
@@ -133,7 +132,7 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) is type(b) and isinstance(a, bool | int | float | str | list | dict) and a == b)
 
 
-def with_seeds(contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Contender]:
+def with_seeds(contenders: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
     """Each contender that depends on chance once for every seed, the others once."""
     found = []
     for one in contenders:
@@ -146,8 +145,8 @@ def with_seeds(contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Co
 
 
 def told_apart(
-    contenders: Sequence[Contender], models: Sequence[LinearModel], modules: Sequence[XYDataModule]
-) -> list[Contender]:
+    contenders: Sequence[Entry], models: Sequence[LinearModel], modules: Sequence[XYDataModule]
+) -> list[Entry]:
     """The contenders with names of their own: after a name that several have comes what differs."""
     labels = [run_label(*both).split(",") for both in zip(models, modules, strict=True)]
     found = list(contenders)
@@ -164,6 +163,6 @@ def told_apart(
     return found
 
 
-def _doubles(contenders: Sequence[Contender]) -> list[str]:
+def _doubles(contenders: Sequence[Entry]) -> list[str]:
     times = Counter(one.folder for one in contenders)
     return [folder for folder, count in times.items() if count > 1]

@@ -73,7 +73,7 @@ class PathRecorder(Callback):
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         loss = _mean_squared_error(model, data)
         if math.isfinite(loss):
-            w, b = model.own_units()
+            w, b = model.original_units()
             bias = None if b is None else b.tolist()
             self.path.append({"weights": w.tolist(), "bias": bias, "loss": loss})
 
@@ -83,5 +83,5 @@ def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
     with torch.no_grad():
         for x, y, *weight in data.train_pass():
             total += squared_error_sums(x, y, model.w, model.b, *weight)[0].item()
-            mass += model.mass((x, y, *weight)).item() * y.shape[1]
+            mass += model.total_weight((x, y, *weight)).item() * y.shape[1]
     return total / mass

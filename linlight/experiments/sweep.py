@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import seed_everything
 
-from linlight.cli.messages import nearest_name
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
+from linlight.errors import InputError, nearest_name
 from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
 from linlight.experiments.sweep_plot import heat_map
-from linlight.functional import standardize as scaling
 from linlight.functional.descent import parabola
 from linlight.functional.solve import optimum
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.runs.style import save_figure
-from linlight.training.diagnostics import TOLERANCE, Explain
+from linlight.training.diagnostics import TOLERANCE, Diagnostics
 from linlight.training.folder import RunSummary, new_folder, removed_on_failure, write_json
 from linlight.training.progress import silence
 from linlight.training.tensorboard import run_label
@@ -127,7 +126,7 @@ def sweep(
 def _as_trained(data: XYDataModule) -> Moments:
     """The statistic of the rows as the training sees them, standardised or not."""
     m = data.raw_moments
-    return scaling.of(m).moments(m) if data.standardize else m
+    return Standardizer.fit(m).moments(m) if data.standardize else m
 
 
 def _names(methods: str | Sequence[str]) -> list[str]:
@@ -179,7 +178,7 @@ def _run(
     if size == data.train_size:
         data.batch_size = None  # so that it is known for the whole batch
     model = METHODS[name](lr, bias)
-    explain = Explain(quiet=True)
+    explain = Diagnostics(quiet=True)
     label = root / name / run_label(model, data)
     callbacks = [explain, RunSummary(), watch.callback(f"{name}, {label.name}")]
     trainer = make_trainer(epochs, accelerator, label, callbacks, enable_checkpointing=False)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from linlight.runs.style import drawing
-from linlight.training.summary import count
+from linlight.text import count
 
 if TYPE_CHECKING:
     from linlight.experiments.sweep import Cell

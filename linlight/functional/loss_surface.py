@@ -84,7 +84,7 @@ def levels(losses: np.ndarray, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Ground:
+class LossSurface:
     """What paths are drawn on: the loss over the one parameter there is, or over the two that matter most.
 
     Attributes:
@@ -125,14 +125,14 @@ class Ground:
         return (x[0] - margin, x[-1] + margin), (-0.05 * height, 1.1 * height)
 
 
-def make_ground(
+def make_surface(
     m: Moments,
     names: Sequence[str],
     bias: bool,
     path: np.ndarray,
     points: int = 201,
     held: tuple[float, float] | None = None,
-) -> Ground:
+) -> LossSurface:
     """The ground that holds a path of the first target's parameters.
 
     Args:
@@ -161,7 +161,7 @@ def make_ground(
     if held is not None and len(chosen) == 1:
         axes = [np.linspace(path.min(initial=held[0]), path.max(initial=held[1]), 401)]
     land = landscape(shape, chosen, axes)
-    return Ground(shape, bias, chosen, tuple(called[i] for i in chosen), land)
+    return LossSurface(shape, bias, chosen, tuple(called[i] for i in chosen), land)
 
 
 def _two(m: Moments, best: Optimum) -> tuple[int, ...]:

@@ -106,7 +106,7 @@ class ExactProducts:
         pivots = work.diagonal()[:k, None]
         right, inverse = work[:, k : k + targets], work[:, k + targets :]
         weights = (inverse.T @ ((right << POINT) // pivots)) >> POINT  # (K, T)
-        weights, inverse = self._in_own_units(weights), self._in_own_units(inverse.T)
+        weights, inverse = self._in_original_units(weights), self._in_original_units(inverse.T)
         y_scale = torch.exp2(self.exponents[-targets:])
         theta = _floats(weights) * y_scale
         b = None
@@ -121,7 +121,7 @@ class ExactProducts:
             residual_squares=_floats(squares).clamp(min=0) * y_scale.square(),
         )
 
-    def _in_own_units(self, rows: np.ndarray) -> np.ndarray:
+    def _in_original_units(self, rows: np.ndarray) -> np.ndarray:
         """Rows that belong to x̃, (K, …), turned from its scaled and shifted columns to the given ones."""
         targets = len(self.exponents) - (len(rows) - self.bias)
         exponents = self.exponents[: len(self.exponents) - targets].long().tolist()

@@ -66,8 +66,8 @@ class Optimum:
 def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
     """Solves the small triangle by its SVD, after scaling its columns to unit norm.
 
-    Scaling tells columns of very different sizes from columns that depend on others. Where some depend on
-    others, it takes of all optimal weights those of least norm in the data's own units, the bias not
+    Scaling tells columns of very different sizes from columns that depend on others. Where some depend
+    on others, it takes of all optimal weights those of least norm in the data's own units, the bias not
     counted; a constant feature beside a bias then has weight 0.
 
     Args:

@@ -9,7 +9,7 @@ from linlight.functional.statistic import Moments
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Standardizer:
     """Standardises features: `(x − mean) / deviation`.
 
     Gradient descent then needs few steps whatever the features' units. The targets, and with them the
@@ -22,6 +22,20 @@ class Scaling:
 
     mean: Tensor
     deviation: Tensor
+
+    @classmethod
+    def fit(cls, m: Moments) -> "Standardizer":
+        """That of the rows behind a statistic.
+
+        Examples:
+            >>> from linlight.functional.statistic import moments
+            >>> rows = torch.tensor([[1.0], [3.0]])
+            >>> Standardizer.fit(moments(rows, rows))
+            Standardizer(mean=tensor([2.], dtype=torch.float64), deviation=tensor([1.], dtype=torch.float64))
+        """
+        d = m.features
+        deviation = torch.linalg.vector_norm(m.triangle[:, :d], dim=0) / m.weight.sqrt()
+        return cls(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))
 
     def scale(self, x: Tensor) -> Tensor:
         """Features (N, D) in their own units in, standardised out."""
@@ -43,7 +57,7 @@ class Scaling:
             triangle=m.triangle / divide,
         )
 
-    def own_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    def original_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """The model of the data's own units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).
 
         Args:
@@ -56,23 +70,9 @@ class Scaling:
         Examples:
             >>> from linlight.functional.statistic import moments
             >>> rows = torch.tensor([[1.0], [3.0]])
-            >>> scaling = of(moments(rows, rows))  # mean 2, deviation 1
-            >>> scaling.own_units(torch.tensor([[4.0]]), torch.tensor([5.0]))
+            >>> scaling = Standardizer.fit(moments(rows, rows))  # mean 2, deviation 1
+            >>> scaling.original_units(torch.tensor([[4.0]]), torch.tensor([5.0]))
             (tensor([[4.]], dtype=torch.float64), tensor([-3.], dtype=torch.float64))
         """
         own = w.double() / self.deviation.to(w.device)
         return own, b.double() - own @ self.mean.to(w.device)
-
-
-def of(m: Moments) -> Scaling:
-    """That of the rows behind a statistic.
-
-    Examples:
-        >>> from linlight.functional.statistic import moments
-        >>> rows = torch.tensor([[1.0], [3.0]])
-        >>> of(moments(rows, rows))
-        Scaling(mean=tensor([2.], dtype=torch.float64), deviation=tensor([1.], dtype=torch.float64))
-    """
-    d = m.features
-    deviation = torch.linalg.vector_norm(m.triangle[:, :d], dim=0) / m.weight.sqrt()
-    return Scaling(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))

@@ -15,7 +15,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.distributed import check_replicas
 from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape, largest_stable_step
-from linlight.functional.standardize import Scaling
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import loss as moments_loss
 from linlight.training import resume
 
@@ -64,7 +64,7 @@ class LinearModel(LightningModule):
         criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
     """
 
-    adds_up = False
+    single_pass = False
     """Whether an epoch only adds up over the rows, in whatever batches they come."""
 
     explanation = ""
@@ -85,13 +85,13 @@ class LinearModel(LightningModule):
         self.linear: nn.Linear | None = None
         self._losses = _EpochLoss()
         self._changed: dict[str, tuple[Any, Any]] = {}
-        self.figures: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
+        self.epoch_metrics: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
         self.findings: dict[str, Any] = {}  # what they found out, for the summary
         # w, b and loss of the optimum, where they are known beforehand
         self.exact: tuple[Tensor, Tensor | None, float] | None = None
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
-        self.autopsy = ""  # why a run that diverges does, where that is known beforehand
+        self.divergence_message = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -183,22 +183,22 @@ class LinearModel(LightningModule):
                 "give the targets it was trained on, in the same order"
             )
 
-    def _scaling(self) -> Scaling | None:
+    def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""
         data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
         return data.scaling if isinstance(data, XYDataModule) else None
 
     @torch.no_grad()
-    def own_units(self) -> tuple[Tensor, Tensor | None]:
+    def original_units(self) -> tuple[Tensor, Tensor | None]:
         """w, (T, D), and b, (T,), as they apply to the data as given; in float64 where those differ."""
         scaling = self._scaling()
         if scaling is None or self.b is None:
             return self.w.detach(), None if self.b is None else self.b.detach()
-        return scaling.own_units(self.w.detach(), self.b.detach())
+        return scaling.original_units(self.w.detach(), self.b.detach())
 
     def on_fit_end(self) -> None:
         """Leaves the model as it applies to the data as they were given."""
-        w, b = self.own_units()
+        w, b = self.original_units()
         self._warn_of_rounding(w)
         self.w.data.copy_(w)
         if self.b is not None and b is not None:
@@ -265,7 +265,7 @@ class LinearModel(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
         if self._scaling() is not None:
-            w, b = self.own_units()
+            w, b = self.original_units()
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
             assert b is not None  # standardising needs one
             checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
@@ -289,7 +289,7 @@ class LinearModel(LightningModule):
 
     def check_streamable(self) -> None:
         """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
-        if not self.adds_up:
+        if not self.single_pass:
             raise InputError(
                 "a stream's rows are never in memory all at once, as an update from all of them needs: add "
                 "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
@@ -312,7 +312,7 @@ class LinearModel(LightningModule):
         return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
 
     @staticmethod
-    def mass(batch: Batch) -> Tensor:
+    def total_weight(batch: Batch) -> Tensor:
         """What a batch counts for: its number of rows, or the sum of their weights, ()."""
         if len(batch) > 2:
             return batch[2].sum()
@@ -346,9 +346,9 @@ class LinearModel(LightningModule):
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
         loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
         if self.trainer.world_size == 1:
-            self.record(loss.detach(), self.mass(batch).item() if weight else len(x))
+            self.record(loss.detach(), self.total_weight(batch).item() if weight else len(x))
             return loss
-        mass = self.mass(batch)
+        mass = self.total_weight(batch)
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
         share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
         self.record(total if self.loss_is_total else total / rows, rows.item())
@@ -380,7 +380,7 @@ class LinearModel(LightningModule):
             )
         raise InputError(
             f"the loss left the finite numbers in epoch {self.trainer.current_epoch}, "
-            f"step {self.trainer.global_step}: {self.autopsy or self.divergence_advice()}"
+            f"step {self.trainer.global_step}: {self.divergence_message or self.divergence_advice()}"
         )
 
     def divergence_advice(self) -> str:
@@ -455,7 +455,7 @@ class LinearModel(LightningModule):
         x, y, *weight = batch
         self._evaluated += len(x)
         loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
-        metric.update(*(loss,) if self.loss_is_total else (loss, self.mass(batch)))
+        metric.update(*(loss,) if self.loss_is_total else (loss, self.total_weight(batch)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds up the loss of the validation rows."""

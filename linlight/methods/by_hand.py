@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from linlight.methods.base import Batch, LinearModel
 from linlight.methods.lr import check_lr
-from linlight.methods.optim import ByHand
+from linlight.methods.optim import ManualSGD
 
 
 class ByHandModel(LinearModel):
@@ -28,9 +28,9 @@ class ByHandModel(LinearModel):
         self.automatic_optimization = False
         self._is_seen = True
 
-    def configure_optimizers(self) -> ByHand:
+    def configure_optimizers(self) -> ManualSGD:
         """The update `w.data -= lr * w.grad.data`."""
-        return ByHand(self.parameters(), self.lr)
+        return ManualSGD(self.parameters(), self.lr)
 
     def plain_lr(self) -> float | None:
         """The learning rate."""

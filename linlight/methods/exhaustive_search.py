@@ -9,7 +9,7 @@ from torch import Tensor
 from linlight.errors import InputError
 from linlight.functional.squared_error import candidate_squared_errors
 from linlight.methods.base import Batch, LinearModel
-from linlight.methods.optim import Place
+from linlight.methods.optim import SetParameters
 
 MOST_CANDIDATES = 1_000_000
 
@@ -53,7 +53,7 @@ class ExhaustiveSearch(LinearModel):
         losses: (T, C), for each target the mean squared error of each candidate on the rows seen so far.
     """
 
-    adds_up = True
+    single_pass = True
     explanation = """\
 Every candidate w is tried: its prediction x*w for each row, the squared error of each, and their
 mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lies at its bottom."""
@@ -76,9 +76,9 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         self._squared_errors: Tensor | float = 0.0
         self._rows = 0.0
 
-    def configure_optimizers(self) -> Place:
+    def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights where the search found them."""
-        return Place(self.parameters())
+        return SetParameters(self.parameters())
 
     def on_train_epoch_start(self) -> None:
         """Lays out the candidates and forgets the squared errors of an earlier pass."""
@@ -103,7 +103,7 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         w = self.candidates[:, :features]
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
         sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
-        sums, rows = self.sum_over_processes(sums, self.mass(batch))
+        sums, rows = self.sum_over_processes(sums, self.total_weight(batch))
         if not rows:  # a stream's piece without any row of this kind
             return
         self._squared_errors = self._squared_errors + sums

@@ -26,7 +26,7 @@ w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the paramete
             x, y, *weight = one
             with torch.no_grad():
                 error, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
-                count = self.mass(one) * y.shape[1]
+                count = self.total_weight(one) * y.shape[1]
                 error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
             self.record(error / count, count.item() / y.shape[1])
             w.grad = grad_w / count

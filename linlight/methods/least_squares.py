@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.distributed import gather, merge_over_processes
+from linlight.data.statistics import merge_over_processes
+from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
 from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import Batch, LinearModel
-from linlight.methods.optim import Place
+from linlight.methods.optim import SetParameters
 from linlight.training.coefficient_table import table
 
 FEW_ROWS = 8192
@@ -47,7 +48,7 @@ class LeastSquares(LinearModel):
         fit: The optimum.
     """
 
-    adds_up = True
+    single_pass = True
     explanation = """\
 The squared error is a parabola in w, so its bottom needs no steps: there the gradient
 2*x*(x*w - y), summed over the rows, is zero, and that is a linear equation for w. One pass
@@ -78,9 +79,9 @@ gathers what the equation needs; then it is solved."""
         self.fit: Optimum | None = None
         self._inferred: list[Inference] = []
 
-    def configure_optimizers(self) -> Place:
+    def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights at the optimum."""
-        return Place(self.parameters())
+        return SetParameters(self.parameters())
 
     def check_reducible(self) -> None:
         """Raises: rows that stand for others would be counted as data."""

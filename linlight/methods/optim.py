@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class ByHand(torch.optim.Optimizer):
+class ManualSGD(torch.optim.Optimizer):
     """Gradient descent as the notes write it: `w.data -= lr * w.grad.data`.
 
     It is an optimizer only so that Lightning counts its steps: `global_step`, checkpoints and `max_steps`
@@ -39,10 +39,10 @@ class ByHand(torch.optim.Optimizer):
                     w.data -= group["lr"] * w.grad.data
 
 
-class Place(torch.optim.Optimizer):
+class SetParameters(torch.optim.Optimizer):
     """Puts the parameters where the closure's search has found them: `w.data` is replaced, not moved.
 
-    Exhaustive search has no gradient, but its answer too has to count as a step (see `ByHand`).
+    Exhaustive search has no gradient, but its answer too has to count as a step (see `ManualSGD`).
 
     Args:
         params: The parameters, in the order in which `place` gives their values.

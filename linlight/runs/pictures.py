@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtri
 
 from linlight.errors import InputError
-from linlight.functional import standardize as scaling
 from linlight.functional.descent import stack
-from linlight.functional.loss_surface import Ground, levels, make_ground
+from linlight.functional.loss_surface import LossSurface, levels, make_surface
+from linlight.functional.standardize import Standardizer
 from linlight.runs.run import Run
 from linlight.runs.style import BLUE, ORANGE, RED, drawing, plain, save_figure
 from linlight.text import shortened
@@ -69,9 +69,9 @@ class _View:
         )
 
     @cached_property
-    def ground(self) -> Ground:
+    def ground(self) -> LossSurface:
         data = self.data
-        return make_ground(data.train_moments, data.feature_names, self.bias, self.path)
+        return make_surface(data.train_moments, data.feature_names, self.bias, self.path)
 
     @property
     def since(self) -> str:
@@ -113,8 +113,8 @@ class _View:
     def _own_units(self, path: np.ndarray) -> np.ndarray:
         if not self.data.standardize:
             return path
-        scale = scaling.of(self.data.raw_moments)
-        w, b = scale.own_units(torch.from_numpy(path[:, 1:]), torch.from_numpy(path[:, 0]))
+        scale = Standardizer.fit(self.data.raw_moments)
+        w, b = scale.original_units(torch.from_numpy(path[:, 1:]), torch.from_numpy(path[:, 0]))
         return np.column_stack([b.numpy(), w.numpy()])
 
     @cached_property

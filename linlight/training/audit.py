@@ -75,7 +75,7 @@ class Audit(Callback):
         size = _natural_size(x, y, w, b)
         checks = {"finite differences": _differences(loss, theta)}
         if isinstance(model.criterion, nn.MSELoss):
-            count = 1 if model.loss_is_total else model.mass((x, y, *weight)) * y.shape[1]
+            count = 1 if model.loss_is_total else model.total_weight((x, y, *weight)) * y.shape[1]
             _, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
             checks["the formula"] = _flat(grad_w, None if b is None else grad_b) / count
         for name, gradient in checks.items():

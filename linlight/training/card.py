@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from linlight.training.summary import count, equation
+from linlight.text import count
+from linlight.training.summary import equation
 
 MOST_ROWS = 100
 """Up to so many coefficients stand on the card; all are in `summary.json`."""

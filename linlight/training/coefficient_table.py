@@ -3,8 +3,7 @@
 import math
 
 from linlight.functional.inference import Inference
-from linlight.text import shortened
-from linlight.training.summary import count
+from linlight.text import count, shortened
 
 WIDTH = 80
 

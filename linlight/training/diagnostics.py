@@ -11,13 +11,13 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from linlight.data.datamodule import XYDataModule
-from linlight.data.sources import Place
+from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
 from linlight.functional.descent import Cycle, Parabola, cycle, parabola, shuffled_step, stack
 from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
 from linlight.methods.base import LinearModel
-from linlight.training.summary import count
+from linlight.text import count
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
@@ -33,7 +33,7 @@ MOST_CYCLE = 512
 """Up to so many batches of an epoch are multiplied out for their exact bound."""
 
 
-class Explain(Callback):
+class Diagnostics(Callback):
     """Reads the data once before training, and holds every gradient method against the exact answer.
 
     Only for the mean or the sum of squared errors. It says the largest stable step and the predicted
@@ -127,9 +127,9 @@ class Explain(Callback):
         if momentum is not None and self._rule == WHOLE:
             self._rate, reach = momentum
             self._bound, self._rule = self._bound * reach, f"{WHOLE} with this momentum"
-        model.autopsy = ""
+        model.divergence_message = ""
         if self._rate is not None and self._rate > self._bound:
-            model.autopsy = (
+            model.divergence_message = (
                 f"lr {self._rate:g} is above {self._bound:.4g}, {self._rule} for this data; "
                 f"try {self._bound / 2:.3g}"
             )
@@ -190,10 +190,10 @@ class Explain(Callback):
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
-        if self._moments is None or not pl_module.autopsy or trainer.is_last_batch:
+        if self._moments is None or not pl_module.divergence_message or trainer.is_last_batch:
             return
         if self._has_grown(float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum()), OUT_OF_HAND):
-            raise InputError(f"the loss grows without end: {pl_module.autopsy}")
+            raise InputError(f"the loss grows without end: {pl_module.divergence_message}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures the gap, and stops when it is small enough or grows for good."""
@@ -204,13 +204,13 @@ class Explain(Callback):
         self._gaps = self._parabola.gaps(stack(model.w, model.b))
         before, self._gap = self._gap, sum(self._gaps.tolist())
         predicted = self._predict()
-        model.figures = (
+        model.epoch_metrics = (
             {"gap": self._gap} if predicted is None else {"gap": self._gap, "predicted_gap": predicted}
         )
         if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
-        if model.autopsy and self._diverges(before):
-            raise InputError(f"the loss grows without end: {model.autopsy}")
+        if model.divergence_message and self._diverges(before):
+            raise InputError(f"the loss grows without end: {model.divergence_message}")
         if self._rate is None and self._has_grown(self._gap, ENDLESS):
             raise InputError(f"the loss grows without end: {model.divergence_advice()}")
         if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
@@ -266,7 +266,7 @@ class Explain(Callback):
         w, b = fit.w, fit.b
         scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
         if scaling is not None and b is not None:
-            w, b = scaling.own_units(w, b)
+            w, b = scaling.original_units(w, b)
         found: dict[str, Any] = {
             "optimum": {
                 "weights": w.tolist(),
@@ -282,7 +282,7 @@ class Explain(Callback):
             found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
         if self._lr is not None:
             found["predicted"] = {
-                "gap": model.figures.get("predicted_gap"),
+                "gap": model.epoch_metrics.get("predicted_gap"),
                 "epochs_to_tolerance": self._epochs_to_tolerance(),
                 "tolerance": TOLERANCE,
             }
@@ -316,7 +316,7 @@ def _rule_of(trainer: Trainer) -> str:
 def _looked_at(data: XYDataModule) -> Iterator[Tensor]:
     """The features of all training rows as the training sees them, block by block; of a stream, of some."""
     if not data.streamed:
-        yield from (x for x, *_ in data.source.in_order("train", Place(), data.scaling, SAMPLE))
+        yield from (x for x, *_ in data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE))
         return
     x = data.sample(SAMPLE)[0]
     yield x if data.scaling is None else data.scaling.scale(x)
@@ -324,7 +324,7 @@ def _looked_at(data: XYDataModule) -> Iterator[Tensor]:
 
 def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for x, y, *_ in data.source.in_order("train", Place(), data.scaling, data.batch_size):
+        for x, y, *_ in data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size):
             ones = x.new_ones(len(x), int(model.b is not None))
             yield torch.cat([ones, x], dim=1).double().numpy(), y.double().numpy()
 

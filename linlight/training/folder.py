@@ -74,7 +74,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def describe(model: LinearModel, rows: int) -> dict[str, Any]:
     """The model in full precision, and the size of the data it was fitted to or used on."""
-    w, b = model.own_units()
+    w, b = model.original_units()
     return {
         "method": type(model).__name__,
         "weights": w.tolist(),

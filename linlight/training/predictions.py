@@ -4,7 +4,6 @@ import heapq
 from collections.abc import Callable
 from contextlib import ExitStack
 from csv import writer as csv_writer
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -13,30 +12,8 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from linlight.data.predicted import SHOWN, Predicted
 from linlight.distributed import gather
-
-SHOWN = 10
-
-
-@dataclass
-class Predicted:
-    """The predictions of one process for one batch.
-
-    Attributes:
-        first: Where it begins in the table; rows from there up to `end` are dealt with by it.
-        end: Where the next begins.
-        rows: The rows' numbers, (B,).
-        ids: Their id columns, a pyarrow table, or None.
-        values: The predictions, (B, T).
-        x: The features of the first few, (up to 10, D).
-    """
-
-    first: int
-    end: int
-    rows: np.ndarray
-    ids: Any
-    values: Tensor
-    x: Tensor
 
 
 class PredictionWriter(Callback):

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.training.summary import count
+from linlight.text import count
 
 PATIENCE = 2.0
 """Seconds a training lasts before its bar appears; a shorter one shows none."""
@@ -25,7 +25,7 @@ LINES = 10
 
 def figures(model: LinearModel) -> str:
     """The loss of the epoch so far, and the gap that the last one left, where it is known."""
-    gap = model.figures.get("gap")
+    gap = model.epoch_metrics.get("gap")
     return f"loss {model.epoch_loss.item():.3g}" + ("" if gap is None else f", gap {gap:.3g}")
 
 

@@ -78,7 +78,7 @@ def _number(value: Any) -> float:
 def residuals(model: LinearModel, data: XYDataModule) -> Tensor:
     """Targets less predictions of some of the training rows, in the data's own units, (n, T)."""
     x, y = data.sample(MOST_RESIDUALS)
-    w, b = (None if p is None else p.cpu() for p in model.own_units())
+    w, b = (None if p is None else p.cpu() for p in model.original_units())
     assert w is not None
     y_hat = torch.nn.functional.linear(x.to(w), w, b)
     return y.to(y_hat) - y_hat

@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun in the right form: `1 row`, `3 rows`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+from linlight.text import count
 
 
 def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:

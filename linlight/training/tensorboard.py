@@ -161,7 +161,7 @@ class Dashboard(Callback):
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
         values |= self._exact
-        for name, value in model.figures.items():
+        for name, value in model.epoch_metrics.items():
             values[name] = value
             if name.endswith("gap") and value > 0:
                 values[f"log10_{name}"] = math.log10(value)

@@ -9,7 +9,7 @@ import torch
 
 from linlight import InputError, XYDataModule
 from linlight.data.loaders import BatchLoader
-from linlight.data.sources import Place
+from linlight.data.sources import ProcessInfo
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_shares_of_a_batch_make_the_batch(rows: int, batch_size: int, world_size
     x = torch.arange(rows)[:, None]
 
     def batches(rank: int, world_size: int) -> list[list[int]]:
-        loader = BatchLoader((x,), batch_size, shuffle=shuffle, place=Place(rank, world_size))
+        loader = BatchLoader((x,), batch_size, shuffle=shuffle, place=ProcessInfo(rank, world_size))
         result = [batch[0].flatten().tolist() for batch in loader]
         assert len(result) == len(loader)
         return result

@@ -13,8 +13,8 @@ import torch
 from pyarrow import parquet
 
 from linlight import XYDataModule
-from linlight.data.prefetch import ahead
-from linlight.data.sources import Place
+from linlight.data.prefetch import prefetch
+from linlight.data.sources import ProcessInfo
 from linlight.data.stream import Stream, uniform
 from linlight.data.stream_loaders import InOrder, Windows
 
@@ -95,10 +95,10 @@ def test_every_batch_is_the_same_on_any_number_of_processes(
     path: str, world_size: int, shuffle: bool
 ) -> None:
     _, stream = streamed(path)
-    survey = stream.survey(Place())
+    survey = stream.survey(ProcessInfo())
 
     def shares(rank: int, of: int) -> list[list[list[float]]]:
-        loader = Windows(stream, survey, 10, Place(rank, of), shuffle=shuffle)
+        loader = Windows(stream, survey, 10, ProcessInfo(rank, of), shuffle=shuffle)
         return [torch.cat(batch, dim=1).tolist() for batch in loader]
 
     everyone = [shares(rank, world_size) for rank in range(world_size)]
@@ -151,7 +151,7 @@ def test_the_split_depends_on_seed_and_row_number_alone(path: str) -> None:
         data, _ = streamed(path, window=window, **split)
         loaders = (data.train_pass(), data.val_dataloader(), data.test_dataloader())
         parts.append([rows_of(loader) for loader in loaders])
-        sizes = data.source.survey(Place()).sizes  # type: ignore[attr-defined]
+        sizes = data.source.survey(ProcessInfo()).sizes  # type: ignore[attr-defined]
         assert [len(part) for part in parts[-1]] == [sizes[kind] for kind in ("train", "val", "test")]
     assert parts[0] == parts[1]
     assert sorted(row for part in parts[0] for row in part) == sorted(rows_of(streamed(path)[0].train_pass()))
@@ -235,7 +235,7 @@ def test_a_process_that_alone_meets_with_a_bad_row_keeps_its_turns(
     _, stream = streamed(str(tmp_path / "t.parquet"))
     counts, told = [], {}
     for rank in (0, 1):
-        batches = InOrder(stream, "train", Place(rank, 2))
+        batches = InOrder(stream, "train", ProcessInfo(rank, 2))
         counts.append(0)
         try:
             for _ in batches:
@@ -335,7 +335,7 @@ def test_reading_ahead_raises_where_the_item_would_have_been() -> None:
         yield 1
         raise ValueError("here")
 
-    found = ahead(items())
+    found = prefetch(items())
     assert next(found) == 1
     with pytest.raises(ValueError, match="here"):
         next(found)

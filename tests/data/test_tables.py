@@ -23,7 +23,7 @@ from pyarrow import parquet
 from linlight import ExhaustiveSearch, GradientDescent, LinearRegression, XYDataModule
 from linlight.cli.main import main
 from linlight.data.files import Files, open_table
-from linlight.data.tables import Part, Wanted
+from linlight.data.tables import ColumnSpec, Part
 from linlight.errors import InputError
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
@@ -189,7 +189,7 @@ def test_categories_are_found_in_one_pass(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "t.csv").write_text("y,a,b\n1,u,x\n2,v,x\n")
     read, asked = Files.read, []
 
-    def counted(table: Files, part: Part, columns: dict[str, Wanted]) -> Any:
+    def counted(table: Files, part: Part, columns: dict[str, ColumnSpec]) -> Any:
         asked.append(list(columns))
         return read(table, part, columns)
 
@@ -431,7 +431,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     path.write_text(CSV)
     for change in (lambda: path.write_text(CSV + "7,8,9,u\n"), path.unlink):
         path.write_text(CSV)
-        blocks = open_table(str(path)).blocks({"y": Wanted(pa.float64())})
+        blocks = open_table(str(path)).blocks({"y": ColumnSpec(pa.float64())})
         next(blocks)
         change()
         with pytest.raises(InputError, match="changed while it was read"):

@@ -14,10 +14,10 @@ from conftest import ROOT, Run
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.experiments.compare import table
-from linlight.experiments.compare_plot import comparison, ground_of, place
+from linlight.experiments.compare_plot import comparison, place, surface_of
 from linlight.experiments.results import Result
 from linlight.runs.style import line_style
-from linlight.text import columns
+from linlight.text import display_width
 
 Linlight = Callable[..., Run]
 NAMES = [
@@ -101,7 +101,7 @@ def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None
     rows = "--data.x", "[[1,2],[2,1],[3,5],[4,2]]", "--data.y", "[1,2,3,5]"
     results = results_of(linlight("compare", *rows, "--lr", 0.01, "--epochs", 20))
     data = XYDataModule([[1, 2], [2, 1], [3, 5], [4, 2]], [1, 2, 3, 5], dtype="float64")
-    ground = ground_of(results, data)
+    ground = surface_of(results, data)
     assert ground is not None
     x, y = ground.limits()
     for result in results:
@@ -118,7 +118,7 @@ def test_contours_hold_the_paths_of_several_features(linlight: Linlight) -> None
 
 def drawn(results: list[Result], data: XYDataModule) -> Any:
     """The axes with the paths."""
-    return comparison(results, data, ground_of(results, data)).axes[0]
+    return comparison(results, data, surface_of(results, data)).axes[0]
 
 
 def test_weights_of_rows_bend_the_curve(linlight: Linlight) -> None:
@@ -158,7 +158,7 @@ def test_who_gave_up_has_not_arrived(linlight: Linlight) -> None:
     results = results_of(linlight("compare", "--lr=5", "--methods=GradientDescent,LinearRegression"))
     assert [(len(r.path), r.descends) for r in results] == [(1, True)] * 2
     data = XYDataModule(dtype="float64")
-    ground = ground_of(results, data)
+    ground = surface_of(results, data)
     assert ground is not None
     for axes in comparison(results, data, ground).axes:
         labels = axes.get_legend_handles_labels()[1]
@@ -211,7 +211,7 @@ def test_where_is_said_in_full() -> None:
 def test_names_of_wide_letters_leave_the_columns_in_place() -> None:
     names = ["gradient descent", "梯度下降", "梯度下降法" * 6 + "甲", "梯度下降法" * 6 + "乙"]
     lines = table([row(name, 1.0) for name in names], torch.ones(1, 1)).splitlines()[:5]
-    assert {columns(line) for line in lines} == {80}
+    assert {display_width(line) for line in lines} == {80}
     assert len({line[:15] for line in lines}) == 5
 
 
@@ -241,7 +241,7 @@ def test_stopped_from_the_keyboard(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("linlight.training.diagnostics.Explain.on_train_epoch_end", interrupt)
+    monkeypatch.setattr("linlight.training.diagnostics.Diagnostics.on_train_epoch_end", interrupt)
     before = signal.getsignal(signal.SIGINT)
     for command in ("compare", "sweep"):
         with pytest.raises(SystemExit, match="130"):

@@ -13,10 +13,10 @@ from linlight.methods.base import LinearModel
 from linlight.training.tensorboard import Dashboard
 
 
-def trained(make: Callable[[], LinearModel], together: int | None, rows: int, **options: Any) -> Any:
+def trained(make: Callable[[], LinearModel], batches_per_step: int | None, rows: int, **options: Any) -> Any:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, 2, generator=generator)
-    data = XYDataModule(x, x @ torch.tensor([[1.0], [2.0]]), updates_per_step=together, **options)
+    data = XYDataModule(x, x @ torch.tensor([[1.0], [2.0]]), updates_per_step=batches_per_step, **options)
     model = make()
     trainer = fit(model, data, max_epochs=3, callbacks=[Dashboard()])
     return model.w.tolist(), trainer.global_step, model.epoch_loss.item(), len(data.train_dataloader())

@@ -22,7 +22,7 @@ from linlight.functional.solve import optimum
 from linlight.functional.statistic import moments
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
-from linlight.training.diagnostics import Explain
+from linlight.training.diagnostics import Diagnostics
 
 
 def problem(
@@ -40,7 +40,7 @@ def shape(x: torch.Tensor, y: torch.Tensor, bias: bool, total: bool = False) -> 
 
 
 def train(model: Any, x: Any, y: Any, epochs: int = 5, stop: float | None = None, **data: Any) -> Any:
-    fit(model, XYDataModule(x, y, dtype="float64", **data), max_epochs=epochs, callbacks=[Explain(stop)])
+    fit(model, XYDataModule(x, y, dtype="float64", **data), max_epochs=epochs, callbacks=[Diagnostics(stop)])
     return model
 
 
@@ -129,7 +129,7 @@ def test_a_run_knows_its_optimum_and_its_end(batch_size: int | None, tmp_path: P
         actual = (model(x) - y).square().mean().item()
     assert found["gap"] == pytest.approx(actual - expected.ssr / len(x), rel=1e-9)
     assert found["predicted"]["gap"] == pytest.approx(found["gap"], rel=1e-8)
-    assert model.figures["predicted_gap"] == pytest.approx(model.figures["gap"], rel=1e-8)
+    assert model.epoch_metrics["predicted_gap"] == pytest.approx(model.epoch_metrics["gap"], rel=1e-8)
 
 
 def test_counts_the_epochs_it_predicted(tmp_path: Path) -> None:

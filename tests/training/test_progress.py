@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ROOT, Run
 
-from linlight.data.sources import Place
+from linlight.data.sources import ProcessInfo
 
 Linlight = Callable[..., Run]
 FIT = ["fit", "--model", "GradientDescent"]
@@ -100,7 +100,7 @@ def test_quiet_prints_errors_all_the_same(refused: Callable[..., str]) -> None:
 
 def test_verbose_counts_processes(monkeypatch: pytest.MonkeyPatch, linlight: Linlight) -> None:
     monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
-    monkeypatch.setattr("linlight.data.datamodule.XYDataModule._place", lambda _: Place())
+    monkeypatch.setattr("linlight.data.datamodule.XYDataModule._place", lambda _: ProcessInfo())
     monkeypatch.setattr("linlight.methods.base.LinearModel.sum_over_processes", lambda _, *tensors: tensors)
     assert ", 2 processes\n" in linlight(*FIT, "--verbose", "true", "--trainer.max_epochs", 1).out
 
