@@ -69,7 +69,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_number_of_processes_changes_nothing(
     nodes: int, devices: int, alone: dict[str, Any], tmp_path: Path
 ) -> None:
-    together = torchrun(tmp_path, nodes, devices, ROOT / "tests" / "every_method.py")
+    together = torchrun(tmp_path, nodes, devices, Path(__file__).with_name("every_method.py"))
     assert together.keys() == alone.keys()
     for case, expected in alone.items():
         for key, values in expected.items():
