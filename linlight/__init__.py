@@ -1,45 +1,41 @@
 """Linear regression on PyTorch Lightning: the textbook's five methods, one interface."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from linlight.data.datamodule import XYDataModule as XYDataModule
     from linlight.errors import InputError as InputError
     from linlight.experiments.compare import compare as compare
     from linlight.experiments.sweep import sweep as sweep
-    from linlight.methods.backpropagation import Backpropagation as Backpropagation
-    from linlight.methods.base import LinearModel as LinearModel
-    from linlight.methods.exhaustive_search import ExhaustiveSearch as ExhaustiveSearch
-    from linlight.methods.gradient_descent import GradientDescent as GradientDescent
-    from linlight.methods.least_squares import LeastSquares as LeastSquares
-    from linlight.methods.linear_regression import LinearRegression as LinearRegression
+    from linlight.methods import *  # noqa: F403
     from linlight.runs.run import Run as Run
     from linlight.runs.run import load as load
 
 _MODULES = {
-    "Backpropagation": "methods.backpropagation",
-    "ExhaustiveSearch": "methods.exhaustive_search",
-    "GradientDescent": "methods.gradient_descent",
     "InputError": "errors",
-    "LeastSquares": "methods.least_squares",
     "LinearModel": "methods.base",
-    "LinearRegression": "methods.linear_regression",
     "Run": "runs.run",
     "XYDataModule": "data.datamodule",
     "compare": "experiments.compare",
     "load": "runs.run",
     "sweep": "experiments.sweep",
 }
+"""Where the public names are, beside those of the methods, which `linlight.methods` has."""
 
-__all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used.
 
     Importing Lightning takes seconds; `linlight --help` and a mistyped command need none of it.
     """
-    if name not in _MODULES:
-        raise AttributeError(f"module 'linlight' has no attribute {name!r}")
-    return getattr(import_module(f"linlight.{_MODULES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"linlight.{_MODULES[name]}"), name)
+    # A method has a class's name: `from linlight import text` asks here too, before it imports the file.
+    if name == "__all__" or name[0].isupper():
+        methods = import_module("linlight.methods").METHODS
+        if name == "__all__":
+            return sorted([*_MODULES, *methods])
+        if name in methods:
+            return methods[name]
+    raise AttributeError(f"module 'linlight' has no attribute {name!r}")

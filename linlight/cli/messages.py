@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from linlight.errors import did_you_mean, nearest_name
-from linlight.methods.registry import METHODS
+from linlight.methods import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
 _EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}

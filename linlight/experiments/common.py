@@ -1,7 +1,8 @@
 """What `compare` and `sweep` share: many trainings, checked before the first, and seen as one."""
 
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ def check_biases(models: dict[str, LinearModel]) -> None:
                 f"standardize centres the features, so the models need a bias, and {name} has none: "
                 "set --bias true, or bias: true in its config"
             )
+
+
+def parameters(method: type[LinearModel]) -> Mapping[str, inspect.Parameter]:
+    """The settings that a method takes."""
+    return inspect.signature(method).parameters
+
+
+def make_model(method: type[LinearModel], **settings: Any) -> LinearModel:
+    """Makes an untrained model with those of the settings that its method takes.
+
+    Raises:
+        InputError: If the method needs others.
+    """
+    given = {name: value for name, value in settings.items() if name in parameters(method)}
+    try:
+        return method(**given)
+    except TypeError as error:
+        raise InputError(f"{method.__name__} cannot be made: {error}; give it as --config") from error
 
 
 class Watch:

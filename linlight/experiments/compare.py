@@ -19,8 +19,9 @@ from linlight.experiments.compare_plot import comparison, surface_of
 from linlight.experiments.entries import (
     THE_FIVE,
     Entry,
-    by_name,
+    Settings,
     choose,
+    known_names,
     shared_data,
     told_apart,
     with_seeds,
@@ -62,13 +63,15 @@ def compare(
         lr: Learning rate of all methods that have one.
         epochs: Epochs to train; the search needs one.
         at: The features to predict at, (D,). Default: the notes' x = 4, or the first row.
-        bias: Whether the first four methods have a bias too; linear regression and least squares always have.
+        bias: Whether the methods have a bias that have none by themselves, as the first four; linear
+            regression and least squares always have.
         batch_size: Rows per update of the two methods that take single rows in the notes.
         seed: Seed of the random starting values of linear regression.
         accelerator: Where to train, as in Lightning's Trainer.
         folder: Where to make the folder `version_N` of this comparison.
-        methods: Which methods, of ExhaustiveSearch, GradientDescent, StochasticGradientDescent,
-            Backpropagation, LinearRegression and LeastSquares. Default: the first five; none beside configs.
+        methods: Which methods: those of linlight by name, with StochasticGradientDescent, which is
+            GradientDescent row by row; others by the path of their class, as `my_module.MyMethod`. Default:
+            the notes' five; none beside configs.
         config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type;
             the data may be named in them too, the same for all.
         seeds: Train what depends on chance once with each of these. Default: `seed` alone.
@@ -84,11 +87,13 @@ def compare(
     of_configs = [from_config(path) for path in config or []]
     data = shared_data(data or {}, of_configs)
     check(data, epochs, seed, accelerator, seeds)
-    known = by_name(lr, bias, batch_size, total=data.get("x") is None and data.get("path") is None)
+    is_textbook = data.get("x") is None and data.get("path") is None
     names = (() if config else THE_FIVE) if methods is None else methods
-    contenders = with_seeds(choose(names, known) + of_configs, seeds)
+    contenders = with_seeds(choose(names, Settings(lr, bias, batch_size, is_textbook)) + of_configs, seeds)
     if not contenders:
-        raise InputError(f"there is nothing to compare: name --methods, of {', '.join(known)}, or --config")
+        raise InputError(
+            f"there is nothing to compare: name --methods, of {', '.join(known_names())}, or --config"
+        )
     # Everything that can be wrong is tried before a folder is made.
     models = [contender.make() for contender in contenders]
     if data.get("standardize"):

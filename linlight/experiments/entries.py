@@ -5,18 +5,16 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
-from linlight.methods.backpropagation import Backpropagation
+from linlight.experiments.common import make_model, parameters
+from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
-from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
-from linlight.methods.least_squares import LeastSquares
-from linlight.methods.linear_regression import LinearRegression
 from linlight.training.tensorboard import run_label
 
 
@@ -46,32 +44,6 @@ class Entry:
         return re.sub(r"[^\w.=+]+", "_", self.name.replace(",", "").replace("-", ""))
 
 
-def by_name(lr: float, bias: bool, batch_size: int, total: bool) -> dict[str, Entry]:
-    """The methods as the notes set them, by the names that `--methods` takes; then ours.
-
-    Args:
-        lr: Learning rate of all that have one.
-        bias: Whether the first four have a bias.
-        batch_size: Rows per update of the two that take single rows in the notes.
-        total: Whether linear regression takes the sum of the squared errors, as the notes do.
-    """
-    # The first three compute in Python's floats, which are float64.
-    whole, single = {"dtype": "float64"}, {"dtype": "float64", "batch_size": batch_size}
-    loss = nn.MSELoss(reduction="sum" if total else "mean")
-    return {
-        "ExhaustiveSearch": Entry("exhaustive search", lambda: ExhaustiveSearch(bias=bias), whole),
-        "GradientDescent": Entry("gradient descent", lambda: GradientDescent(lr, bias), whole),
-        "StochasticGradientDescent": Entry(
-            "stochastic gradient descent", lambda: GradientDescent(lr, bias), single
-        ),
-        "Backpropagation": Entry(
-            "back-propagation", lambda: Backpropagation(lr, bias), {"batch_size": batch_size}
-        ),
-        "LinearRegression": Entry("linear regression", lambda: LinearRegression(lr, criterion=loss)),
-        "LeastSquares": Entry("least squares", lambda: LeastSquares(), whole),
-    }
-
-
 THE_FIVE = (
     "ExhaustiveSearch",
     "GradientDescent",
@@ -79,10 +51,44 @@ THE_FIVE = (
     "Backpropagation",
     "LinearRegression",
 )
+"""The methods of the notes; the third is the second, row by row."""
 
 
-def choose(names: str | Sequence[str], known: dict[str, Entry]) -> list[Entry]:
-    """The contenders of these names, a list or one word such as `GradientDescent,LeastSquares`.
+class Settings(NamedTuple):
+    """What `compare` was asked for, of which each method takes what it knows.
+
+    Attributes:
+        lr: Learning rate of all that have one.
+        bias: Whether those have a bias that have none by themselves.
+        batch_size: Rows per update of the two that take single rows in the notes.
+        total: Whether linear regression takes the sum of the squared errors, as the notes do.
+    """
+
+    lr: float
+    bias: bool
+    batch_size: int
+    total: bool
+
+
+def _entry(name: str, settings: Settings) -> Entry:
+    """A method as the notes set it, or as it sets itself."""
+    method = GradientDescent if name == "StochasticGradientDescent" else find_method(name)
+    given: dict[str, Any] = {"lr": settings.lr}
+    if "bias" in (usual := parameters(method)) and usual["bias"].default is False:
+        given["bias"] = settings.bias
+    given["criterion"] = nn.MSELoss(reduction="sum" if settings.total else "mean")
+    data: dict[str, Any] = {}
+    if name in ("ExhaustiveSearch", "GradientDescent", "StochasticGradientDescent", "LeastSquares"):
+        data["dtype"] = "float64"  # Python's floats, in which the notes' first three compute
+    if name in ("StochasticGradientDescent", "Backpropagation"):
+        data["batch_size"] = settings.batch_size
+    short = "Back-propagation" if name == "Backpropagation" else name.rpartition(".")[2]
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short).lower()
+    return Entry(words, lambda: make_model(method, **given), data)
+
+
+def choose(names: str | Sequence[str], settings: Settings) -> list[Entry]:
+    """The contenders of these names, a list or one word such as `GradientDescent,my_module.MyMethod`.
 
     Raises:
         InputError: If there is none of a name, or it is named twice.
@@ -90,11 +96,16 @@ def choose(names: str | Sequence[str], known: dict[str, Entry]) -> list[Entry]:
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",") if name.strip()]
     for i, name in enumerate(names):
-        if name not in known:
-            raise InputError(f"there is no method {name!r}: {nearest_name(name, known)}")
+        if "." not in name and name not in known_names():
+            raise InputError(f"there is no method {name!r}: {nearest_name(name, known_names())}")
         if name in names[:i]:
             raise InputError(f"{name} is named twice: name it once, or give a second one as --config")
-    return [known[name] for name in names]
+    return [_entry(name, settings) for name in names]
+
+
+def known_names() -> list[str]:
+    """The short names that `--methods` takes: the notes' five, then ours."""
+    return list(dict.fromkeys([*THE_FIVE, *METHODS]))
 
 
 def shared_data(given: dict[str, Any], contenders: Sequence[Entry]) -> dict[str, Any]:

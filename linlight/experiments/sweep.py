@@ -1,7 +1,7 @@
 """`linlight sweep`: learning rates × batch sizes × methods, and where theory draws the border."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,28 @@ from lightning.pytorch import seed_everything
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
-from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
+from linlight.experiments.common import (
+    Watch,
+    check,
+    check_biases,
+    make_model,
+    make_trainer,
+    parameters,
+    watched,
+)
 from linlight.experiments.sweep_plot import heat_map
 from linlight.functional.descent import parabola
 from linlight.functional.solve import optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
-from linlight.methods.backpropagation import Backpropagation
+from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
-from linlight.methods.gradient_descent import GradientDescent
-from linlight.methods.linear_regression import LinearRegression
 from linlight.runs.style import save_figure
 from linlight.training.diagnostics import TOLERANCE, Diagnostics
 from linlight.training.folder import RunSummary, new_folder, removed_on_failure, write_json
 from linlight.training.progress import silence
 from linlight.training.tensorboard import run_label
 
-METHODS: dict[str, Callable[[float, bool], LinearModel]] = {
-    "GradientDescent": GradientDescent,
-    "Backpropagation": Backpropagation,
-    "LinearRegression": LinearRegression,
-}
-"""Those that have a learning rate."""
 POINTS = 9
 MOST_RUNS = 1000
 
@@ -75,7 +75,8 @@ def sweep(
 
     Args:
         data: Arguments of `XYDataModule`. Default: the textbook's three points.
-        methods: Of GradientDescent, Backpropagation and LinearRegression, a list or joined by commas.
+        methods: Methods that have a learning rate, by name or by the path of their class, a list or joined by
+            commas.
         lr: Learning rates. Default: nine, from a hundredth of the largest stable step of the whole batch to
             three times it.
         batch_size: Rows per update. Default: all rows, a quarter of them, and so on, four sizes at most.
@@ -92,27 +93,27 @@ def sweep(
         InputError: If the data or a setting cannot be used.
     """
     data = dict(data or {})
-    names = _names(methods)
+    chosen = _methods(methods)
     check(data, epochs, seed, accelerator)
     if data.get("reduce"):
         raise InputError("sweep varies the batch size, and reduce leaves a single batch: leave out reduce")
     if data.get("standardize"):
-        check_biases({name: METHODS[name](1.0, bias) for name in names})
+        check_biases({name: make_model(method, lr=1.0, bias=bias) for name, method in chosen.items()})
     whole = XYDataModule(**data)
     sizes = _sizes(batch_size, whole.train_size)
     m = _as_trained(whole)
     rates = _rates(lr, parabola(m, optimum(m, bias)).largest_stable_step)
-    if len(names) * len(sizes) * len(rates) > MOST_RUNS:
+    if len(chosen) * len(sizes) * len(rates) > MOST_RUNS:
         raise InputError(
-            f"{len(names)} methods, {len(sizes)} batch sizes and {len(rates)} learning rates make over "
+            f"{len(chosen)} methods, {len(sizes)} batch sizes and {len(rates)} learning rates make over "
             f"{MOST_RUNS} runs: name fewer"
         )
     root = new_folder(Path(folder))
     with removed_on_failure(root):
-        with watched(epochs * len(names) * len(sizes) * len(rates)) as watch:
+        with watched(epochs * len(chosen) * len(sizes) * len(rates)) as watch:
             cells = [
-                _run(name, rate, size, data, epochs, bias, seed, accelerator, root, watch)
-                for name in names
+                _run(method, rate, size, data, epochs, bias, seed, accelerator, root, watch)
+                for method in chosen.values()
                 for size in sizes
                 for rate in rates
             ]
@@ -129,18 +130,22 @@ def _as_trained(data: XYDataModule) -> Moments:
     return Standardizer.fit(m).moments(m) if data.standardize else m
 
 
-def _names(methods: str | Sequence[str]) -> list[str]:
-    names = (
-        [name.strip() for name in methods.split(",") if name.strip()]
-        if isinstance(methods, str)
-        else list(methods)
-    )
-    for name in names:
-        if name not in METHODS:
-            raise InputError(f"{name!r} is no method with a learning rate: {nearest_name(name, METHODS)}")
+def _methods(names: str | Sequence[str]) -> dict[str, type[LinearModel]]:
+    """The methods to sweep, by their classes' names."""
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",") if name.strip()]
+    usual = [name for name, method in METHODS.items() if "lr" in parameters(method)]
     if not names:
-        raise InputError(f"there is no method to sweep: name --methods, of {', '.join(METHODS)}")
-    return list(dict.fromkeys(names))
+        raise InputError(f"there is no method to sweep: name --methods, of {', '.join(usual)}")
+    found = {}
+    for name in names:
+        if "." not in name and name not in usual:
+            raise InputError(f"{name!r} is no method with a learning rate: {nearest_name(name, usual)}")
+        method = find_method(name)
+        if "lr" not in parameters(method):
+            raise InputError(f"{name} has no setting lr to sweep: name another method")
+        found[method.__name__] = method
+    return found
 
 
 def _rates(lr: Sequence[float] | None, stable: float) -> list[float]:
@@ -161,7 +166,7 @@ def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
 
 
 def _run(
-    name: str,
+    method: type[LinearModel],
     lr: float,
     size: int,
     settings: dict[str, Any],
@@ -177,7 +182,7 @@ def _run(
         data = XYDataModule(**(settings | {"batch_size": size}))
     if size == data.train_size:
         data.batch_size = None  # so that it is known for the whole batch
-    model = METHODS[name](lr, bias)
+    model, name = make_model(method, lr=lr, bias=bias), method.__name__
     explain = Diagnostics(quiet=True)
     label = root / name / run_label(model, data)
     callbacks = [explain, RunSummary(), watch.callback(f"{name}, {label.name}")]
