@@ -36,6 +36,7 @@ from linlight.training.checkpointing import (
     run_arguments,
     typed,
 )
+from linlight.training.coefficient_table import coefficient_report
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import (
     LastCheckpoint,
@@ -363,7 +364,7 @@ class Cli(LightningCLI):
         """Says what was found."""
         self.summary = self._run_summary.summary
         if _rank() == 0:
-            report = self.model.report()
+            report = coefficient_report(self.summary) or self.model.report()
             if report:
                 print(report)
             print(fitted(self.summary, self.datamodule.feature_names))

@@ -1,6 +1,7 @@
 """Standard errors, t, p, intervals and R²: what statistics users expect beside a coefficient."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from linlight.functional.solve import Optimum
 from linlight.functional.statistic import Moments
 
 ROBUST = ("HC0", "HC1", "HC2", "HC3")
+COEFFICIENT = ("estimate", "std_error", "t", "p", "ci_low", "ci_high")
+"""What `summary.json` holds of a coefficient beside its name."""
 
 
 @dataclass(frozen=True)
@@ -146,19 +149,37 @@ def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | No
     return torch.stack([(q * e[:, None]).T @ q for e in squares.T])
 
 
-def as_json(names: list[str], found: Inference) -> list[dict[str, Any]]:
-    """The coefficients as rows of `summary.json`, None where there is no number."""
-    columns = {
-        "estimate": found.estimates,
-        "std_error": found.std_errors,
-        "t": found.t,
-        "p": found.p,
-        "ci_low": found.low,
-        "ci_high": found.high,
+def as_json(names: Sequence[str], found: Inference) -> dict[str, Any]:
+    """An inference as `summary.json` holds it, None where there is no number.
+
+    Args:
+        names: The coefficients' names, the bias first, K of them.
+        found: The inference.
+
+    Returns:
+        `coefficients`, a list of K dictionaries, and the figures of the whole fit.
+    """
+    columns = (found.estimates, found.std_errors, found.t, found.p, found.low, found.high)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {
+        "coefficients": [
+            {"name": name} | dict(zip(COEFFICIENT, map(finite, row), strict=True))
+            for name, row in zip(names, rows, strict=True)
+        ],
+        "residual_sd": finite(found.residual_sd),
+        "r_squared": finite(found.r_squared),
+        "adjusted_r_squared": finite(found.adjusted),
+        "f": finite(found.f),
+        "f_p": finite(found.f_p),
     }
+
+
+def without_inference(names: Sequence[str], estimates: Tensor) -> list[dict[str, Any]]:
+    """Coefficients, (K,), as `as_json` has them, of a fit whose errors are not known."""
+    unknown = dict.fromkeys(COEFFICIENT)
     return [
-        {"name": name} | {key: finite(column[i].item()) for key, column in columns.items()}
-        for i, name in enumerate(names)
+        {"name": name} | unknown | {"estimate": value}
+        for name, value in zip(names, estimates.tolist(), strict=True)
     ]
 
 

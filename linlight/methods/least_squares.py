@@ -11,13 +11,20 @@ from torch import Tensor
 from linlight.data.statistics import merge_over_processes
 from linlight.distributed import gather
 from linlight.errors import InputError
-from linlight.functional.inference import ROBUST, Inference, as_json, finite, infer, robust_meat
+from linlight.functional.inference import (
+    ROBUST,
+    Inference,
+    as_json,
+    finite,
+    infer,
+    robust_meat,
+    without_inference,
+)
 from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import Batch, LinearModel
 from linlight.methods.optim import SetParameters
-from linlight.training.coefficient_table import table
 
 FEW_ROWS = 8192
 """Up to so many rows the fit is refined without being asked."""
@@ -195,60 +202,44 @@ gathers what the equation needs; then it is solved."""
         assert self.moments is not None
         best = optimum(self.moments, self._bias) if self.l2 > 0 else self.fit
         lowest = loss(self.moments, best.w, best.b).mean().item()
-        shared = {
+        shared: dict[str, Any] = {
             "rank": self.fit.rank,
             "condition_number": finite(self.fit.condition_number),
             # What rounding the weights to their type costs, and a penalty.
             "gap": max(0.0, self.train_loss() - lowest),
         }
-        if not self._inferred:
-            estimates = self.fit.w if self.fit.b is None else torch.cat([self.fit.b[:, None], self.fit.w], 1)
-            coefficients = [
-                [
-                    dict.fromkeys(("std_error", "t", "p", "ci_low", "ci_high"))
-                    | {"name": name, "estimate": value}
-                    for name, value in zip(names, row, strict=True)
-                ]
-                for row in estimates.tolist()
-            ]
-            return {"coefficients": coefficients[0] if len(coefficients) == 1 else coefficients} | shared
-        found: dict[str, Any] = {
-            "coefficients": [as_json(names, i) for i in self._inferred],
-            "residual_sd": [finite(i.residual_sd) for i in self._inferred],
-            "r_squared": [finite(i.r_squared) for i in self._inferred],
-        }
-        if len(self._inferred) == 1:
+        w, b = self.fit.w, self.fit.b
+        estimates = w if b is None else torch.cat([b[:, None], w], dim=1)
+        found: dict[str, Any] = {"coefficients": [without_inference(names, row) for row in estimates]}
+        if self._inferred:
+            several = [as_json(names, one) for one in self._inferred]
+            found = {key: [one[key] for one in several] for key in several[0]}
+            shared |= {
+                "degrees_of_freedom": self._inferred[0].degrees,
+                "f_degrees": self._inferred[0].f_degrees,
+            }
+        if len(estimates) == 1:
             found = {key: values[0] for key, values in found.items()}
-        return found | shared
+        kind = None if self.l2 > 0 else self.robust or "classical"
+        return found | shared | {"std_errors": kind, "notes": self._notes()}
 
-    def report(self) -> str:
-        """The table of each target, and what was done about collinear columns."""
+    def _notes(self) -> list[str]:
+        """What to know of the fit beside its numbers, a line each."""
         assert self.fit is not None
         assert self.moments is not None
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        kind = self.robust or "classical"
-        parts = [
-            table(
-                f"LeastSquares: {target}, {'with' if self._bias else 'without'} intercept",
-                self._coefficient_names(),
-                inferred,
-                self.fit.condition_number,
-                int(self.moments.rows),
-                kind,
-            )
-            for target, inferred in zip(data.target_names, self._inferred, strict=False)
-        ]
+        notes = []
         if self.l2 > 0:
-            parts.append(
-                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors\n"
-                "and p-values would say nothing true and are left out."
-            )
+            notes += [
+                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors",
+                "and p-values would say nothing true and are left out.",
+            ]
         scales = self.moments.triangle_of(self._bias)[:, : self.moments.features].norm(dim=0)
-        collinear = equations(self.fit.relations, scales, data.feature_names, self._bias)
-        parts += [f"collinear: {line}" for line in collinear[:10]]
+        names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
+        collinear = equations(self.fit.relations, scales, names, self._bias)
+        notes += [f"collinear: {line}" for line in collinear[:10]]
         if collinear:
-            parts.append("Of all weights that fit as well, these have the least norm.")
-        return "\n".join(parts)
+            notes.append("Of all weights that fit as well, these have the least norm.")
+        return notes
 
     def _coefficient_names(self) -> list[str]:
         names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]

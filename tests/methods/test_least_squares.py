@@ -19,6 +19,7 @@ from linlight.errors import InputError
 from linlight.functional.solve import equations, optimum
 from linlight.functional.statistic import moments
 from linlight.methods.least_squares import LeastSquares
+from linlight.training.coefficient_table import coefficient_report
 
 
 def solved(x: Any, y: Any, batch_size: int | None = None, **arguments: Any) -> LeastSquares:
@@ -106,7 +107,7 @@ def test_ridge_agrees_with_scikit_learn_and_has_no_standard_errors(l2: float, tm
     assert model.b is not None
     assert model.b.item() == pytest.approx(expected.intercept_, rel=1e-12)
     assert all(c["std_error"] is None for c in model.summary()["coefficients"])
-    assert "biased on purpose" in model.report()
+    assert "biased on purpose" in model.summary()["notes"][0]
     assert model.train_loss() == pytest.approx(np.mean((expected.predict(x) - y) ** 2), rel=1e-10)
 
 
@@ -169,7 +170,8 @@ def test_degenerate_data(x: Any, y: Any, weights: Any, bias: Any, robust: Any, t
     assert model.b is not None
     assert model.b.tolist() == pytest.approx(bias)
     json.dumps(model.summary(), allow_nan=False)
-    assert all(len(line) <= 80 for line in model.report().splitlines())
+    names = {"target_names": ["y"], "bias": bias, "rows": len(y)}
+    assert all(len(line) <= 80 for line in coefficient_report(names | model.summary()).splitlines())
 
 
 def test_nothing_but_zeros_without_a_bias(tmp_path: Path) -> None:
