@@ -81,7 +81,9 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     import linlight
     from linlight.data.datamodule import XYDataModule
     from linlight.training.diagnostics import Diagnostics
-    from linlight.training.folder import LastCheckpoint, RunSummary, new_folder
+    from linlight.training.folder import new_folder
+    from linlight.training.last_checkpoint import LastCheckpoint
+    from linlight.training.run_summary import RunSummary
     from linlight.training.tensorboard import Dashboard, TensorBoardLogger
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -38,17 +38,11 @@ from linlight.training.checkpointing import (
 )
 from linlight.training.coefficient_table import coefficient_report
 from linlight.training.diagnostics import Diagnostics
-from linlight.training.folder import (
-    LastCheckpoint,
-    RunSummary,
-    describe,
-    folder_name,
-    new_folder,
-    removed_on_failure,
-    write_json,
-)
+from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
+from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
+from linlight.training.run_summary import RunSummary, describe
 from linlight.training.summary import evaluated, fitted
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace

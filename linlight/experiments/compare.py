@@ -32,8 +32,10 @@ from linlight.methods.least_squares import LeastSquares
 from linlight.runs.style import save_figure
 from linlight.text import padded, shortened
 from linlight.training.diagnostics import Diagnostics
-from linlight.training.folder import LastCheckpoint, RunSummary, new_folder, removed_on_failure, write_json
+from linlight.training.folder import new_folder, removed_on_failure, write_json
+from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.progress import silence
+from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import Dashboard, run_label
 
 

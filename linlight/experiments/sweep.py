@@ -29,8 +29,9 @@ from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.runs.style import save_figure
 from linlight.training.diagnostics import TOLERANCE, Diagnostics
-from linlight.training.folder import RunSummary, new_folder, removed_on_failure, write_json
+from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.progress import silence
+from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import run_label
 
 POINTS = 9

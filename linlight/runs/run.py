@@ -17,7 +17,8 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.training import checkpointing as checkpoints
-from linlight.training.folder import FORMAT, folder_name
+from linlight.training.folder import folder_name
+from linlight.training.run_summary import FORMAT
 from linlight.training.summary import fitted
 
 if TYPE_CHECKING:

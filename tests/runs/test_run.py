@@ -50,7 +50,8 @@ def test_folders_that_are_no_finished_run(linlight: Callable[..., Any], tmp_path
 
 
 def test_arrays_are_given_again(tmp_path: Path) -> None:
-    from linlight.training.folder import LastCheckpoint, RunSummary
+    from linlight.training.last_checkpoint import LastCheckpoint
+    from linlight.training.run_summary import RunSummary
 
     x = torch.tensor([[1.0], [2.0]])
     data = XYDataModule(x, 3 * x)

@@ -1,0 +1,91 @@
+"""`summary.json`: what a run found, written last, so that a folder that has one is finished."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import loggers as lightning_loggers
+
+from linlight.data.datamodule import XYDataModule
+from linlight.methods.base import LinearModel
+from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.runs.style import save_figure, search_curve
+from linlight.training.folder import write_json
+from linlight.training.results_board import show_results
+
+FORMAT = 1
+"""Of `summary.json`; raised by a change that an older `linlight.load` would misread."""
+
+
+def describe(model: LinearModel, rows: int) -> dict[str, Any]:
+    """The model in full precision, and the size of the data it was fitted to or used on."""
+    w, b = model.original_units()
+    return {
+        "method": type(model).__name__,
+        "weights": w.tolist(),
+        "bias": None if b is None else b.tolist(),
+        "rows": rows,
+        "features": model.w.shape[1],
+        "targets": model.w.shape[0],
+    }
+
+
+class RunSummary(Callback):
+    """Writes `summary.json` once training is over, and what TensorBoard is given at the end."""
+
+    def __init__(self) -> None:
+        self.summary: dict[str, Any] = {}
+        self.first_step = 0
+        self._started = time.perf_counter()
+        self._validated: dict[str, float] = {}  # in a run that was at its end already when it was resumed
+
+    def state_dict(self) -> dict[str, float]:
+        """What only the run itself found out."""
+        return {"val_loss": self.summary["val_loss"]} if "val_loss" in self.summary else {}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Keeps it for a run that has nothing left to do."""
+        self._validated = state_dict
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Starts the clock; a resumed run has steps behind it."""
+        self.first_step = trainer.global_step
+        self._started = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Gathers the summary while all processes are there."""
+        seconds = time.perf_counter() - self._started
+        model: LinearModel = pl_module
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        train_loss = model.train_loss()
+        model.check_finite(train_loss)
+        metrics: dict[str, Any] = self._validated | {
+            "train_loss": train_loss,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+        }
+        if "val_loss" in trainer.callback_metrics:
+            metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
+        names = {"feature_names": data.feature_names, "target_names": data.target_names}
+        described = describe(model, model.rows) | names | metrics | {"seconds": seconds}
+        self.summary = {"format": FORMAT} | described | model.summary()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Writes what makes the folder look finished, last."""
+        if not self.summary:  # at its end already when it was resumed
+            self.on_train_end(trainer, pl_module)
+        self._write(trainer, pl_module)
+
+    @rank_zero_only
+    def _write(self, trainer: Trainer, pl_module: Any) -> None:
+        folder = Path(trainer.default_root_dir)
+        show_results(trainer, pl_module, trainer.datamodule, self.summary)  # type: ignore[attr-defined]
+        if isinstance(pl_module, ExhaustiveSearch):
+            figure = search_curve(pl_module)
+            save_figure(figure, folder / "loss_curve")
+            for logger in trainer.loggers:
+                if isinstance(logger, lightning_loggers.TensorBoardLogger):
+                    logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
+        write_json(folder / "summary.json", self.summary)
