@@ -12,10 +12,10 @@ from linlight.cli.main import fail
 from linlight.cli.messages import one_line, options_of
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.descent import parabola
+from linlight.functional.descent import Parabola, parabola
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import Moments, design
+from linlight.functional.statistic import Moments
 from linlight.text import count
 
 TOLERANCE = 1e-6
@@ -54,8 +54,10 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     unit = Standardizer.fit(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
-    relations = equations(fit.relations, scales, data.feature_names, bias)
-    before, after = _condition(m, bias), _condition(unit, bias)
+    relations = equations(fit, data.feature_names)
+    unit_fit = optimum(unit, bias)
+    shapes = parabola(m, fit), parabola(unit, unit_fit)
+    before, after = shapes[0].condition_number(fit), shapes[1].condition_number(unit_fit)
     lines = [
         f"{int(m.rows):,} row{'s' * (int(m.rows) != 1)}, {count(m.features, 'feature')}, "
         f"{count(m.targets, 'target')}; "
@@ -80,37 +82,33 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     if m.features > MOST_COLUMNS:
         lines.append(f"... {m.features} columns")
     lines += ["", f"condition number {before:.4g}; standardised {after:.4g}", ""]
-    needs = [_needs(m, bias), _needs(unit, bias)]
+    needs = [_needs(shape, bias) for shape in shapes]
     lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
     lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
     epochs = [_short(need) for _, need in needs]
     lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{epochs[0]:>18}{epochs[1]:>18}")
     lines.append(f"{'epochs of LeastSquares':<44}{1:>18}{1:>18}")
-    candidates = 41.0 ** (m.features + bias)
-    lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18.4g}{'':>18}")
+    digits = (m.features + bias) * math.log10(41)
+    candidates = f"{10**digits:.4g}" if digits < 300 else f"1e+{digits:.0f}"
+    lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18}{'':>18}")
     lines.append("")
     return lines + [f"advice: {line}" for line in _advice(data, m, fit, relations, inflation, needs, bias)]
-
-
-def _condition(m: Moments, bias: bool) -> float:
-    s = torch.linalg.svdvals(design(m, bias)[0])
-    return float(s[0] / s[-1]) if s[-1] > 1e-15 * s[0] else math.inf
 
 
 def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
     """Variance inflation factors, 1/(1 − R²) of each feature on the others, about zero without a bias."""
     squares = fit.basis[0 if fit.b is None else 1 :].square().sum(1) * scales.square()
     inflation = squares.clamp(min=1.0)
-    inflation[fit.relations.abs().gt(1e-9).any(0)] = math.inf
+    inflation[fit.dependent] = math.inf
+    inflation[fit.relations[:, 1:].abs().gt(1e-9).any(0)] = math.inf
     return [float(value) for value in inflation]
 
 
-def _needs(m: Moments, bias: bool) -> tuple[float, int | None]:
+def _needs(shape: Parabola, bias: bool) -> tuple[float, int | None]:
     """The largest stable step, and the epochs at half of it from w = 1, b = 0, to a millionth of the gap.
 
     That is the gap of w = 0 where it is smaller: at w = 1 a large column can hide all there is to learn.
     """
-    shape = parabola(m, optimum(m, bias))
     start = np.ones_like(shape.theta)
     start[:, :bias] = 0.0
     gaps = [float(shape.gaps(theta).sum()) for theta in (start, np.zeros_like(start))]
@@ -143,7 +141,7 @@ def _advice(
         for name, is_steady in zip(data.target_names, steady, strict=True)
         if is_steady
     ]
-    advice += [f"leave out a column: {relation}" for relation in relations[:10]]
+    advice += [f"leave out a column: {relation}" for relation in relations]
     near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
     if near:
         advice.append(f"nearly collinear, with large standard errors: {', '.join(near[:8])}")

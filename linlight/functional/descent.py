@@ -5,6 +5,7 @@ Hessian H = 2/(N·T) X̃ᵀX̃. A step of length lr multiplies the error θ − 
 of H, λ being its eigenvalue. See Nocedal and Wright, Numerical Optimization, section 3.3.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from linlight.functional.solve import RANK_TOLERANCE, Optimum
 from linlight.functional.statistic import Moments, design
 
 MOST_EPOCHS = 10**12
+MANY_COLUMNS = 256
+LEAST_SQUARE = 1e-6
+"""Least share of the greatest eigenvalue of XᵀX that keeps ten digits in it."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,9 @@ class Parabola:
     Attributes:
         theta: θ*, (T, K): the bias first where there is one, then the weights.
         lowest: The loss there.
-        directions: V, (K, K), the eigenvectors of H as columns.
-        curvatures: λ, (K,), its eigenvalues.
+        directions: V, (K, k), the eigenvectors of H as columns, but for some that nothing depends on where
+            there are fewer rows than coefficients.
+        curvatures: λ, (k,), their eigenvalues.
     """
 
     theta: np.ndarray
@@ -40,8 +45,16 @@ class Parabola:
         top = self.curvatures.max(initial=0.0)
         return float(2 / top) if top > 0 else float("inf")
 
+    def condition_number(self, fit: Optimum) -> float:
+        """That of the design; see `Optimum.condition_number`, which takes another factorisation."""
+        last = fit.design.shape[1] - fit.coded - 1
+        if len(fit.dependent) or last >= len(self.curvatures):
+            return math.inf
+        least = self.curvatures[last]
+        return math.sqrt(self.curvatures[0] / least) if least > 0 else math.inf
+
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """θ − θ* along the eigenvectors, (T, K)."""
+        """θ − θ* along the eigenvectors, (T, k)."""
         along: np.ndarray = (theta - self.theta) @ self.directions
         return along
 
@@ -56,10 +69,10 @@ class Parabola:
 
     def gaps_after(self, theta: np.ndarray, lr: float, epochs: range) -> list[float]:
         """The gaps after each of these numbers of whole-batch steps of length `lr` from θ."""
-        shrinking = (1 - lr * self.curvatures) ** 2  # (K,)
+        shrinking = (1 - lr * self.curvatures) ** 2  # (k,)
         with np.errstate(over="ignore", invalid="ignore"):
-            parts = 0.5 * (self.coordinates(theta) ** 2).sum(0) * self.curvatures  # (K,)
-            powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, K)
+            parts = 0.5 * (self.coordinates(theta) ** 2).sum(0) * self.curvatures  # (k,)
+            powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, k)
             gaps: list[float] = np.sum(parts * powers, axis=1, where=parts > 0).tolist()
         return gaps
 
@@ -90,16 +103,24 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
     x, y = design(m, bias=fit.b is not None)
     squares = fit.residual_squares
     exact = squares <= (RANK_TOLERANCE**2) * y.square().sum(0)  # what is left is rounding
-    _, s, vt = torch.linalg.svd(x, full_matrices=True)
+    squares_along, directions = _principal(x)
     count = 1.0 if total else m.weight.item() * m.targets
-    curvatures = np.zeros(len(vt))
-    curvatures[: len(s)] = 2 * s.numpy() ** 2 / count
     return Parabola(
         theta=stack(fit.w, fit.b),
         lowest=torch.where(exact, 0.0, squares).sum().item() / count,
-        directions=vt.T.numpy(),
-        curvatures=curvatures,
+        directions=directions.numpy(),
+        curvatures=2 * squares_along.numpy() / count,
     )
+
+
+def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared singular values of x, (r, K), the greatest first, (k,), and their right vectors, (K, k)."""
+    if len(x) > x.shape[1] > MANY_COLUMNS:  # by XᵀX in a fifth of the time, where squaring leaves digits
+        values, vectors = torch.linalg.eigh(x.T @ x)
+        if values[0] > LEAST_SQUARE * values[-1]:
+            return values.flip(0), vectors.flip(1)
+    _, s, vt = torch.linalg.svd(x, full_matrices=False)
+    return s.square(), vt.T
 
 
 def stack(w: Tensor, b: Tensor | None) -> np.ndarray:

@@ -1,7 +1,9 @@
 """The exact answer: the least-squares optimum from the statistic alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from scipy.linalg import qr
@@ -11,12 +13,15 @@ from linlight.errors import InputError
 from linlight.functional.statistic import Moments, design, loss
 
 RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
-"""A direction counts as none when unit columns vary along it by less than this, relative to the largest.
+"""A column counts as following from others when, at unit norm, it varies by less than this beside them.
 
 Rounding in the QR leaves some 1e-16 of an exact relation; NIST's Filip, the hardest certified design, keeps
 2e-13 of its last direction.
 """
 LARGEST = 1e140
+MOST_RELATIONS = 10
+MOST_TERMS = 8
+"""Of a relation that is named."""
 
 
 @dataclass(frozen=True)
@@ -31,50 +36,147 @@ class Optimum:
         basis: L, (K, rank): x̃ L has orthonormal columns over the rows, x̃ being x with its column of ones,
             so the coefficients' covariance is σ² L Lᵀ and a row's leverage is |x̃ L|².
         residual_squares: Sum of the squared residuals of each target, (T,).
-        condition_number: Of x̃ as given, in the data's own units; infinite where columns are collinear.
-        null: (k, D), which spans the relations among the features: the features times a row's numbers add
-            up to a constant on every row of the data (to zero, without bias).
+        design: x̃ in few rows, (r + 1, K), see `statistic.design`.
+        coded: How many columns follow from others by their coding alone.
+        dependent: Numbers of the features that follow from others on every row, (k,), apart from coding.
+        relations: How the first of them do, where it can be said in few terms, (up to `MOST_RELATIONS`,
+            D + 1): the feature is its row times (1, x), in which it does not occur itself.
     """
 
     w: Tensor
     b: Tensor | None
     basis: Tensor
     residual_squares: Tensor
-    condition_number: float
-    null: Tensor
+    design: Tensor
+    coded: int
+    dependent: Tensor
+    relations: Tensor
+
+    @cached_property
+    def condition_number(self) -> float:
+        """Of x̃ as given, in the data's own units; infinite where columns are collinear.
+
+        What coding makes redundant does not count: as many of the least singular values are left out.
+        """
+        last = self.design.shape[1] - self.coded - 1
+        if len(self.dependent) or last >= len(self.design):
+            return math.inf
+        values = torch.linalg.svdvals(self.design)
+        return float(values[0] / values[last])
 
     @property
     def rank(self) -> int:
         """Number of coefficients that the data determine."""
         return self.basis.shape[1]
 
-    @property
-    def relations(self) -> Tensor:
-        """Relations that span `null` with few features each, (k, D); in each, one number is -1.
 
-        k features are picked that together span it, and each relation holds only one of them.
-        """
-        if not len(self.null):
-            return self.null
-        unit = self.null / self.null.norm(dim=1, keepdim=True)
-        _, _, pivots = qr(unit.numpy(), mode="economic", pivoting=True)
-        picked = torch.as_tensor(pivots[: len(unit)].astype("int64"))
-        relations: Tensor = -torch.linalg.solve(unit[:, picked], unit)
-        return relations
+@dataclass(frozen=True)
+class _Factors:
+    """z = q r over independent columns of z, and the others from them: z[:, others] = z[:, basis] @ shares.
+
+    Attributes:
+        q: (r, rank), with orthonormal columns.
+        r: The upper triangle, (rank, rank).
+        basis: Numbers of independent columns, (rank,).
+        dependent: Numbers of those that follow from them, but for `coded`, (k,).
+        others: `dependent` and `coded` together, (D - rank,).
+        shares: (rank, D - rank).
+    """
+
+    q: Tensor
+    r: Tensor
+    basis: Tensor
+    dependent: Tensor
+    others: Tensor
+    shares: Tensor
 
 
-def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
-    """Solves the small triangle by its SVD, after scaling its columns to unit norm.
+def _factorise(z: Tensor, coded: Sequence[int]) -> _Factors:
+    """Picks independent columns of z, (r, D), by a QR factorisation with column pivoting.
+
+    Args:
+        z: Columns of about unit norm, or zero.
+        coded: Columns that are known to follow from the others.
+    """
+    free = torch.ones(z.shape[1], dtype=torch.bool)
+    free[list(coded)] = False
+    columns = free.nonzero()[:, 0]
+    # What follows from others is a later column rather than an earlier one.
+    preference = torch.linspace(2.0, 1.0, z.shape[1], dtype=z.dtype)[columns]
+    q, r, order = (
+        torch.as_tensor(part)
+        for part in qr((z[:, columns] * preference).numpy(), mode="economic", pivoting=True)
+    )
+    order = order.long()
+    r = r / preference[order]
+    size = r.diagonal().abs()
+    rank = int((size > RANK_TOLERANCE * size.amax()).sum()) if len(size) else 0
+    basis, dependent = columns[order[:rank]], columns[order[rank:]]
+    q, triangle = q[:, :rank], r[:rank, :rank]
+    right = torch.cat([r[:rank, rank:], q.T @ z[:, list(coded)]], dim=1)
+    # What is rounding, columns that nearly depend on others would make large.
+    right = torch.where(right.abs() > RANK_TOLERANCE, right, 0.0)
+    shares = torch.linalg.solve_triangular(triangle, right, upper=True)
+    shares = torch.where(shares.abs() > RANK_TOLERANCE, shares, 0.0)
+    # Those that need the fewest others first, and among them as they come.
+    k = len(dependent)
+    key = _terms(shares[:, :k]).sum(dim=0) * z.shape[1] + dependent
+    dependent, shares[:, :k] = dependent[key.argsort()], shares[:, key.argsort()]
+    return _Factors(
+        q=q,
+        r=triangle,
+        basis=basis,
+        dependent=dependent,
+        others=torch.cat([dependent, torch.as_tensor(list(coded), dtype=torch.long)]),
+        shares=shares,
+    )
+
+
+def _terms(shares: Tensor) -> Tensor:
+    """Which shares, (rank, k), are terms of a relation; what is below rounding beside the others is none."""
+    return shares.abs() > 1e-9 * shares.abs().amax(dim=0) if len(shares) else shares.bool()
+
+
+def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Of all weights that predict the same, those of least norm in the data's own units.
+
+    With C the shares, w of the independent columns and v of the others predict what `slopes` do where
+    w + C v = slopes; least is (w, v) = Mᵀ(M Mᵀ)⁻¹ slopes with M = (1, C), of which a QR of Mᵀ is taken.
+
+    Args:
+        slopes: Weights of the independent columns alone, (rank, n).
+        shares: The other columns in terms of those, (rank, k).
+
+    Returns:
+        The weights of the independent columns, (rank, n), and of the others, (k, n).
+    """
+    involved = shares.any(dim=1)
+    if not involved.any():
+        return slopes, slopes.new_zeros(shares.shape[1], slopes.shape[1])
+    c = shares[involved]
+    r = torch.linalg.qr(torch.cat([torch.eye(len(c), dtype=c.dtype), c.T]), mode="r").R
+    # As good as by Q: Paige, "An error analysis of a method for solving matrix equations", 1973.
+    least = torch.cholesky_solve(slopes[involved], r, upper=True)
+    slopes = slopes.clone()
+    slopes[involved] = least
+    return slopes, c.T @ least
+
+
+def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) -> Optimum:
+    """Solves the small triangle by a QR factorisation, after scaling its columns to unit norm.
 
     Scaling tells columns of very different sizes from columns that depend on others. Where some depend
     on others, it takes of all optimal weights those of least norm in the data's own units, the bias not
-    counted; a constant feature beside a bias then has weight 0.
+    counted; a constant feature beside a bias then has weight 0. The cost is that of the lesser of rows and
+    columns, squared, times the greater.
 
     Args:
         m: The statistic of at least one row.
         bias: Whether the model has a bias; it is not penalised.
         l2: Penalty on the sum of the squared weights, added to the *sum* of the squared errors: `alpha` of
             scikit-learn's Ridge.
+        coded: Numbers of features that follow from others by their coding alone, as the last level of a
+            category does where every level has a column.
 
     Raises:
         InputError: If a column's squares, or their inverses, are beyond float64.
@@ -88,44 +190,52 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0) -> Optimum:
             f"the squares of columns beyond {LARGEST:g} or below {1 / LARGEST:g} leave float64: "
             "multiply such columns by a power of ten"
         )
-    if l2 > 0:
+    if l2 > 0:  # with a penalty no column follows from others
         penalty = l2**0.5 * torch.eye(d, d + m.targets, dtype=triangle.dtype)
         triangle = torch.linalg.qr(torch.cat([triangle, penalty]), mode="r").R
+        coded = ()
     x, y = triangle[:, :d], triangle[:, d:]  # (r, D), (r, T)
-
     norms = torch.linalg.vector_norm(x, dim=0)
     scale = torch.where(norms > 0, norms, 1.0)
-    u, s, vt = torch.linalg.svd(x / scale, full_matrices=len(x) < d)  # all D directions
-    rank = int((s > RANK_TOLERANCE * s[0]).sum())
-    u, s, vt, null = (
-        u[:, :rank],
-        s[:rank],
-        vt[:rank],
-        vt[rank:],
-    )  # (r, rank), (rank,), (rank, D), (D - rank, D)
-    # A feature outside a relation has a part of rounding in it, which its own units could make large.
-    null = torch.where(null.abs() > RANK_TOLERANCE, null, 0.0) / scale
-    slopes = vt.T / s / scale[:, None]  # (D, rank)
-    if len(null):
-        q = torch.linalg.qr(null.T).Q
-        slopes = slopes - q @ (q.T @ slopes)
-        slopes[norms == 0] = 0.0  # not what rounding leaves
-    fitted = u.T @ y  # (rank, T)
+    f = _factorise(x / scale, coded)
+    rank = len(f.basis)
+    # In the data's own units.
+    one = torch.eye(rank, dtype=x.dtype)
+    alone = torch.linalg.solve_triangular(f.r, one, upper=True) / scale[f.basis][:, None]
+    shares = f.shares * (scale[f.others] / scale[f.basis][:, None])
+    slopes = x.new_zeros(d, rank)
+    slopes[f.basis], slopes[f.others] = _least_norm(alone, shares)
+    fitted = f.q.T @ y  # (rank, T)
     w = (slopes @ fitted).T
     b = m.mean[d:] - w @ m.mean[:d] if bias else None
-    condition_number = float("inf")
-    if not len(null):
-        singular_values = torch.linalg.svdvals(design(m, bias)[0])
-        condition_number = (singular_values[0] / singular_values[-1]).item()
     return Optimum(
         w=w,
         b=b,
         basis=_with_bias(slopes, m) if bias else slopes,
         # The penalty's rows count as data in the triangle; on the data alone the loss says it.
-        residual_squares=m.weight * loss(m, w, b) if l2 > 0 else (y - u @ fitted).square().sum(0),
-        condition_number=condition_number,
-        null=null,
+        residual_squares=m.weight * loss(m, w, b) if l2 > 0 else (y - f.q @ fitted).square().sum(0),
+        design=design(m, bias)[0],
+        coded=len(coded),
+        dependent=f.dependent,
+        relations=_relations(m, bias, f.basis, f.dependent[:MOST_RELATIONS], shares),
     )
+
+
+def _relations(m: Moments, bias: bool, basis: Tensor, dependent: Tensor, shares: Tensor) -> Tensor:
+    """The rows of `Optimum.relations`, their constants first, from the shares in the data's own units."""
+    shares = shares[:, : len(dependent)]
+    norms = m.triangle_of(bias)[:, : m.features].norm(dim=0)
+    terms = _terms(shares * norms[basis][:, None])
+    short = terms.sum(dim=0) <= MOST_TERMS
+    dependent, shares = dependent[short], torch.where(terms, shares, 0.0)[:, short]
+    mean = m.mean[: m.features]
+    relations = mean.new_zeros(len(dependent), m.features + 1)
+    relations[:, 1 + basis] = shares.T
+    if bias:
+        parts = torch.cat([mean[dependent][:, None], -relations[:, 1:] * mean], dim=1)
+        constant = parts.sum(dim=1)
+        relations[:, 0] = torch.where(constant.abs() > 1e-12 * parts.abs().amax(1), constant, 0.0)
+    return relations
 
 
 def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
@@ -136,24 +246,28 @@ def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
     return basis
 
 
-def equations(relations: Tensor, scales: Tensor, names: Sequence[str], bias: bool = True) -> list[str]:
-    """The relations in words: `a = 2 b + 1 c`, or `a is constant`, or without a bias `a is zero`.
+def equations(fit: Optimum, names: Sequence[str]) -> list[str]:
+    """What is known of columns that follow from others: `a = 1 - 2 b + c`, `a is constant`, a line each.
 
     Args:
-        relations: (k, D), as in `Optimum`.
-        scales: The size of each feature, (D,): what is below rounding beside the others is left out.
+        fit: The optimum.
         names: The features' names.
-        bias: Whether the model has a bias.
     """
     lines = []
-    scales = torch.where(scales > 0, scales, 1.0)  # a feature without scatter is a relation by itself
-    for relation in relations:
-        size = (relation * scales).abs()
-        involved = size > 1e-9 * size.max()
-        pivot = int((relation + 1).abs().argmin())
-        terms = [f"{relation[i]:.6g} {names[i]}" for i in involved.nonzero().flatten() if i != pivot]
-        right = " + ".join(terms).replace("+ -", "- ")
-        lines.append(
-            f"{names[pivot]} = {right}" if terms else f"{names[pivot]} is {'constant' if bias else 'zero'}"
-        )
+    for feature, (constant, *shares) in zip(fit.dependent.tolist(), fit.relations.tolist(), strict=False):
+        terms = [_term(share, name) for share, name in zip(shares, names, strict=True) if share]
+        if not terms:
+            lines.append(f"{names[feature]} is {'zero' if fit.b is None else 'constant'}")
+            continue
+        terms = [f"{constant:.6g}"] * (constant != 0) + terms
+        lines.append(f"{names[feature]} = " + " + ".join(terms).replace("+ -", "- "))
+    rest = fit.dependent[len(lines) :]
+    if len(rest):
+        others = f" and {len(rest) - 1:,} more" * (len(rest) > 1)
+        lines.append(f"{names[int(rest[0])]}{others} {'follow' if others else 'follows'} from other columns")
     return lines
+
+
+def _term(share: float, name: str) -> str:
+    number = f"{share:.6g}"
+    return {"1": name, "-1": f"-{name}"}.get(number, f"{number} {name}")

@@ -1,7 +1,7 @@
 """The statistic: all that the squared error of affine models knows of the data, in one pass.
 
 For z = (x, y), p = D + T columns, it is the total weight W of the rows, their mean μ, and the upper
-triangle R, (r, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
+triangle R, (p, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
 weights, the optimum, standard errors and the loss curve of gradient descent, without the rows.
 
 R comes from QR factorisations and never from XᵀX, which squares the condition number. Householder's QR is
@@ -37,7 +37,7 @@ class Moments:
         origin: One of the rows, (p,). Means are kept relative to it, so that a large offset common to
             all rows costs no digits where parts are merged.
         offset: μ − origin, (p,).
-        triangle: R, (r, p); r is p, or less where there were fewer rows, and then R is a trapezoid.
+        triangle: R, (r, p); where r is not p, there were fewer rows, and R is those, centred.
     """
 
     features: int
@@ -237,6 +237,8 @@ def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
 
 
 def _triangle(rows: Tensor) -> Tensor:
-    """R of the QR factorisation of some rows, (k, p): (r, p), where r is the lesser of k and p."""
+    """R of the QR factorisation of some rows, (k, p): (p, p), or fewer rows as they are."""
+    if len(rows) <= rows.shape[1]:
+        return rows
     r: Tensor = torch.linalg.qr(rows, mode="r").R
     return r

@@ -159,7 +159,7 @@ gathers what the equation needs; then it is solved."""
         weighted = self.trainer.datamodule.weighted  # type: ignore[attr-defined]
         if weighted:
             return False
-        return self.l2 == 0 and not len(fit.null) and m.features <= 32 and int(m.rows) <= FEW_ROWS
+        return self.l2 == 0 and len(fit.dependent) == 0 and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
         products = ExactProducts(m, self._bias)
@@ -226,18 +226,15 @@ gathers what the equation needs; then it is solved."""
     def _notes(self) -> list[str]:
         """What to know of the fit beside its numbers, a line each."""
         assert self.fit is not None
-        assert self.moments is not None
         notes = []
         if self.l2 > 0:
             notes += [
                 f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors",
                 "and p-values would say nothing true and are left out.",
             ]
-        scales = self.moments.triangle_of(self._bias)[:, : self.moments.features].norm(dim=0)
         names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
-        collinear = equations(self.fit.relations, scales, names, self._bias)
-        notes += [f"collinear: {line}" for line in collinear[:10]]
-        if collinear:
+        notes += [f"collinear: {line}" for line in equations(self.fit, names)]
+        if len(self.fit.dependent):
             notes.append("Of all weights that fit as well, these have the least norm.")
         return notes
 

@@ -46,7 +46,7 @@ def test_advice_names_the_columns() -> None:
     x = np.column_stack([a, a, np.full(60, 7.0), b, b + 1e-3 * a])
     advice = "\n".join(line for line in inspect(XYDataModule(x, a + b)) if line.startswith("advice"))
     assert "x_2 is constant" in advice
-    assert "x_0 = 1 x_1" in advice or "x_1 = 1 x_0" in advice
+    assert "x_1 = x_0" in advice
     few = "\n".join(inspect(XYDataModule(x[:3], a[:3])))
     assert "3 rows do not determine 6 coefficients: use l2" in few
     c = generator.normal(size=60)

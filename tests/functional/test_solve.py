@@ -1,0 +1,91 @@
+"""The optimum of wide, collinear and coded columns, against NumPy and exact relations."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+
+from linlight.functional.solve import equations, optimum
+from linlight.functional.statistic import moments
+
+
+def solve(x: np.ndarray, y: np.ndarray, bias: bool = True, **options: Any) -> Any:
+    return optimum(moments(torch.from_numpy(x), torch.from_numpy(y[:, None])), bias, **options)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 40), (20, 21), (30, 30), (40, 1000), (60, 7)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_of_least_norm_whatever_the_shape(rows: int, columns: int, bias: bool) -> None:
+    generator = np.random.default_rng(rows)
+    x, y = generator.normal(size=(rows, columns)) + 3, generator.normal(size=rows)
+    x[:, -1] = x[:, 0] - 2 * x[:, 2]  # collinear in any shape
+    found = solve(x, y, bias)
+    shift = (x.mean(0), y.mean()) if bias else (0.0, 0.0)
+    expected, _, rank, _ = np.linalg.lstsq(x - shift[0], y - shift[1], rcond=1e-12)
+    np.testing.assert_allclose(found.w[0], expected, rtol=1e-8, atol=1e-10)
+    assert found.rank == rank + bias
+    assert len(found.dependent) == columns - rank
+    assert np.isinf(found.condition_number)
+
+
+def test_a_wide_table_takes_a_few_times_what_scikit_learn_does() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(200, 5000)), generator.normal(size=200)
+
+    def seconds(call: Any) -> float:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds(lambda: solve(x, y)) < 10 * seconds(lambda: LinearRegression().fit(x, y)) + 0.1
+
+
+def test_relations_are_true_equations_of_few_terms() -> None:
+    generator = np.random.default_rng(1)
+    a, b, c = generator.normal(size=(3, 50))
+    many = generator.normal(size=(50, 12))
+    x = np.column_stack(
+        [a, b, 1 - b, 3 * a - 0.5 * b + 1e6, np.full(50, 7.0), c, np.zeros(50), many, many.sum(1)]
+    )
+    names = [*"abcdefg", *(f"m{i}" for i in range(13))]
+    found = solve(x, a + c)
+    # d is nearly collinear: rounding beside a million leaves it some digits of its own.
+    assert equations(found, names) == [
+        "e is constant",
+        "g is constant",
+        "c = 1 - b",
+        "m12 follows from other columns",
+    ]
+    assert found.w[0, [4, 6]].tolist() == [0, 0]
+
+
+def test_without_a_bias_relations_have_no_constant() -> None:
+    a, b = np.random.default_rng(2).normal(size=(2, 30))
+    x = np.column_stack([a, b, 2 * a + b, 1 - b, np.zeros(30), np.ones(30)])
+    assert equations(solve(x, a, bias=False), list("abcdef")) == ["e is zero", "c = 2 a + b", "f = b + d"]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_coding_alone_makes_no_column_collinear(bias: bool) -> None:
+    generator = np.random.default_rng(3)
+    first, second = np.eye(3)[generator.integers(0, 3, 90)], np.eye(4)[generator.integers(0, 4, 90)]
+    z, y = generator.normal(size=(90, 1)), generator.normal(size=90)
+    x = np.column_stack([z, first, second])
+    coded = [3, 7] if bias else [7]
+    found, plain = solve(x, y, bias, coded=coded), solve(x, y, bias)
+    assert len(found.dependent) == 0
+    assert len(plain.dependent) == len(coded)
+    torch.testing.assert_close(found.w, plain.w, rtol=1e-10, atol=1e-12)
+    full = np.column_stack([np.ones(90), x]) if bias else x
+    values = np.linalg.svd(full, compute_uv=False)
+    assert found.condition_number == pytest.approx(values[0] / values[-1 - len(coded)], rel=1e-10)
+    # A relation that coding does not make is found all the same.
+    more = solve(np.column_stack([x, 2 * z[:, 0] - first[:, 0]]), y, bias, coded=coded)
+    names = ["z", "f0", "f1", "f2", "s0", "s1", "s2", "s3", "more"]
+    assert equations(more, names) == ["more = 2 z - f0"]
