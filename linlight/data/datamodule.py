@@ -14,9 +14,8 @@ from linlight.data.predicted import Predicted
 from linlight.data.sources import ProcessInfo, Source
 from linlight.distributed import gather, say
 from linlight.errors import InputError
-from linlight.functional.reduce import reduced
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import Moments
+from linlight.functional.statistic import Moments, reduced
 
 if TYPE_CHECKING:
     from linlight.data.columns import Columns

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from linlight.methods.base import Batch, LinearModel
-from linlight.methods.lr import check_lr
-from linlight.methods.optim import ManualSGD
+from linlight.methods.optim import ManualSGD, check_lr
 
 
 class ByHandModel(LinearModel):

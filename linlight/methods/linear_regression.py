@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from linlight.errors import InputError
 from linlight.functional.descent import momentum_bound
 from linlight.methods.base import Batch, LinearModel
-from linlight.methods.lr import check_lr
+from linlight.methods.optim import check_lr
 
 
 def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:

@@ -1,9 +1,23 @@
-"""The update that moves the weights by hand."""
+"""The update that moves the weights by hand, and the rule that every learning rate obeys."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
+
+from linlight.errors import InputError
+
+
+def check_lr(lr: float) -> float:
+    """Returns `lr`.
+
+    Raises:
+        InputError: If it is not positive and finite.
+    """
+    if not isinstance(lr, int | float) or not 0 < lr < math.inf:
+        raise InputError(f"lr must be a positive finite number, got {lr}: try 0.01")
+    return lr
 
 
 class ManualSGD(torch.optim.Optimizer):

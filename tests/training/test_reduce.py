@@ -11,9 +11,8 @@ from test_diagnostics import train
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.reduce import reduced
 from linlight.functional.squared_error import squared_error_sums
-from linlight.functional.statistic import moments
+from linlight.functional.statistic import moments, reduced
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
