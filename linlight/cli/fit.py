@@ -39,6 +39,7 @@ from linlight.training.checkpointing import (
 from linlight.training.coefficient_table import coefficient_report
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
+from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
@@ -266,7 +267,7 @@ class Cli(LightningCLI):
             root = self.run_folder = new_folder(root)
         # It is first, so that the others find what it measured.
         explain = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
-        callbacks: list[Callback] = [explain, Dashboard(), self._run_summary]
+        callbacks: list[Callback] = [explain, Dashboard(), History(), self._run_summary]
         flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
         bars = any(isinstance(callback, ProgressBar) for callback in given)
         wanted = config["enable_progress_bar"] is not False and not config["barebones"]

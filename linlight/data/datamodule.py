@@ -1,9 +1,11 @@
 """x and y, checked once at the door, split, and handed out in batches."""
 
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
@@ -27,6 +29,11 @@ TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
 
 def _constant_target(name: str, value: float) -> str:
     return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
 
 
 class XYDataModule(LightningDataModule):
@@ -99,8 +106,7 @@ class XYDataModule(LightningDataModule):
         # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
         plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
         self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, got {batch_size}")
+        _check_batch_size(batch_size)
         for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
             if not 0 <= fraction < 1:
                 raise InputError(f"{name} must be at least 0 and below 1, got {fraction}")
@@ -155,6 +161,33 @@ class XYDataModule(LightningDataModule):
             self.source = Stream(columns, window, seed, val_fraction, test_fraction)
         else:
             self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
+
+    def sharing_rows(
+        self, batch_size: int | None = None, shuffle: bool = False, standardize: bool = False, dtype: str = ""
+    ) -> "XYDataModule":
+        """A data module of the same rows, which are not read again, that hands them out in its own way.
+
+        Args:
+            batch_size: Rows per update. Default: all rows.
+            shuffle: Whether each epoch visits them in a new random order.
+            standardize: Whether to train on standardised features.
+            dtype: Type of the numbers: float32 or float64. Default: as they were read.
+
+        Raises:
+            InputError: If a setting cannot be used, or a number does not fit into the type.
+        """
+        _check_batch_size(batch_size)
+        other = copy.copy(self)
+        settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
+        if dtype and getattr(torch, dtype) != self.dtype:
+            assert isinstance(self.source, Memory)
+            settings["dtype"], other.dtype = dtype, getattr(torch, dtype)
+            other.source = self.source.as_type(other.dtype)
+            for measured in ("raw_moments", "example"):  # in the other type
+                other.__dict__.pop(measured, None)
+        other._hparams = AttributeDict({**self.hparams, **settings})
+        other.batch_size, other.shuffle, other.standardize = batch_size, shuffle, standardize
+        return other
 
     def _take(self, x: Numbers, y: Numbers) -> Rows:
         if x is None and y is not None:

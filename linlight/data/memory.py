@@ -1,11 +1,13 @@
 """Rows in memory, and how they are divided."""
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import Rows
+from linlight.data.arrays import Rows, as_matrix
 from linlight.data.loaders import BatchLoader
 from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.sources import ProcessInfo, Source
@@ -43,6 +45,19 @@ class Memory(Source):
         self._parts = _split(len(rows.x), seed, {"val": val_fraction, "test": test_fraction})
         self._device: torch.device | None = None
         self._moved: tuple[Tensor, ...] = ()
+
+    def as_type(self, dtype: torch.dtype) -> "Memory":
+        """The same rows, divided in the same way, with numbers of another type.
+
+        Raises:
+            InputError: If a number does not fit into it.
+        """
+        other, rows = copy.copy(self), self.rows
+        y = None if rows.y is None else as_matrix(rows.y, "y", dtype)
+        weight = None if rows.weight is None else rows.weight.to(dtype)
+        other.rows = replace(rows, x=as_matrix(rows.x, "x", dtype), y=y, weight=weight)
+        other._device, other._moved = None, ()
+        return other
 
     @property
     def weighted(self) -> bool:

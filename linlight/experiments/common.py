@@ -1,20 +1,25 @@
-"""What `compare` and `sweep` share: many trainings, checked before the first, and seen as one."""
+"""What `compare` and `sweep` share: many trainings, checked before the first, run one by one, seen as one."""
 
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import LambdaCallback
 from tqdm import tqdm
 
+from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.training import progress
+from linlight.training.diagnostics import Diagnostics
+from linlight.training.history import Course, History
+from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import TensorBoardLogger
 
 MOST_SEED = 2**32 - 1
@@ -96,11 +101,62 @@ def watched(epochs: int) -> Iterator[Watch]:
         yield Watch(bar)
 
 
-def make_trainer(
-    epochs: int, accelerator: str, folder: Path, callbacks: Sequence[Callback], **options: Any
-) -> Trainer:
-    """A Trainer for one of the trainings, with its events in a folder of its own."""
-    return Trainer(
+@dataclass
+class Training:
+    """One training of several, over.
+
+    Attributes:
+        model: The method.
+        diagnostics: What was known of it beforehand.
+        summary: What `summary.json` holds; empty where it gave up.
+        course: Where it was after its epochs.
+        epochs: Epochs trained.
+        steps: Updates made.
+        error: Why it gave up, or None.
+    """
+
+    model: LinearModel
+    diagnostics: Diagnostics
+    summary: dict[str, Any]
+    course: Course
+    epochs: int
+    steps: int
+    error: str | None
+
+
+def run_one(
+    name: str,
+    model: LinearModel,
+    data: XYDataModule,
+    *,
+    epochs: int,
+    seed: int,
+    accelerator: str,
+    folder: Path,
+    watch: Watch,
+    callbacks: Sequence[Callback] = (),
+    **options: Any,
+) -> Training:
+    """Trains one of several, with its events in a folder of its own; one that diverges leaves the others be.
+
+    Args:
+        name: What to call it.
+        model: The untrained method.
+        data: Its data.
+        epochs: Epochs to train.
+        seed: Of its random start and order.
+        accelerator: Where to train.
+        folder: Its folder.
+        watch: What shows how far all are.
+        callbacks: Further ones.
+        options: Of the Trainer.
+
+    Raises:
+        InputError: If it cannot be trained at all.
+    """
+    seed_everything(seed)
+    diagnostics, history, summary = Diagnostics(quiet=True), History(), RunSummary()
+    trainer = Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=epochs,
@@ -109,6 +165,17 @@ def make_trainer(
         enable_model_summary=False,
         default_root_dir=str(folder),
         logger=TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
-        callbacks=list(callbacks),
+        callbacks=[diagnostics, history, *callbacks, summary, watch.callback(name)],
         **options,
     )
+    error = None
+    try:
+        trainer.fit(model, data)
+    except InputError as failure:
+        if not history.started:  # it is not the training that failed
+            raise InputError(f"{name}: {failure}") from failure
+        error = str(failure)
+    watch.finished(epochs)
+    assert history.course is not None
+    found = ({} if error else summary.summary), history.course
+    return Training(model, diagnostics, *found, trainer.current_epoch, trainer.global_step, error)

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import seed_everything
 from torch import Tensor
 
 from linlight.cli.entry_config import from_config
 from linlight.data.arrays import Numbers, as_matrix
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.experiments.common import Watch, check, check_biases, make_trainer, watched
+from linlight.experiments.common import check, check_biases, run_one, watched
 from linlight.experiments.compare_page import write_page
 from linlight.experiments.compare_plot import comparison, surface_of
 from linlight.experiments.entries import (
@@ -26,17 +25,14 @@ from linlight.experiments.entries import (
     told_apart,
     with_seeds,
 )
-from linlight.experiments.results import PathRecorder, Result
+from linlight.experiments.results import Result, result_of
 from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.style import save_figure
 from linlight.text import padded, shortened
-from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.progress import silence
-from linlight.training.run_summary import RunSummary
-from linlight.training.tensorboard import Dashboard, run_label
+from linlight.training.tensorboard import Dashboard
 
 
 def compare(
@@ -101,7 +97,6 @@ def compare(
     if data.get("standardize"):
         check_biases({one.name: model for one, model in zip(contenders, models, strict=True)})
     modules = _modules(data, contenders, models)
-    modules[0].check_targets()
     contenders = told_apart(contenders, models, modules)
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
@@ -113,8 +108,19 @@ def compare(
         results = []
         with watched(sum(lengths)) as watch:
             for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
-                seed_everything(seed if one.seed is None else one.seed)
-                results.append(_train(one, model, module, until, example, accelerator, root, watch))
+                training = run_one(
+                    one.name,
+                    model,
+                    module,
+                    epochs=until,
+                    seed=seed if one.seed is None else one.seed,
+                    accelerator=accelerator,
+                    folder=root / one.folder,
+                    watch=watch,
+                    callbacks=[Dashboard(), LastCheckpoint()],
+                    log_every_n_steps=1,
+                )
+                results.append(result_of(one.name, training, module, example))
         ground = surface_of(results, modules[0])
         save_figure(comparison(results, modules[0], ground), root / "compare")
         write_page(results, modules[0], ground, root / "compare.html")
@@ -133,6 +139,7 @@ def compare(
 
 
 def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearModel]) -> list[XYDataModule]:
+    """The data of each, which are read once."""
     if data.get("reduce"):
         for one in contenders:
             if one.data.get("batch_size") is not None:
@@ -140,53 +147,20 @@ def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearM
                     f"reduce leaves a single batch, and {one.name} takes batches of "
                     f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
                 )
-    settings = [
-        # The exact answer is the same in any units, and takes the data's own.
-        data | one.data | ({"standardize": False} if isinstance(model, LeastSquares) else {})
-        for one, model in zip(contenders, models, strict=True)
+    own = [{"dtype": "float32"} | data | one.data for one in contenders]
+    widest = max(settings["dtype"] for settings in own)  # float64, if anyone takes it
+    shared = XYDataModule(**(data | {"dtype": widest}))
+    shared.check_targets()
+    return [
+        shared.sharing_rows(
+            settings.get("batch_size"),
+            shuffle=settings.get("shuffle", False),
+            # The exact answer is the same in any units, and takes the data's own.
+            standardize=settings.get("standardize", False) and not isinstance(model, LeastSquares),
+            dtype=settings["dtype"],
+        )
+        for settings, model in zip(own, models, strict=True)
     ]
-    modules = [XYDataModule(**settings[0])]
-    with silence():  # what is to be said of the data has been said
-        return modules + [XYDataModule(**one) for one in settings[1:]]
-
-
-def _train(
-    contender: Entry,
-    model: LinearModel,
-    data: XYDataModule,
-    epochs: int,
-    example: Tensor,
-    accelerator: str,
-    root: Path,
-    watch: Watch,
-) -> Result:
-    name = contender.name
-    recorder, summary = PathRecorder(), RunSummary()
-    callbacks = [
-        Diagnostics(quiet=True),
-        Dashboard(),
-        recorder,
-        summary,
-        LastCheckpoint(),
-        watch.callback(name),
-    ]
-    trainer = make_trainer(epochs, accelerator, root / contender.folder, callbacks, log_every_n_steps=1)
-    result = Result(name, type(model).__name__, run_label(model, data).replace(",", ", "))
-    result.descends = "lr" in model.hparams
-    try:
-        trainer.fit(model, data)
-    except InputError as error:  # one that diverges does not spoil the others
-        if not recorder.started:  # it was not the training that failed
-            raise InputError(f"{name}: {error}") from error
-        result.error = str(error)
-    watch.finished(epochs)
-    result.path, result.epochs, result.steps = recorder.path, trainer.current_epoch, trainer.global_step
-    if result.error is None:
-        result.weights, result.bias = summary.summary["weights"], summary.summary["bias"]
-        result.loss = recorder.loss
-        result.prediction = model(example.to(model.w))[0].tolist()
-        result.seconds = summary.summary["seconds"]
-    return result
 
 
 def table(results: list[Result], example: Tensor) -> str:

@@ -43,16 +43,16 @@ def write_page(results: list[Result], data: XYDataModule, ground: LossSurface | 
 
 def _method(i: int, result: Result, data: XYDataModule, ground: LossSurface | None) -> dict[str, Any]:
     steps = len(result.path)
-    chosen = sorted({round(i) for i in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
+    chosen = sorted({round(at) for at in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
     # A search has one point, which it came to in its one epoch, and which stands for all others.
     points = [
         {
-            "epoch": epoch if result.descends else result.epochs,
-            "loss": result.path[epoch]["loss"],
-            "at": None if ground is None else place(ground, result.path[epoch]),
-            "text": _weights(result.path[epoch], data.feature_names),
+            "epoch": point["epoch"],
+            "loss": point["loss"],
+            "at": None if ground is None else place(ground, point),
+            "text": _weights(point, data.feature_names),
         }
-        for epoch in chosen
+        for point in (result.path[i] for i in chosen)
     ]
     found = {"weights": result.weights, "bias": result.bias}
     return {

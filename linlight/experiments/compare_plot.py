@@ -77,7 +77,13 @@ def comparison(results: list[Result], data: XYDataModule, ground: LossSurface | 
     for i, (result, name, path) in enumerate(zip(results, names, paths, strict=True)):
         losses, look = [point["loss"] for point in path], line_style(i, len(results))
         if result.descends and losses:
-            by_epoch.plot(losses, label=name, marker="" if len(losses) > 1 else "o", **look)
+            by_epoch.plot(
+                [point["epoch"] for point in path],
+                losses,
+                label=name,
+                marker="" if len(losses) > 1 else "o",
+                **look,
+            )
         elif losses and losses[-1] > 0:  # a log axis has no 0
             by_epoch.axhline(losses[-1], **look | {"linestyle": ":", "linewidth": 1.5}, label=name)
     by_epoch.set(xlabel="epochs", ylabel="mean squared error", yscale="log")

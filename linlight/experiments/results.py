@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from lightning.pytorch import Callback, Trainer
+import numpy as np
+from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
-from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.base import LinearModel
+from linlight.experiments.common import Training
+from linlight.training.tensorboard import run_label
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Result:
         prediction: The prediction at the chosen x, (T,).
         seconds: Time of the training alone.
         descends: Whether it moves step by step; a search and a solve jump to where they end.
-        path: Weights, bias and mean squared error before training and after every epoch.
+        path: Epoch, weights, bias and mean squared error before training and after its epochs.
         error: Why the method gave up, or None.
     """
 
@@ -47,41 +47,40 @@ class Result:
     error: str | None = None
 
 
-class PathRecorder(Callback):
-    """Keeps weights and bias, in the data's own units, and mean squared error, as training goes on."""
+def result_of(name: str, training: Training, data: XYDataModule, example: Tensor) -> Result:
+    """What a training came to.
 
-    def __init__(self) -> None:
-        self.path: list[dict[str, Any]] = []
-        self.loss = math.nan
-        self.started = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the method starts; a search and a solve start nowhere."""
-        self.started = True
-        if "lr" in pl_module.hparams:
-            self._keep(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the epoch led."""
-        self._keep(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps the loss of the end, as long as model and data have the same units."""
-        self.loss = _mean_squared_error(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
-
-    def _keep(self, trainer: Trainer, model: LinearModel) -> None:
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        loss = _mean_squared_error(model, data)
-        if math.isfinite(loss):
-            w, b = model.original_units()
-            bias = None if b is None else b.tolist()
-            self.path.append({"weights": w.tolist(), "bias": bias, "loss": loss})
-
-
-def _mean_squared_error(model: LinearModel, data: XYDataModule) -> float:
-    total, mass = 0.0, 0.0
-    with torch.no_grad():
-        for x, y, *weight in data.train_pass():
-            total += squared_error_sums(x, y, model.w, model.b, *weight)[0].item()
-            mass += model.total_weight((x, y, *weight)).item() * y.shape[1]
-    return total / mass
+    Args:
+        name: What to call it.
+        training: The training.
+        data: The data it was given.
+        example: Where to predict, (1, D).
+    """
+    course, model, summary = training.course, training.model, training.summary
+    with np.errstate(over="ignore"):
+        losses = course.squared_errors(data.raw_moments)
+    path = [
+        {
+            "epoch": epoch,
+            "weights": theta[:, course.bias :].tolist(),
+            "bias": theta[:, 0].tolist() if course.bias else None,
+            "loss": loss,
+        }
+        for epoch, theta, loss in zip(course.epoch.tolist(), course.theta, losses.tolist(), strict=True)
+        if math.isfinite(loss)
+    ]
+    result = Result(
+        name,
+        type(model).__name__,
+        run_label(model, data).replace(",", ", "),
+        training.epochs,
+        training.steps,
+        descends=not model.single_pass,
+        path=path,
+        error=training.error,
+    )
+    if training.error is None:
+        result.weights, result.bias, result.seconds = (summary[key] for key in ("weights", "bias", "seconds"))
+        result.loss = path[-1]["loss"]
+        result.prediction = model(example.to(model.w))[0].tolist()
+    return result

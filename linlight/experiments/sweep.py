@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch import seed_everything
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
 from linlight.experiments.common import (
-    Watch,
     check,
     check_biases,
     make_model,
-    make_trainer,
     parameters,
+    run_one,
     watched,
 )
 from linlight.experiments.sweep_plot import heat_map
@@ -28,10 +26,8 @@ from linlight.functional.statistic import Moments
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.runs.style import save_figure
-from linlight.training.diagnostics import TOLERANCE, Diagnostics
+from linlight.training.diagnostics import TOLERANCE
 from linlight.training.folder import new_folder, removed_on_failure, write_json
-from linlight.training.progress import silence
-from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import run_label
 
 POINTS = 9
@@ -112,8 +108,9 @@ def sweep(
     root = new_folder(Path(folder))
     with removed_on_failure(root):
         with watched(epochs * len(chosen) * len(sizes) * len(rates)) as watch:
+            shared = {"epochs": epochs, "seed": seed, "accelerator": accelerator, "watch": watch}
             cells = [
-                _run(method, rate, size, data, epochs, bias, seed, accelerator, root, watch)
+                _run(method, rate, size, whole, bias, root, **shared)
                 for method in chosen.values()
                 for size in sizes
                 for rate in rates
@@ -170,37 +167,23 @@ def _run(
     method: type[LinearModel],
     lr: float,
     size: int,
-    settings: dict[str, Any],
-    epochs: int,
+    whole: XYDataModule,
     bias: bool,
-    seed: int,
-    accelerator: str,
     root: Path,
-    watch: Watch,
+    **options: Any,
 ) -> Cell:
-    seed_everything(seed)
-    with silence():  # what is to be said of the data has been said
-        data = XYDataModule(**(settings | {"batch_size": size}))
-    if size == data.train_size:
-        data.batch_size = None  # so that it is known for the whole batch
+    # No size, where it is all rows: so it is known for the whole batch.
+    data = whole.sharing_rows(None if size == whole.train_size else size, standardize=whole.standardize)
     model, name = make_model(method, lr=lr, bias=bias), method.__name__
-    explain = Diagnostics(quiet=True)
-    label = root / name / run_label(model, data)
-    callbacks = [explain, RunSummary(), watch.callback(f"{name}, {label.name}")]
-    trainer = make_trainer(epochs, accelerator, label, callbacks, enable_checkpointing=False)
-    cell = Cell(name, size, lr)
-    try:
-        trainer.fit(model, data)
-    except InputError:  # one that diverges does not spoil the others
-        if not explain.started:  # it was not the training that failed
-            raise
-        cell.diverged = True
-    else:
-        found = model.findings
-        cell.gap = found["gap"] / explain.first_gap if explain.first_gap > 0 else 0.0
-        cell.epochs_to_tolerance = found["epochs_to_tolerance"]
-    watch.finished(epochs)
-    cell.largest_stable_step = explain.bound if math.isfinite(explain.bound) else None
+    label = run_label(model, data)
+    folder = root / name / label
+    done = run_one(f"{name}, {label}", model, data, folder=folder, enable_checkpointing=False, **options)
+    cell = Cell(name, size, lr, diverged=done.error is not None)
+    known = done.diagnostics
+    if not cell.diverged:
+        cell.gap = done.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
+        cell.epochs_to_tolerance = done.summary["epochs_to_tolerance"]
+    cell.largest_stable_step = known.bound if math.isfinite(known.bound) else None
     return cell
 
 

@@ -17,7 +17,6 @@ from scipy.special import ndtri
 from linlight.errors import InputError
 from linlight.functional.descent import stack
 from linlight.functional.loss_surface import LossSurface, levels, make_surface
-from linlight.functional.standardize import Standardizer
 from linlight.runs.run import Run
 from linlight.runs.style import BLUE, ORANGE, RED, drawing, plain, save_figure
 from linlight.text import shortened
@@ -75,10 +74,9 @@ class _View:
 
     @property
     def since(self) -> str:
-        """What to say of a run that went on from a checkpoint: its events begin there."""
-        epochs = self.run.history.get("epoch/train_loss", (np.array([]),))[0]
-        resumed = len(epochs) > 0 and epochs[0] > 1
-        return f", from epoch {epochs[0]:g}" if resumed else ""
+        """What to say of a run that went on from a checkpoint without a history."""
+        course = self.run.history
+        return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
 
     @cached_property
     def theta(self) -> np.ndarray:
@@ -88,34 +86,9 @@ class _View:
 
     @cached_property
     def path(self) -> np.ndarray:
-        """θ after every epoch, (points, K), for the first target; the end alone, where it was not logged."""
-        targets, features = self.model.w.shape
-        prefix = "w_0_" if targets > 1 else "w_"
-        names = ["w"] if features == 1 and targets == 1 else [f"{prefix}{i}" for i in range(features)]
-        names = [*([("b_0" if targets > 1 else "b")] if self.bias else []), *names]
-        history = self.run.history
-        series = [history.get(f"epoch/{name}") for name in names]
-        descends = "lr" in self.model.hparams  # the others jump to where they end
-        if not descends or any(one is None for one in series):
-            return self.theta[None]
-        starts = [history[f"step/{name}"][1][:1] for name in names]
-        known = [one for one in series if one is not None]
-        epochs = set(known[0][0]).intersection(*(x for x, _ in known))
-        values = np.stack(
-            [
-                np.concatenate([start, y[np.isin(x, list(epochs))]])
-                for start, (x, y) in zip(starts, known, strict=True)
-            ],
-            axis=1,
-        )
-        return self._own_units(values)
-
-    def _own_units(self, path: np.ndarray) -> np.ndarray:
-        if not self.data.standardize:
-            return path
-        scale = Standardizer.fit(self.data.raw_moments)
-        w, b = scale.original_units(torch.from_numpy(path[:, 1:]), torch.from_numpy(path[:, 0]))
-        return np.column_stack([b.numpy(), w.numpy()])
+        """θ after its epochs, (points, K), for the first target; the end alone, where no more is kept."""
+        course = self.run.history
+        return self.theta[None] if course is None else course.theta[:, 0]
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
@@ -229,15 +202,21 @@ def _residuals(view: _View) -> Figure:
 
 def _epochs(view: _View) -> Figure:
     """The losses by epoch, and the gap to the optimum beside the one that was predicted."""
-    history = view.run.history
-    gap = history.get("epoch/gap")
+    course = view.run.history
+    assert course is not None
+    history = {
+        name: (course.epoch[there], losses[there])
+        for name, losses in course.losses.items()
+        if (there := np.isfinite(losses)).any()
+    }
+    gap = history.get("gap")
     figure = Figure(figsize=(10 if gap else 7, 4.4))
     panels = figure.subplots(1, 2 if gap else 1, squeeze=False)[0]
-    for tag, label in (("epoch/train_loss", "training"), ("epoch/val_loss", "validation")):
-        if tag in history:
-            panels[0].plot(*history[tag], label=label)
+    for name, label in (("train_loss", "training"), ("val_loss", "validation")):
+        if name in history:
+            panels[0].plot(*history[name], label=label)
     lowest = view.run.summary.get("optimum", {}).get("loss")
-    is_log = history["epoch/train_loss"][1].min() > 0
+    is_log = history["train_loss"][1].min() > 0
     if lowest is not None and (lowest > 0 or not is_log):  # a log axis has no 0
         panels[0].axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
     panels[0].set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
@@ -246,8 +225,8 @@ def _epochs(view: _View) -> Figure:
     panels[0].legend()
     if gap:
         panels[1].plot(*gap, color=view.first, lw=4, alpha=0.5, label="actual")
-        if "epoch/predicted_gap" in history:
-            predicted = history["epoch/predicted_gap"]
+        if "predicted_gap" in history:
+            predicted = history["predicted_gap"]
             panels[1].plot(*predicted, color=view.second, ls="--", label="predicted")
             actual = gap[1][gap[1] > 0]
             if len(actual) and predicted[1].min() < actual.min() / 10**DECADES:
@@ -299,7 +278,7 @@ PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[Run], bool]]] = {
     "loss": (_loss, lambda run: True),
     "fit": (_fit, lambda run: True),
     "residuals": (_residuals, lambda run: True),
-    "epochs": (_epochs, lambda run: len(run.history.get("epoch/train_loss", ((),))[0]) > 1),
+    "epochs": (_epochs, lambda run: run.history is not None and len(run.history.epoch) > 2),
     "coefficients": (_coefficients, _has_intervals),
 }
 """What draws each picture, and whether there is one of a run."""

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from jsonargparse import ArgumentError, ArgumentParser
 
 from linlight.cli.main import COMMANDS, fail
@@ -18,14 +17,12 @@ from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.training import checkpointing as checkpoints
 from linlight.training.folder import folder_name
+from linlight.training.history import FILE, Course
 from linlight.training.run_summary import FORMAT
 from linlight.training.summary import fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MOST_EPOCHS = 5000
-"""Of a longer history so many epochs are kept, evenly spaced, the first and the last among them."""
 
 
 @dataclass(frozen=True)
@@ -45,23 +42,12 @@ class Run:
     data: XYDataModule
 
     @cached_property
-    def history(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Every logged series, by its name in TensorBoard: its x values and its numbers, (points,) each.
-
-        Empty where the run was not logged.
-        """
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-        found = {}
-        for folder in sorted({path.parent for path in self.folder.rglob("events.out.tfevents.*")}):
-            events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-            for tag in events.Tags()["scalars"]:
-                points = events.Scalars(tag)
-                if len(points) > MOST_EPOCHS:
-                    kept = np.linspace(0, len(points) - 1, MOST_EPOCHS).round().astype(int)
-                    points = [points[i] for i in kept]
-                found[tag] = (np.array([p.step for p in points]), np.array([p.value for p in points]))
-        return found
+    def history(self) -> Course | None:
+        """Weights and losses by epoch; None of a run that kept none, as those of earlier versions."""
+        path = self.folder / FILE
+        if not path.exists():
+            return None
+        return Course.read(path, self.model.w.shape[0], self.model.b is not None)
 
     def plot(self, name: str | None = None, theme: str = "light") -> "Figure | dict[str, Figure]":
         """Draws the run.

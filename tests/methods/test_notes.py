@@ -105,7 +105,7 @@ def test_run_folder_holds_what_was_promised(linlight: Linlight) -> None:
     run = linlight("fit", "--model", "GradientDescent")
     assert run.folder == Path("lightning_logs/GradientDescent/version_0")
     names = {path.name for path in run.folder.iterdir()}
-    assert names == {"checkpoints", "config.yaml", "lr=0.01,batch=all", "summary.json"}
+    assert names == {"checkpoints", "config.yaml", "history.csv", "lr=0.01,batch=all", "summary.json"}
     assert len(list((run.folder / "lr=0.01,batch=all").glob("events.out.tfevents.*"))) == 1
     assert set(run.summary) >= {
         "method", "weights", "bias", "train_loss", "epochs", "steps", "rows", "features", "targets",

@@ -76,7 +76,7 @@ def test_the_textbooks_path_lies_on_its_curve(linlight: Callable[..., Any]) -> N
     curve, path, end = axes.lines
     w = path.get_xdata()
     expected = 2 - (1 - 0.02 * 14 / 3) ** np.arange(31)
-    np.testing.assert_allclose(w, expected, rtol=1e-6)  # TensorBoard keeps float32
+    np.testing.assert_allclose(w, expected, rtol=1e-15)
     np.testing.assert_allclose(path.get_ydata(), 14 / 3 * (2 - w) ** 2, rtol=1e-9)
     np.testing.assert_allclose(curve.get_ydata(), 14 / 3 * (2 - curve.get_xdata()) ** 2, atol=1e-9)
     assert end.get_xdata()[0] == w[-1]
@@ -154,23 +154,26 @@ def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
     assert Path("here/loss-dark.svg").exists()
 
 
-def test_a_resumed_run_says_where_its_events_begin(linlight: Callable[..., Any]) -> None:
-    first = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=5")
+def test_a_resumed_run_shows_what_came_before(linlight: Callable[..., Any]) -> None:
+    words = ["--model=GradientDescent", "--data.dtype=float64", "--trainer.max_epochs"]
+    whole = load(linlight("fit", *words, 9).folder).history
+    first = linlight("fit", *words, 5)
     resumed = load(linlight("fit", "--ckpt_path", first.checkpoint, "--trainer.max_epochs=9").folder)
-    for run, since in ((load(first.folder), ""), (resumed, ", from epoch 6")):
-        figures: Any = run.plot()
-        assert figures["epochs"].axes[0].get_title() == f"loss by epoch{since}"
-        assert figures["loss"].axes[0].get_title().endswith(f"at 2{since}")
+    assert whole is not None
+    assert resumed.history is not None
+    np.testing.assert_array_equal(resumed.history.epoch, range(10))
+    np.testing.assert_array_equal(resumed.history.theta, whole.theta)
+    for name, losses in whole.losses.items():
+        np.testing.assert_array_equal(resumed.history.losses[name], losses)
+    figures: Any = resumed.plot()
+    assert figures["epochs"].axes[0].get_title() == "loss by epoch"
 
 
-def test_a_long_history_keeps_its_ends(linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("linlight.runs.run.MOST_EPOCHS", 5)
-    words = ["--model=GradientDescent", "--trainer.max_epochs=30", "--model.w0=0.5"]
-    run = load(linlight("fit", *words).folder)
-    assert run.history["epoch/w"][0].tolist() == [1, 8, 15, 23, 30]
-    path: Any = run.plot("loss").axes[0].lines[1]  # type: ignore[union-attr]
-    assert path.get_xdata()[0] == 0.5
-    assert path.get_xdata()[-1] == pytest.approx(run.model.w.item())
+def test_a_run_of_an_earlier_version_shows_its_end(linlight: Callable[..., Any]) -> None:
+    run = load(linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=5").folder)
+    (run.folder / "history.csv").unlink()
+    assert run.history is None
+    assert list(run.plot()) == ["loss", "fit", "residuals"]  # type: ignore[arg-type]
 
 
 def test_no_line_where_a_log_axis_has_none(linlight: Callable[..., Any]) -> None:
