@@ -1,5 +1,8 @@
 """Words and numbers in little room: counted nouns, names cut short, columns of a terminal."""
 
+import os
+import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +17,39 @@ def display_width(text: str) -> int:
     """How many columns a terminal gives a text: two to each Chinese, Japanese or Korean letter."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, broken at blanks and between Chinese letters.
+
+    Examples:
+        >>> wrapped("损失函数是针对一个样本的,MSE 是 mean squared error。", 20)
+        ['损失函数是针对一个样', '本的,MSE 是 mean', 'squared error。']
+    """
+    lines = [""]
+    # A word or one Chinese letter, with the punctuation that must not begin a line.
+    for piece in re.findall(
+        r"\s+|(?:[^\s\u2e80-\uffef]+|[\u2e80-\uffef])[\uff0c\u3002\uff1b\uff1a\u3001\uff09]*", text
+    ):
+        if display_width(lines[-1]) + display_width(piece.rstrip()) > width:
+            lines[-1] = lines[-1].rstrip()
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return lines
+
+
+def language(asked: str | None = None) -> str:
+    """The language of what explains: `zh` or `en`, as asked for, or as the locale has it.
+
+    It is `en` where the terminal has no Chinese letters.
+    """
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    lang = asked or ("zh" if next(filter(None, names), "").lower().startswith("zh") else "en")
+    try:
+        "穷".encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "en"
+    return lang
 
 
 def padded(text: str, width: int) -> str:

@@ -25,6 +25,7 @@ from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.runs.run import load as open_run
 from linlight.runs.style import drawing
+from linlight.text import language
 from linlight.training.audit import Audit
 from linlight.training.checkpointing import (
     config_arguments,
@@ -134,6 +135,10 @@ class Cli(LightningCLI):
             parser.add_argument("--verbose", type=bool, default=False, help="Print settings and epochs.")
             parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
             parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
+            languages = Literal["en", "zh"] | None
+            parser.add_argument(
+                "--lang", type=languages, help="Of what --trace explains (default: locale's)."
+            )
             parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
             parser.add_argument(
                 "--pictures", type=bool, default=False, help="Draw the run at its end, as linlight plot does."
@@ -278,8 +283,8 @@ class Cli(LightningCLI):
         # In `fit` the checkpoint has options of its own.
         if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
             callbacks.append(LastCheckpoint())
-        if self._get(self.config_init, "trace", default=False):
-            callbacks.append(Trace())
+        if self._get(self.config_init, "trace", default=False):  # explains before the others foretell
+            callbacks.insert(0, Trace(language(self._get(self.config_init, "lang", default=None))))
         if self._get(self.config_init, "audit", default=False):
             callbacks.append(Audit())
         config["callbacks"] = [*given, *callbacks]

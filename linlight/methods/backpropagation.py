@@ -7,11 +7,6 @@ from linlight.methods.by_hand import ByHandModel
 class Backpropagation(ByHandModel):
     """`loss.backward()`, then `w.data -= lr * w.grad.data`, then the gradient zeroed by hand."""
 
-    explanation = """\
-The forward pass builds a graph from w to the loss; loss.backward() walks it back and adds the
-gradient to w.grad, a tensor beside w.data, None until then. The update changes w.data, so that
-it is not itself recorded in the graph; and because backward() adds, w.grad is zeroed by hand."""
-
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Forward, backward, update, zero: the four steps of the notes."""
         for one in self.updates(batch):

@@ -67,9 +67,6 @@ class LinearModel(LightningModule):
     single_pass = False
     """Whether an epoch only adds up over the rows, in whatever batches they come."""
 
-    explanation = ""
-    """What `--trace` prints first: where the method's update comes from."""
-
     def __init__(self, bias: bool, w0: float | None, criterion: nn.Module | None = None) -> None:
         super().__init__()
         # Lightning collects the arguments of the subclass's __init__ here. Only primitives are kept, so

@@ -54,9 +54,6 @@ class ExhaustiveSearch(LinearModel):
     """
 
     single_pass = True
-    explanation = """\
-Every candidate w is tried: its prediction x*w for each row, the squared error of each, and their
-mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lies at its bottom."""
 
     def __init__(
         self,
@@ -80,11 +77,13 @@ mean, the MSE. The curve of the MSE over w is a parabola; the best candidate lie
         """The step that puts the weights where the search found them."""
         return SetParameters(self.parameters())
 
+    def grids(self) -> list[Tensor]:
+        """The values tried for each parameter, the weights' before the bias's."""
+        return [self._weight_grid] * self.w.shape[1] + [self._bias_grid] * self._bias
+
     def on_train_epoch_start(self) -> None:
         """Lays out the candidates and forgets the squared errors of an earlier pass."""
-        grids = [self._weight_grid] * self.w.shape[1]
-        if self.b is not None:
-            grids.append(self._bias_grid)
+        grids = self.grids()
         count = math.prod(len(g) for g in grids)
         if count > MOST_CANDIDATES:
             raise InputError(

@@ -14,11 +14,6 @@ class GradientDescent(ByHandModel):
     their stochastic gradient descent. The line of code is the same: the batch belongs to the data.
     """
 
-    explanation = """\
-The loss of a row is (x*w - y)^2. By the chain rule its gradient with respect to w is 2*x*(x*w - y);
-a batch takes the mean over its rows. The loss falls fastest against the gradient, hence
-w <- w - lr*gradient. `w.data` is the bare tensor of numbers inside the parameter w."""
-
     def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
         """Computes the gradient of the mean squared error, and steps against it."""
         w, b = self.w, self.b

@@ -56,10 +56,6 @@ class LeastSquares(LinearModel):
     """
 
     single_pass = True
-    explanation = """\
-The squared error is a parabola in w, so its bottom needs no steps: there the gradient
-2*x*(x*w - y), summed over the rows, is zero, and that is a linear equation for w. One pass
-gathers what the equation needs; then it is solved."""
 
     def __init__(
         self,

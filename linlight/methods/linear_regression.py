@@ -56,11 +56,6 @@ class LinearRegression(LinearModel):
         InputError: If `lr` is not positive and finite.
     """
 
-    explanation = """\
-nn.Linear holds weight and bias, and calling it runs forward(); MSELoss compares; loss.backward()
-fills the gradients; SGD does weight <- weight - lr*gradient. Lightning calls zero_grad(),
-backward() and step() in that order: this is automatic optimization."""
-
     def __init__(
         self,
         lr: float = 0.01,

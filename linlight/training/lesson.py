@@ -1,0 +1,155 @@
+"""What a trace explains: where a method's update comes from, and its first update step by step."""
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+
+from linlight.methods.backpropagation import Backpropagation
+from linlight.methods.base import Batch, LinearModel
+from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.least_squares import LeastSquares
+from linlight.methods.linear_regression import LinearRegression
+from linlight.text import count
+from linlight.training.lesson_text import TEXT, said
+
+MOST_NUMBERS = 6
+"""Of a longer tensor only the first numbers are shown."""
+
+
+def shown(tensor: Tensor | None) -> str:
+    """A tensor's one number, or the first of them, in full precision."""
+    if tensor is None:
+        return "None"
+    numbers = tensor.detach().flatten()
+    if numbers.numel() == 1:
+        return str(numbers.item())
+    rest = numbers.numel() - MOST_NUMBERS
+    listed = ", ".join(map(str, numbers[:MOST_NUMBERS].tolist()))
+    return f"[{listed}, ... {rest} more]" if rest > 0 else f"[{listed}]"
+
+
+def explanation(model: LinearModel, trainer: Trainer, lang: str) -> list[str]:
+    """Paragraphs on how a method learns, with the optimizer and the criterion that are in use.
+
+    Args:
+        model: The model, about to be trained.
+        trainer: Its Trainer.
+        lang: `en` or `zh`.
+    """
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    lr = f"{model.hparams.get('lr', 0):g}"
+    if isinstance(model, ExhaustiveSearch):
+        candidates = math.prod(map(len, model.grids()))
+        return [said("search", lang, candidates=candidates), said("search_curve", lang)]
+    if isinstance(model, LeastSquares):
+        return [said("least_squares", lang)]
+    if isinstance(model, LinearRegression):
+        return _linear_regression(model, trainer, lang)
+    if isinstance(model, Backpropagation):
+        keys = ("data_grad", "item", "tensor")
+        return [
+            said("backpropagation", lang),
+            _requires_grad(model, lang),
+            *(said(key, lang) for key in keys),
+        ]
+    if isinstance(model, GradientDescent):
+        if data.batches == data.passes:
+            return [said("gradient", lang), said("downhill", lang, lr=lr)]
+        size = data.batch_size or 1
+        batch = f"{size} 个样本" if lang == "zh" else count(size, "row")
+        return [
+            said("stochastic", lang, batch=batch, rows=data.train_size, lr=lr),
+            said("noise_buys", lang, updates=data.batches),
+            said("noise_costs", lang),
+        ]
+    return [" ".join((inspect.getdoc(type(model)) or type(model).__name__).split("\n\n")[0].split())]
+
+
+def _requires_grad(model: LinearModel, lang: str) -> str:
+    """Which tensors of the graph need gradients, as torch says."""
+    x = model.w.new_ones(1, model.w.shape[1])
+    with torch.enable_grad():
+        y_pred = model(x)
+        loss = model.loss(y_pred, torch.zeros_like(y_pred))
+    needs = {"w": model.w, "y_pred": y_pred, "loss": loss, "x": x}
+    return said("requires_grad", lang, **{name: tensor.requires_grad for name, tensor in needs.items()})
+
+
+def _linear_regression(model: LinearRegression, trainer: Trainer, lang: str) -> list[str]:
+    parameters = "weight" if model.b is None else "weight, bias"
+    formula = "x*weight" if model.b is None else "x*weight + bias"
+    return [
+        said("linear", lang, parameters=parameters, formula=formula),
+        _criterion(model.criterion, lang),
+        _optimizer(trainer.optimizers[0], lang),
+        said("automatic", lang),
+    ]
+
+
+def _criterion(criterion: nn.Module, lang: str) -> str:
+    name = {"SmoothL1Loss": "HuberLoss"}.get(type(criterion).__name__, type(criterion).__name__)
+    key = f"{name} {getattr(criterion, 'reduction', '')}"
+    text = said(key if key in TEXT else name if name in TEXT else "criterion", lang, name=name)
+    return text.replace(name, type(criterion).__name__, 1)
+
+
+def _optimizer(optimizer: torch.optim.Optimizer, lang: str) -> str:
+    name = {"AdamW": "Adam"}.get(type(optimizer).__name__, type(optimizer).__name__)
+    settings = optimizer.param_groups[0]
+    key = "SGD momentum" if name == "SGD" and settings.get("momentum") else name
+    lr = f"{float(settings.get('lr', math.nan)):g}"
+    text = said(key if key in TEXT else "optimizer", lang, name=name, lr=lr)
+    return text.replace(name, type(optimizer).__name__, 1)
+
+
+class FirstUpdate:
+    """The four steps of the notes, with the numbers of the first update of a training.
+
+    Args:
+        model: The model, at the weights before the update.
+        batch: The batch of the update.
+        lang: `en` or `zh`.
+    """
+
+    def __init__(self, model: LinearModel, batch: Batch, lang: str) -> None:
+        self._lang = lang
+        x, y, *weight = batch
+        with torch.no_grad():
+            y_pred = model(x)
+            loss = model.loss(y_pred, y, *weight)
+        self._before = model.w.detach().clone()
+        self._grad_before = shown(model.w.grad)
+        self._grad: Tensor | None = None
+        b = "" if model.b is None else f", b = {shown(model.b)}"
+        weights = f"w = {shown(model.w)}{b}"
+        self._forward = said("forward", lang, x=shown(x), weights=weights, y_pred=shown(y_pred))
+        self._loss = said("loss", lang, y_pred=shown(y_pred), y=shown(y), loss=shown(loss))
+
+    def until_gradient(self, model: LinearModel) -> list[str]:
+        """Forward, loss and backward, when the gradient has been computed and not yet used."""
+        self._grad = None if model.w.grad is None else model.w.grad.detach().clone()
+        key = "by_formula" if isinstance(model, GradientDescent) else "backward"
+        backward = said(key, self._lang, before=self._grad_before, grad=shown(self._grad))
+        return [self._forward, self._loss, backward]
+
+    def update(self, model: LinearModel, lr: float | None) -> list[str]:
+        """The weight before and after; how, where it is `w - lr*grad`; and the gradient set back to zero.
+
+        Args:
+            model: The model, at the weights after the update.
+            lr: The learning rate of a plain gradient step, None for other rules.
+        """
+        before, after = shown(self._before), shown(model.w)
+        if lr is None or self._grad is None or self._before.numel() > 1:
+            lines = [said("update", self._lang, before=before, after=after)]
+        else:
+            grad = shown(self._grad)
+            lines = [said("update_by", self._lang, before=before, lr=lr, grad=grad, after=after)]
+        if isinstance(model, Backpropagation):
+            lines.append(said("zero", self._lang, grad=shown(model.w.grad)))
+        return lines
