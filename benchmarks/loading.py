@@ -57,11 +57,11 @@ RUNS = {
         PYARROW[1] + "\nmatrix = np.column_stack([column.to_numpy() for column in table.columns])",
     ),
     "`XYDataModule`": (
-        "import linlight.data.files, linlight.data.roles\nfrom linlight import XYDataModule",
+        "import linlight.data.paths, linlight.data.roles\nfrom linlight import XYDataModule",
         'data = XYDataModule(path=path, target=target, features=features, missing="drop")',
     ),
     "`linlight fit`, an epoch of batches": (
-        "import os, tempfile, linlight.cli.commands, linlight.data.roles, linlight.files\n"
+        "import os, tempfile, linlight.cli.commands, linlight.data.roles, linlight.data.paths\n"
         "from linlight.cli.main import main\nos.chdir(tempfile.mkdtemp())",
         'main(["fit", "--model", "GradientDescent", "--model.lr=1e-9", "--data.path", path, "--quiet=true", '
         '"--data.target", target, "--data.features", ",".join(features), "--data.missing=drop", '

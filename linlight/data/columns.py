@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from pyarrow import csv
 from torch import Tensor
 
 from linlight.data.arrays import Rows
@@ -23,7 +22,6 @@ REMEDIES = {
     "weight": "or name another column as --data.weight",
 }
 """What else can be done than to correct a text where a number should be; a message ends in it."""
-_NO_VALUE = pa.array(csv.ConvertOptions().null_values, pa.string())  # such as "", NA, NaN, null
 
 
 def no_rows(table: str) -> str:
@@ -276,9 +274,9 @@ def texts(block: Block, name: str) -> pa.Array:
             f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
             "of --data.categorical"
         ) from error
-    if not block.is_csv:
+    if block.na_values is None:
         return found
-    return pc.if_else(pc.is_in(found, value_set=_NO_VALUE), pa.scalar(None, pa.string()), found)
+    return pc.if_else(pc.is_in(found, value_set=block.na_values), pa.scalar(None, pa.string()), found)
 
 
 class _Growing:

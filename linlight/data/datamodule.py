@@ -216,7 +216,7 @@ class XYDataModule(LightningDataModule):
         dtype: str,
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
-        from linlight.data.files import open_table
+        from linlight.data.paths import open_table
         from linlight.data.roles import assign_roles
 
         columns, left_out, self._no_targets = assign_roles(

@@ -1,33 +1,127 @@
-"""Which CSV and Parquet files a path, a folder or a pattern stands for."""
+"""A table by its path: the files that a path, a folder or a pattern stands for, read as one."""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 
-from linlight.data.tables import reading
+from linlight.data.csv import COMPRESSED, CSV_ENDINGS, Csv, Dialect, ending, is_csv
+from linlight.data.parquet import PARQUET_ENDINGS, Parquet
+from linlight.data.tables import (
+    ARRAY_ENDINGS,
+    Arrays,
+    Block,
+    ColumnSpec,
+    Part,
+    Table,
+    of_pandas,
+    reading,
+    types_by_name,
+)
+from linlight.distributed import say
 from linlight.errors import InputError
-
-CSV_ENDINGS = (".csv", ".tsv", ".txt")
-COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".zip")
-PARQUET_ENDINGS = (".parquet", ".pq")
-ARRAY_ENDINGS = (".npy", ".npz")
+from linlight.text import count
 
 
-def ending(file: str) -> str:
-    """What a file's name ends in, a CSV's without how it is compressed."""
-    name = PurePosixPath(file.lower())
-    inner = name.with_suffix("").suffix
-    return inner if name.suffix in COMPRESSED and inner in CSV_ENDINGS else name.suffix
+def open_table(source: Any, dialect: Dialect = Dialect()) -> Table:  # noqa: B008
+    """Opens a table by its path, or takes one in memory.
+
+    Args:
+        source: A path, pattern or URI, or a pandas or pyarrow table.
+        dialect: How a CSV is written.
+
+    Raises:
+        InputError: If there is nothing there that can be read.
+    """
+    if isinstance(source, pa.Table):
+        return Table(source, "the table")
+    if not isinstance(source, str) and not hasattr(source, "__fspath__"):
+        if hasattr(source, "columns") and hasattr(source, "iloc"):  # pandas, which need not be installed
+            return Table(of_pandas(source), "the table")
+        raise InputError(
+            f"path must be a path or a pandas or pyarrow table, got {type(source).__name__}: "
+            "give arrays as x and y"
+        )
+    path = str(source)
+    if path.lower().endswith(ARRAY_ENDINGS):
+        with reading(path):
+            return Arrays(path)
+    files = Files(path, dialect)
+    if len(files.files) > 1:
+        say(f"{path}: {count(len(files.files), 'file')}")
+    return files
 
 
-def is_csv(file: str) -> bool:
-    """Whether a file is a CSV, by its name."""
-    return ending(file) in CSV_ENDINGS
+class Files(Table):
+    """Files that together are a table, one after the other in the order of their names.
+
+    Args:
+        path: A file, a folder, a pattern such as `data/*.parquet`, or a URI of one.
+        dialect: How those that are CSV are written.
+    """
+
+    def __init__(self, path: str, dialect: Dialect = Dialect()) -> None:  # noqa: B008
+        self.name = path
+        self.filesystem, self.files = find(path)
+        self._csv, self._parquet = Csv(self.filesystem, dialect), Parquet(self.filesystem)
+        self._stamps: dict[str, tuple[Any, Any]] = {}  # size and time of each file, when it was first read
+        self._types: dict[str, dict[str, pa.DataType]] = {}
+        with reading(self.files[0]):
+            self.types = self._types_of(self.files[0])
+
+    def _format(self, file: str) -> Csv | Parquet:
+        return self._csv if is_csv(file) else self._parquet
+
+    def _types_of(self, file: str) -> dict[str, pa.DataType]:
+        if file not in self._types:
+            schema = self._format(file).schema(file)
+            self._types[file] = types_by_name(schema.names, schema.types, file)
+        return self._types[file]
+
+    @property
+    def size(self) -> int:
+        """The files' bytes together."""
+        return sum(self._stamp(file)[0] for file in self.files)
+
+    def id_type(self, column: str) -> pa.DataType:
+        """The type of a column that predictions are written with, whatever the other files hold."""
+        return self._format(self.files[0]).id_type(self.types[column])
+
+    def wholes(self) -> list[Part]:
+        """The files."""
+        found: list[Part] = []
+        for file in self.files:
+            with reading(file):
+                self._stamps.setdefault(file, self._stamp(file))
+                found += self._format(file).wholes(file)
+        return found
+
+    def parts(self, rows: int) -> list[Part]:
+        """The files, those of Parquet divided between row groups; a CSV file cannot be divided."""
+        self.wholes()  # remembers how each file is
+        return [part for file in self.files for part in self._format(file).parts(file, rows)]
+
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+        """The rows of a part in order, block by block; see `Table.read`."""
+        file = part.file
+        with reading(file):
+            before = self._stamps.setdefault(file, self._stamp(file))
+            present = self._types_of(file)
+            for column in columns:
+                if column not in present:
+                    raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
+            yield from self._format(file).read(part, columns)
+            if self._stamp(file) != before:
+                raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
+
+    def _stamp(self, file: str) -> tuple[Any, Any]:
+        info = self.filesystem.get_file_info(file)
+        return info.size, info.mtime
 
 
 def _filesystem(path: str) -> tuple[fs.FileSystem, str]:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from linlight.data.columns import REMEDIES, Columns, numbers, texts
-from linlight.data.tables import ColumnSpec, Table, check_separated, is_number, kind, nearest
+from linlight.data.csv import check_separated
+from linlight.data.tables import ColumnSpec, Table, is_number, kind, nearest
 from linlight.errors import InputError
 
 MOST_CATEGORIES = 1000

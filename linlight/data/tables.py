@@ -1,6 +1,5 @@
-"""Tables: columns in memory, and NumPy's files. Those of CSV and Parquet are in `files.py`."""
+"""Tables: columns in memory, and NumPy's files. Those of CSV and Parquet are in `paths.py`."""
 
-import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from linlight.errors import InputError, closest_match
 
 BLOCK_ROWS = 2**14
 """Rows of a block: few enough to stay within the processor's cache while columns become rows."""
+ARRAY_ENDINGS = (".npy", ".npz")
 NUMBERS = "it must hold numbers in one or two dimensions, (rows, columns)"
 
 
@@ -25,7 +25,7 @@ class Block:
     file: str
     first: int  # the number of its first row in `file`
     batch: pa.RecordBatch
-    is_csv: bool = False  # whether a text such as NA stands for no value
+    na_values: pa.Array | None = None  # texts that stand for no value, such as NA in a CSV
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,29 @@ class Table:
             yield from self.read(part, columns)
 
 
+def of_pandas(frame: Any) -> pa.Table:
+    """The columns of a pandas table.
+
+    Raises:
+        InputError: If a column holds what cannot be in one.
+    """
+    names = [str(name) for name in frame.columns]
+    types_by_name(names, frame.dtypes, "the table")
+    columns = {}
+    for i, name in enumerate(names):
+        values = frame.iloc[:, i]
+        if hasattr(values, "sparse"):
+            values = values.sparse.to_dense()
+        try:
+            columns[name] = pa.array(values, from_pandas=True)
+        except pa.ArrowException as error:
+            raise InputError(
+                f"column {name!r} of the table holds what cannot be in one column ({error.args[0]}): make it "
+                "numbers by pandas.to_numeric, or text by .astype(str)"
+            ) from error
+    return pa.table(columns)
+
+
 class Arrays(Table):
     """A `.npy` or `.npz` file: columns `0`, `1`, … of an array, or `name`, `name_0`, … of a named one."""
 
@@ -171,24 +194,6 @@ def not_a_number(file: str, column: str, row: int, value: object, remedy: str) -
     )
 
 
-def check_separated(file: str, names: Sequence[str]) -> None:
-    """Makes sure that a CSV's fields are separated, for else all of them are one column.
-
-    Raises:
-        InputError: If the only column's name holds what separates fields elsewhere.
-    """
-    if len(names) == 1 and re.search("[;,\t|]", names[0]):
-        raise InputError(
-            f"{file} has one column, {names[0]!r}: separate the fields by commas, or by tabs in a .tsv, and "
-            "write decimals with points"
-        )
-
-
-def not_utf8(file: str) -> str:
-    """What to say of a text in another encoding."""
-    return f"{file} is not in UTF-8: save it in that encoding"
-
-
 def is_number(kind: pa.DataType) -> bool:
     """Whether a column of this type holds numbers; a column without any value may."""
     types = pa.types
@@ -230,8 +235,6 @@ def reading(file: str) -> Iterator[None]:
         raise InputError(f"{file} may not be read: change its permissions") from error
     except FileNotFoundError as error:
         raise InputError(f"there is no file {file}: check --data.path, and that nothing moves it") from error
-    except UnicodeDecodeError as error:
-        raise InputError(not_utf8(file)) from error
     except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read, it is damaged, cut short or empty: {reason}") from error

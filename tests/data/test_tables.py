@@ -22,7 +22,7 @@ from pyarrow import parquet
 
 from linlight import ExhaustiveSearch, GradientDescent, LinearRegression, XYDataModule
 from linlight.cli.main import main
-from linlight.data.files import Files, open_table
+from linlight.data.paths import Files, open_table
 from linlight.data.tables import ColumnSpec, Part
 from linlight.errors import InputError
 from linlight.methods.backpropagation import Backpropagation
@@ -170,7 +170,7 @@ def test_features_far_from_zero(linlight: Callable[..., Any]) -> None:
 def test_a_csv_in_pieces_of_any_size(
     size: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("linlight.data.files.CSV_BYTES", size)
+    monkeypatch.setattr("linlight.data.csv.CSV_BYTES", size)
     (tmp_path / "t.csv").write_bytes(text.encode())
     data = XYDataModule(path=tmp_path / "t.csv", target="b")
     assert data.x.tolist() == [[1], [3]]
