@@ -91,7 +91,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     exec(SCRIPT, names)
 
     def ours(name: str) -> None:
-        run = new_folder(Path(folder))
+        run, diagnostics = new_folder(Path(folder)), Diagnostics(quiet=True)
         trainer = Trainer(
             max_epochs=epochs,
             accelerator="cpu",
@@ -100,7 +100,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_model_summary=False,
             default_root_dir=run,
             logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[Diagnostics(quiet=True), Dashboard(), LastCheckpoint(), RunSummary()],
+            callbacks=[diagnostics, Dashboard(diagnostics), LastCheckpoint(), RunSummary(diagnostics)],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())
 

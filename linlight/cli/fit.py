@@ -23,6 +23,7 @@ from linlight.cli.messages import no_method, one_line, options_of
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
+from linlight.methods.training_loss import TrainingLoss
 from linlight.runs.run import load as open_run
 from linlight.runs.style import drawing
 from linlight.text import language
@@ -44,6 +45,7 @@ from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
+from linlight.training.resume import ResumedSettings
 from linlight.training.run_summary import RunSummary, describe
 from linlight.training.summary import evaluated, fitted
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
@@ -271,12 +273,21 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         # It is first, so that the others find what it measured.
-        explain = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
-        callbacks: list[Callback] = [explain, Dashboard(), History(), self._run_summary]
+        diagnostics = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
+        self._run_summary = RunSummary(diagnostics)
+        callbacks: list[Callback] = [
+            diagnostics,
+            TrainingLoss(),
+            Dashboard(diagnostics),
+            History(diagnostics),
+            self._run_summary,
+            ResumedSettings(),
+        ]
         flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
         bars = any(isinstance(callback, ProgressBar) for callback in given)
         wanted = config["enable_progress_bar"] is not False and not config["barebones"]
-        watching, bar = watch(**flags, wanted=wanted and self._command == "fit" and not bars)
+        wanted_bar = wanted and self._command == "fit" and not bars
+        watching, bar = watch(**flags, wanted=wanted_bar, diagnostics=diagnostics)
         # The bar goes first, so that it is gone when the others print.
         callbacks = [*watching, *callbacks] if bar else [*callbacks, *watching]
         config["enable_progress_bar"] = bar or (bars and wanted)

@@ -12,6 +12,10 @@ from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 
 
+class Batches(list[tuple[Tensor, ...]]):
+    """Several batches handed out at once, for a step that updates the weights after each of them."""
+
+
 class RowOrder:
     """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
 
@@ -99,8 +103,8 @@ class BatchLoader(Resumable):
         shuffle: Whether to reorder the rows each epoch.
         seed: Seed of the reordering.
         place: Where it runs; the tensors are on its device.
-        batches_per_step: Batches handed out at once; where more than one, an item is a list of so many,
-            the last item of what is left.
+        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`, the last of
+            what is left.
         passes: How many times an epoch goes over the rows.
     """
 
@@ -154,7 +158,7 @@ class BatchLoader(Resumable):
         for first in range(begin, self.batches, self.batches_per_step):
             self._given = min(first + self.batches_per_step, self.batches)
             cut = self._cut(first, self._given, order)
-            yield cut if self.batches_per_step > 1 else cut[0]
+            yield Batches(cut) if self.batches_per_step > 1 else cut[0]
 
     def _order(self) -> Tensor | None:
         """The numbers of the rows in the order of the epoch; None: all, as they come."""

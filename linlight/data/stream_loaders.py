@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.loaders import Resumable, RowOrder, permutation
+from linlight.data.loaders import Batches, Resumable, RowOrder, permutation
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
 from linlight.distributed import gather
@@ -150,7 +150,7 @@ class Windows(Resumable):
         batch_size: Rows per batch over all processes.
         place: Where it runs.
         shuffle: Whether to visit the rows in a new order each epoch.
-        batches_per_step: Batches handed out at once; where more than one, an item is a list of so many.
+        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`.
         scaling: How to standardise the features.
     """
 
@@ -196,13 +196,13 @@ class Windows(Resumable):
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
         begin, self._first = self._first, 0
-        item: list[tuple[Tensor, ...]] = []
+        item = Batches()
         for k, batch in enumerate(self._batches(begin), begin + 1):
             item.append(batch)
             if len(item) == self.batches_per_step or k == self.batches:
                 self._given = k
                 yield item if self.batches_per_step > 1 else item[0]
-                item = []
+                item = Batches()
 
     def _batches(self, begin: int) -> Iterator[tuple[Tensor, ...]]:
         """This process's shares of the batches from `begin` on."""

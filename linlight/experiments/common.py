@@ -134,6 +134,7 @@ def run_one(
     accelerator: str,
     folder: Path,
     watch: Watch,
+    diagnostics: Diagnostics | None = None,
     callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Training:
@@ -148,6 +149,7 @@ def run_one(
         accelerator: Where to train.
         folder: Its folder.
         watch: What shows how far all are.
+        diagnostics: What explains it, where further callbacks are to know of it.
         callbacks: Further ones.
         options: Of the Trainer.
 
@@ -155,7 +157,8 @@ def run_one(
         InputError: If it cannot be trained at all.
     """
     seed_everything(seed)
-    diagnostics, history, summary = Diagnostics(quiet=True), History(), RunSummary()
+    diagnostics = diagnostics or Diagnostics(quiet=True)
+    history, summary = History(diagnostics), RunSummary(diagnostics)
     trainer = Trainer(
         accelerator=accelerator,
         devices=1,

@@ -30,6 +30,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.style import save_figure
 from linlight.text import padded, shortened
+from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.tensorboard import Dashboard
@@ -108,6 +109,7 @@ def compare(
         results = []
         with watched(sum(lengths)) as watch:
             for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
+                diagnostics = Diagnostics(quiet=True)
                 training = run_one(
                     one.name,
                     model,
@@ -117,7 +119,8 @@ def compare(
                     accelerator=accelerator,
                     folder=root / one.folder,
                     watch=watch,
-                    callbacks=[Dashboard(), LastCheckpoint()],
+                    diagnostics=diagnostics,
+                    callbacks=[Dashboard(diagnostics), LastCheckpoint()],
                     log_every_n_steps=1,
                 )
                 results.append(result_of(one.name, training, module, example))

@@ -8,42 +8,21 @@ from typing import Any
 
 import torch
 import torchmetrics
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor, distributed, nn
 
 from linlight.data.datamodule import XYDataModule
-from linlight.distributed import check_replicas
 from linlight.errors import InputError
-from linlight.functional.squared_error import check_same_shape, largest_stable_step
+from linlight.functional.squared_error import check_same_shape
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import loss as moments_loss
-from linlight.training import resume
+from linlight.functional.update_rule import UpdateRule
+from linlight.methods.batch import Batch, as_batch, features_of, total_weight
+from linlight.methods.fits import check_columns, check_data, check_sizes, check_targets, check_units
+from linlight.methods.training_loss import TrainingLoss
 
 NOTICED = 1e-3
 """Of a target's standard deviation: by how much predictions may be off without a word."""
-
-Batch = tuple[Tensor, ...]
-"""x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
-
-
-class _EpochLoss:
-    """The losses of an epoch's batches; apart from the module, whose attributes cost more to set."""
-
-    def __init__(self) -> None:
-        self.last = torch.zeros(())
-        self.whole = torch.zeros(())
-        self.rows = 0.0
-        self.finished = True
-
-    def add(self, loss: Tensor, rows: float, *, total: bool) -> None:
-        if self.finished:
-            self.finished, self.rows, self.whole = False, rows, loss
-        elif total:
-            self.whole = self.whole + loss
-        else:  # the running mean over rows
-            self.rows += rows
-            self.whole = self.whole + (loss - self.whole) * (rows / self.rows)
-        self.last = loss
 
 
 class LinearModel(LightningModule):
@@ -54,8 +33,8 @@ class LinearModel(LightningModule):
     the mean squared error over all N·T residuals, unless a method says otherwise. Sizes and type come
     from the data module, or from the checkpoint.
 
-    A method of your own gives a `training_step` and `configure_optimizers`; the step calls `record` with
-    the loss of its batch. See `gradient_descent.py`.
+    A method of your own gives a `training_step`, which returns the loss, and `configure_optimizers`; where
+    its steps are of a rule that theory knows, `update_rule` too. See `gradient_descent.py`.
 
     Args:
         bias: Whether the model has a bias.
@@ -80,15 +59,8 @@ class LinearModel(LightningModule):
         self._w0 = w0
         self.criterion = criterion or nn.MSELoss()
         self.linear: nn.Linear | None = None
-        self._losses = _EpochLoss()
-        self._changed: dict[str, tuple[Any, Any]] = {}
-        self.epoch_metrics: dict[str, float] = {}  # what callbacks measured in an epoch, for the dashboard
-        self.findings: dict[str, Any] = {}  # what they found out, for the summary
-        # w, b and loss of the optimum, where they are known beforehand
-        self.exact: tuple[Tensor, Tensor | None, float] | None = None
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
-        self.divergence_message = ""  # why a run that diverges does, where that is known beforehand
         self.val_loss: torchmetrics.Metric | None = None
         self.test_loss: torchmetrics.Metric | None = None
 
@@ -142,48 +114,28 @@ class LinearModel(LightningModule):
                 "--data.dtype float32 or float64 is the type of all numbers"
             )
         self.val_loss, self.test_loss = self.loss_metric(), self.loss_metric()
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, XYDataModule):
+        data = self._data()
+        if data is None:
             if self.linear is None:
                 raise InputError(
                     "the number of features comes from the data: pass datamodule=XYDataModule(x, y), "
                     "or call model.build(features, targets) first"
                 )
             return
-        if stage != "predict":
-            data.check_targets()
-            if data.reduce:
-                self.check_reducible()
-        if stage == "fit" and data.streamed and not (data.reduce or data.batch_size):
-            self.check_streamable()
-        if data.standardize and not self._bias and stage == "fit":
-            raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
         if self.linear is None:
             self.build(data.features, data.targets or 1, data.dtype)
-        elif self.linear.in_features != data.features:
-            raise InputError(
-                f"the model has {self.linear.in_features} features and the data have {data.features}: "
-                "give the features it was trained on, in the same order"
-            )
-        elif self.w.dtype != data.dtype:
-            was, given = (str(dtype).removeprefix("torch.") for dtype in (self.w.dtype, data.dtype))
-            raise InputError(
-                f"the model's numbers are {was} and the data's {given}: give them as dtype {was}"
-            )
-        self._check_targets(data, self.w.shape[0])
+        check_data(self, data, stage)
+        check_sizes(self, data)
 
-    @staticmethod
-    def _check_targets(data: XYDataModule, targets: int) -> None:
-        if data.targets not in (None, targets):
-            raise InputError(
-                f"the model has {targets} targets and the data have {data.targets}: "
-                "give the targets it was trained on, in the same order"
-            )
+    def _data(self) -> XYDataModule | None:
+        """The data module, where it is ours."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        return data if isinstance(data, XYDataModule) else None
 
     def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        return data.scaling if isinstance(data, XYDataModule) else None
+        data = self._data()
+        return None if data is None else data.scaling
 
     @torch.no_grad()
     def original_units(self) -> tuple[Tensor, Tensor | None]:
@@ -218,9 +170,9 @@ class LinearModel(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        if isinstance(data, XYDataModule):
-            resume.check_columns(checkpoint, data)
+        data = self._data()
+        if data is not None:
+            check_columns(checkpoint, data)
         if "standardized" in checkpoint and self._scaling() is not None:
             checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
         if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
@@ -233,31 +185,12 @@ class LinearModel(LightningModule):
                 f"the checkpoint has {features} features and the data have {self.linear.in_features}: "
                 "give the features it was trained on, in the same order"
             )
-        if isinstance(data, XYDataModule):
-            self._check_targets(data, targets)
+        if data is not None:
+            check_targets(data, targets)
         if self.linear is None or self.linear.out_features != targets:
             self.build(features, targets, weight.dtype)
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            self.load_epoch_state(checkpoint.get("epoch_so_far", {}))
-            if isinstance(data, XYDataModule):
-                resume.check_units(checkpoint, data)
-            self._changed = resume.changes(checkpoint, dict(self.hparams), data)
-
-    def epoch_state(self) -> dict[str, Any]:
-        """What an epoch has added up so far, for a checkpoint in its middle."""
-        losses = self._losses
-        return {} if losses.finished else {"loss": losses.whole, "rows": losses.rows}
-
-    def load_epoch_state(self, state: dict[str, Any]) -> None:
-        """Goes on adding up; Lightning does not call `on_train_epoch_start` in the middle of an epoch."""
-        if "loss" in state:
-            self._losses.whole, self._losses.rows = state["loss"], state["rows"]
-            self._losses.finished = False
-
-    def on_train_start(self) -> None:
-        """Lets the settings of this run win over the checkpoint's, and says so."""
-        resume.apply(self._changed, self.trainer)
-        self._changed = {}
+        if data is not None and self.trainer.state.fn == "fit":
+            check_units(checkpoint, data)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
@@ -266,9 +199,8 @@ class LinearModel(LightningModule):
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
             assert b is not None  # standardising needs one
             checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
-        checkpoint["epoch_so_far"] = self.epoch_state()
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, XYDataModule) and data.is_table:
+        data = self._data()
+        if data is not None and data.is_table:
             checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
         # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
         checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
@@ -308,13 +240,6 @@ class LinearModel(LightningModule):
         total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
         return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
 
-    @staticmethod
-    def total_weight(batch: Batch) -> Tensor:
-        """What a batch counts for: its number of rows, or the sum of their weights, ()."""
-        if len(batch) > 2:
-            return batch[2].sum()
-        return torch.tensor(len(batch[0]), device=batch[0].device)
-
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
         return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
@@ -332,107 +257,32 @@ class LinearModel(LightningModule):
         parts = flat.split([tensor.numel() for tensor in tensors])
         return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
 
-    def differentiable_loss(self, batch: Batch) -> Tensor:
-        """The loss of a training batch, for `backward`; records it too.
+    def differentiable_loss(self, batch: Any) -> Tensor:
+        """The loss of a training batch, for `backward`.
 
-        With several processes it is this process's part of the whole batch's loss, times the number of
-        processes, because Lightning's strategies average the gradients over them.
+        With several processes its value is that of the whole batch, and its gradient that of this process's
+        part times the number of processes, because Lightning's strategies average gradients over them.
         """
-        x, y, *weight = batch
+        x, y, *weight = batch = as_batch(batch)
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
         loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
         if self.trainer.world_size == 1:
-            self.record(loss.detach(), self.total_weight(batch).item() if weight else len(x))
             return loss
-        mass = self.total_weight(batch)
+        mass = total_weight(batch)
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
         share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
-        self.record(total if self.loss_is_total else total / rows, rows.item())
-        return loss * (share * self.trainer.world_size)
+        part = loss * (share * self.trainer.world_size)
+        return (total if self.loss_is_total else total / rows) + (part - part.detach())
 
-    def record(self, loss: Tensor, rows: float) -> None:
-        """Notes the loss of a training batch (over all processes) at the weights before its update.
-
-        Raises:
-            InputError: If the loss has left the finite numbers.
-        """
-        self._losses.add(loss, rows, total=self.loss_is_total)
-        # Reading a loss from a GPU makes it wait, so there it is read now and then only.
-        if loss.device.type == "cpu" or self.trainer.global_step % 50 == 0:
-            self.check_finite(loss.item())
-
-    def check_finite(self, loss: float) -> None:
-        """Stops a training whose loss has grown beyond all numbers.
-
-        Raises:
-            InputError: With what to do about it.
-        """
-        if math.isfinite(loss):
-            return
-        if self.trainer.global_step == 0:
-            raise InputError(
-                "the loss is not a finite number at the very first step: the data are too large for "
-                f"{str(self.w.dtype).removeprefix('torch.')}, divide them by their size or use dtype float64"
-            )
-        raise InputError(
-            f"the loss left the finite numbers in epoch {self.trainer.current_epoch}, "
-            f"step {self.trainer.global_step}: {self.divergence_message or self.divergence_advice()}"
-        )
-
-    def divergence_advice(self) -> str:
-        """What to do about a loss that grew without end."""
-        lr = self.hparams.get("lr")
-        if lr is None:
-            return "use a smaller step"
-        stable = self.stable_step()
-        if stable is None or lr < stable:
-            return f"lr {lr:g} is too large, try --model.lr {lr / 10:.3g}"
-        return (
-            f"lr {lr:g} is above {stable:.4g}, the largest stable step of the whole batch for these data, "
-            f"try --model.lr {stable / 2:.3g}"
-        )
-
-    def plain_lr(self) -> float | None:
-        """The learning rate of plain gradient steps, whose future is known; None for other rules."""
+    def update_rule(self) -> UpdateRule | None:
+        """How a step moves the weights; None where theory knows of no largest stable step."""
         return None
 
-    def momentum_lr(self) -> tuple[float, float] | None:
-        """The learning rate of steps with momentum, and how far they reach; None for other rules.
-
-        They are stable up to so many times the largest stable step of plain gradient descent.
-        """
-        return None
-
-    def stable_step(self) -> float | None:
-        """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, XYDataModule):
-            return None
-        x, y = data.stand_in()
-        stable = largest_stable_step(x, y.shape[1], bias=self._bias)
-        return stable / (data.train_moments.weight.item() * y.shape[1]) if self.loss_is_total else stable
-
-    @property
-    def step_loss(self) -> Tensor:
-        """The loss of the last training batch at the weights before its update."""
-        return self._losses.last
-
-    @property
-    def epoch_loss(self) -> Tensor:
-        """The mean over the rows (or the sum) of the losses of this epoch's batches so far."""
-        return self._losses.whole
-
-    def on_train_epoch_end(self) -> None:
-        """Offers the epoch's loss to callbacks that monitor it; the dashboard draws it itself."""
-        if self._losses.finished:  # a stream, whose rows are not counted beforehand
-            raise InputError("the table has no rows to train on: give at least one")
-        self.check_finite(self.epoch_loss.item())
-        if self.trainer.world_size > 1:
-            check_replicas(self.trainer, self.w, *(() if self.b is None else (self.b,)))
-        # `self.log` would do the same at a third of the cost of a whole step on small data.
-        self.trainer.callback_metrics["train_loss"] = self.epoch_loss
-        self._losses.finished = True
+    def configure_callbacks(self) -> list[Callback]:
+        """Brings along what adds up the training loss."""
+        present = any(isinstance(one, TrainingLoss) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if present else [TrainingLoss()]
 
     # Evaluation -----------------------------------------------------------------------------------------
 
@@ -449,10 +299,10 @@ class LinearModel(LightningModule):
         # has no float64.
         if metric.dtype != torch.float64 and self.device.type != "mps":
             metric.set_dtype(torch.float64)
-        x, y, *weight = batch
+        x, y, *weight = batch = as_batch(batch)
         self._evaluated += len(x)
         loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
-        metric.update(*(loss,) if self.loss_is_total else (loss, self.total_weight(batch)))
+        metric.update(*(loss,) if self.loss_is_total else (loss, total_weight(batch)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds up the loss of the validation rows."""
@@ -462,16 +312,16 @@ class LinearModel(LightningModule):
         """Adds up the loss of the test rows."""
         self._shared_step(batch, "test_loss")
 
-    def predict_step(self, batch: tuple[Tensor], batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predicts a batch: (B, D) in, (B, T) out."""
-        y_hat: Tensor = self(batch[0])
+        y_hat: Tensor = self(features_of(batch))
         return y_hat
 
     # What it says after training ------------------------------------------------------------------------
 
     def summary(self) -> dict[str, Any]:
         """What a method adds to `summary.json`; every process asks for it."""
-        return self.findings
+        return {}
 
     def report(self) -> str:
         """What the command line prints after training, if anything, before the line that all methods get."""

@@ -1,8 +1,11 @@
 """What the methods that move `w.data` by hand share."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from linlight.methods.base import Batch, LinearModel
+from linlight.functional.update_rule import UpdateRule
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import Batch, as_batches
 from linlight.methods.optim import ManualSGD, check_lr
 
 
@@ -31,13 +34,17 @@ class ByHandModel(LinearModel):
         """The update `w.data -= lr * w.grad.data`."""
         return ManualSGD(self.parameters(), self.lr)
 
-    def plain_lr(self) -> float | None:
-        """The learning rate."""
-        return self.lr
+    def update_rule(self) -> UpdateRule | None:
+        """Plain steps of length `lr`."""
+        return UpdateRule(self.lr)
 
-    def updates(self, batch: Batch | list[Batch]) -> Iterator[Batch]:
-        """The batches of a step of a by-hand method, one update each; see `step`."""
-        batches = batch if isinstance(batch, list) else [batch]
+    @staticmethod
+    def batches(batch: Any) -> list[Batch]:
+        """The batches of a training step, one update each."""
+        return as_batches(batch)
+
+    def updates(self, batches: list[Batch]) -> Iterator[Batch]:
+        """Goes over the batches of a training step; see `step`."""
         for i, one in enumerate(batches):
             logged = self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
             self._is_seen = logged or i == len(batches) - 1

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from linlight.errors import InputError
 from linlight.functional.squared_error import candidate_squared_errors
-from linlight.methods.base import Batch, LinearModel
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import as_batch, total_weight
 from linlight.methods.optim import SetParameters
 
 MOST_CANDIDATES = 1_000_000
@@ -95,27 +96,25 @@ class ExhaustiveSearch(LinearModel):
         self._squared_errors = 0.0
         self._rows = 0.0
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
-        x, y, *weight = batch
+        x, y, *weight = batch = as_batch(batch)
         features = self.w.shape[1]
         w = self.candidates[:, :features]
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
         sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
-        sums, rows = self.sum_over_processes(sums, self.total_weight(batch))
+        sums, rows = self.sum_over_processes(sums, total_weight(batch))
         if not rows:  # a stream's piece without any row of this kind
-            return
+            return None
         self._squared_errors = self._squared_errors + sums
         self._rows += rows.item()
         self.losses = self._squared_errors / self._rows
         best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
-        self.record(self.losses.amin(dim=1).mean(), rows.item())
-        # Not the mean over batches, each with a best candidate of its own: the best of all rows so far.
-        self._losses.whole = self.losses.amin(dim=1).mean()
         optimizer = self.optimizers()
         values = [w[best]] if self.b is None else [w[best], b[best]]
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
+        return self.losses.amin(dim=1).mean()
 
     def report(self) -> str:
         """Says where the best candidate lies on the edge of the grid, so that a better one may lie beyond."""
@@ -133,21 +132,26 @@ class ExhaustiveSearch(LinearModel):
                     )
         return "\n".join(found)
 
-    def epoch_state(self) -> dict[str, Any]:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the search's own sums."""
-        own = {"candidates": self.candidates, "squared_errors": self._squared_errors, "searched": self._rows}
-        return super().epoch_state() | own
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["epoch_so_far"] = {
+            "candidates": self.candidates,
+            "squared_errors": self._squared_errors,
+            "searched": self._rows,
+        }
 
-    def load_epoch_state(self, state: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the search's own sums."""
-        super().load_epoch_state(state)
-        if state:
-            self.candidates, self._squared_errors = state["candidates"], state["squared_errors"]
-            self._rows = state["searched"]
-            if self._rows:
-                self.losses = torch.as_tensor(self._squared_errors) / self._rows
+        super().on_load_checkpoint(checkpoint)
+        if not checkpoint.get("epoch_so_far"):
+            return
+        state = checkpoint["epoch_so_far"]
+        self.candidates, self._squared_errors = state["candidates"], state["squared_errors"]
+        self._rows = state["searched"]
+        if self._rows:
+            self.losses = torch.as_tensor(self._squared_errors) / self._rows
 
     def on_train_epoch_end(self) -> None:
         """One pass says all; another would repeat it."""
-        super().on_train_epoch_end()
         self.trainer.should_stop = True

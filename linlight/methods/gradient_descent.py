@@ -1,9 +1,12 @@
 """Gradient descent (梯度下降) and stochastic gradient descent (随机梯度下降)."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.base import Batch
+from linlight.methods.batch import mean_over, total_weight
 from linlight.methods.by_hand import ByHandModel
 
 
@@ -14,17 +17,19 @@ class GradientDescent(ByHandModel):
     their stochastic gradient descent. The line of code is the same: the batch belongs to the data.
     """
 
-    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Computes the gradient of the mean squared error, and steps against it."""
         w, b = self.w, self.b
-        for one in self.updates(batch):
+        batches, losses = self.batches(batch), []
+        for one in self.updates(batches):
             x, y, *weight = one
             with torch.no_grad():
                 error, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
-                count = self.total_weight(one) * y.shape[1]
+                count = total_weight(one) * y.shape[1]
                 error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
-            self.record(error / count, count.item() / y.shape[1])
+            losses.append(error / count)
             w.grad = grad_w / count
             if b is not None:
                 b.grad = grad_b / count
             self.step()
+        return mean_over(batches, losses)

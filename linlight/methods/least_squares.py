@@ -23,7 +23,8 @@ from linlight.functional.inference import (
 from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
-from linlight.methods.base import Batch, LinearModel
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import Batch, as_batch
 from linlight.methods.optim import SetParameters
 
 FEW_ROWS = 8192
@@ -99,31 +100,33 @@ class LeastSquares(LinearModel):
         if stage == "fit" and data.weighted and self.refine:
             raise InputError("refine is for rows without weights: leave it out")
 
-    def epoch_state(self) -> dict[str, Any]:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the statistic of the rows seen so far."""
-        own = {} if self._seen is None else {"moments": merge_over_processes(self._seen).state_dict()}
-        return super().epoch_state() | own
+        super().on_save_checkpoint(checkpoint)
+        if self._seen is not None:
+            checkpoint["epoch_so_far"] = {"moments": merge_over_processes(self._seen).state_dict()}
 
-    def load_epoch_state(self, state: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the statistic."""
-        super().load_epoch_state(state)
-        if "moments" in state:  # of all processes: one of them goes on with it
-            m = Moments.load(state["moments"])
+        super().on_load_checkpoint(checkpoint)
+        state = checkpoint.get("epoch_so_far", {})
+        if "moments" in state and self._trainer is not None and self.trainer.state.fn == "fit":
+            m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
             self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
 
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
         self._seen = empty(self.w.shape[1], self.w.shape[0])
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds a batch to the statistic, and after the last one solves."""
         assert self._seen is not None
-        part = moments(*batch)
+        part = moments(*as_batch(batch))
         if self._seen.weight.device != part.weight.device:
             self._seen = self._seen.to(part.weight.device)
         self._seen = merge([self._seen, part])
         if not self.trainer.is_last_batch:
-            return
+            return None
         self.moments = merge_over_processes(self._seen)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if data.streamed:
@@ -131,15 +134,14 @@ class LeastSquares(LinearModel):
         self.fit = optimum(self.moments, self._bias, self.l2)
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)
-        self.record(loss(self.moments, self.fit.w, self.fit.b).mean(), int(self.moments.rows))
         optimizer = self.optimizers()
         values = [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
         optimizer.optimizer.place(*values)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
+        return loss(self.moments, self.fit.w, self.fit.b).mean()
 
     def on_train_epoch_end(self) -> None:
         """Infers; another epoch would repeat this one."""
-        super().on_train_epoch_end()
         self.trainer.should_stop = True
         assert self.moments is not None
         assert self.fit is not None

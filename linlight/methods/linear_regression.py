@@ -8,8 +8,8 @@ from lightning.pytorch.cli import LightningCLI, instantiate_class
 from torch import Tensor, nn
 
 from linlight.errors import InputError
-from linlight.functional.descent import momentum_bound
-from linlight.methods.base import Batch, LinearModel
+from linlight.functional.update_rule import UpdateRule
+from linlight.methods.base import LinearModel
 from linlight.methods.optim import check_lr
 
 
@@ -105,22 +105,17 @@ class LinearRegression(LinearModel):
         scheduler = _made("lr_scheduler", optimizer, self.lr_scheduler)
         return LightningCLI.configure_optimizers(self, optimizer, scheduler)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss; Lightning does the rest."""
         return self.differentiable_loss(batch)
 
-    def plain_lr(self) -> float | None:
-        """That of SGD without momentum or schedule; other rules have none."""
+    def update_rule(self) -> UpdateRule | None:
+        """That of SGD with or without momentum, where no scheduler moves its learning rate."""
         sgd = self._sgd()
-        return sgd["lr"] if sgd is not None and not sgd.get("momentum") else None
-
-    def momentum_lr(self) -> tuple[float, float] | None:
-        """That of SGD with momentum, and by how much this moves the bound; other rules have none."""
-        sgd = self._sgd()
-        if sgd is None or not sgd.get("momentum"):
+        if sgd is None:
             return None
-        bound = momentum_bound(sgd["momentum"], sgd.get("dampening", 0.0), sgd.get("nesterov", False))
-        return sgd["lr"], bound
+        names = ("lr", "momentum", "dampening", "nesterov")
+        return UpdateRule(**{name: sgd[name] for name in names if name in sgd})
 
     def _sgd(self) -> dict[str, Any] | None:
         """The arguments of SGD, where it alone decides the steps."""
@@ -132,15 +127,3 @@ class LinearRegression(LinearModel):
             return None
         arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
         return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
-
-    def stable_step(self) -> float | None:
-        """The bound for SGD on the squared error; other rules and losses have none of this kind."""
-        if self.optimizer is not None or not isinstance(self.criterion, nn.MSELoss):
-            return None
-        return super().stable_step()
-
-    def divergence_advice(self) -> str:
-        """What to do about a loss that grew without end."""
-        if self.optimizer is not None:
-            return f"use a smaller --optimizer.lr with {self.optimizer['class_path'].rpartition('.')[2]}"
-        return super().divergence_advice()

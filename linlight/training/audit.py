@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.base import Batch, LinearModel
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import Batch, as_batch, weight_of
 
 MOST_DIFFERENCES = 64
 """Finite differences are taken of so many parameters; each costs two losses."""
@@ -61,7 +62,7 @@ class Audit(Callback):
         if self._steps >= 2 or self._batch is None or model.w.grad is None:
             return
         self._steps += 1
-        x, y, *weight = (tensor.double() for tensor in self._batch)
+        x, y, *weight = (tensor.double() for tensor in as_batch(self._batch))
         theta = _flat(model.w.double(), None if model.b is None else model.b.double())
         shape = model.w.shape
 
@@ -75,7 +76,7 @@ class Audit(Callback):
         size = _natural_size(x, y, w, b)
         checks = {"finite differences": _differences(loss, theta)}
         if isinstance(model.criterion, nn.MSELoss):
-            count = 1 if model.loss_is_total else model.total_weight((x, y, *weight)) * y.shape[1]
+            count = 1 if model.loss_is_total else weight_of((x, y, *weight)) * y.shape[1]
             _, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
             checks["the formula"] = _flat(grad_w, None if b is None else grad_b) / count
         for name, gradient in checks.items():

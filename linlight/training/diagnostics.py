@@ -14,15 +14,16 @@ from linlight.data.datamodule import XYDataModule
 from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
 from linlight.functional.descent import Cycle, Parabola, cycle, parabola, shuffled_step, stack
+from linlight.functional.forecast import Forecast
 from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
+from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
+from linlight.methods.training_loss import advice
 from linlight.text import count
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
-WHOLE = "the largest stable step"
-"""Of whole batches, whose gap is known for every epoch."""
 OUT_OF_HAND = 1e3
 """Steps of an unsure bound are stopped where the loss has grown by this factor."""
 ENDLESS = 1e12
@@ -44,6 +45,12 @@ class Diagnostics(Callback):
         stop_at_se: Stop as soon as no coefficient, and no combination of them, is further from the optimum
             than this many of its standard errors: more epochs would fit noise.
         quiet: Whether to print nothing.
+
+    Attributes:
+        findings: What the training came to, for `summary.json`; empty until its end.
+        exact: w, (T, D), and b, (T,), of the optimum, and its loss, where it is known before training.
+        epoch_metrics: The gap after the last epoch, and the one that was predicted.
+        divergence_message: Why the training will diverge, where that is known before it starts.
     """
 
     def __init__(self, stop_at_se: float | None = None, quiet: bool = False) -> None:
@@ -51,9 +58,12 @@ class Diagnostics(Callback):
             raise InputError(f"stop_at_se must be a positive number, got {stop_at_se:g}: try 0.01")
         self.stop_at_se = stop_at_se
         self.quiet = quiet
+        self.findings: dict[str, Any] = {}
+        self.exact: tuple[Tensor, Tensor | None, float] | None = None
+        self.epoch_metrics: dict[str, float] = {}
+        self.divergence_message = ""
         self._moments: Moments | None = None
         self._so_far: dict[str, Any] = {}
-        self._found: dict[str, Any] = {}
 
     @property
     def started(self) -> bool:
@@ -63,7 +73,7 @@ class Diagnostics(Callback):
     @property
     def bound(self) -> float:
         """The largest stable step of this rule on these data, infinite where there is none."""
-        return self._bound
+        return self._forecast.bound
 
     @property
     def first_gap(self) -> float:
@@ -82,7 +92,7 @@ class Diagnostics(Callback):
             "first_gap": self._first_gap,
             "epochs": self._epochs,
             "reached": self._reached,
-            "findings": self._found,
+            "findings": self.findings,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -90,22 +100,24 @@ class Diagnostics(Callback):
         self._so_far = state_dict
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Gives back what had been found, in case that nothing is left to train."""
-        pl_module.findings = self._so_far.get("findings", {})
+        """Takes up what had been found, in case that nothing is left to train."""
+        self.findings = self._so_far.get("findings", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Gathers the statistic, and says what it foretells."""
         model: LinearModel = pl_module
-        self._moments = None
-        if model.hparams.get("lr") is None or not isinstance(model.criterion, nn.MSELoss):
+        self._moments = self.exact = None
+        self.epoch_metrics, self.divergence_message = {}, ""
+        if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
             if self.stop_at_se is not None:
                 raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
             return
         self._moments = trainer.datamodule.train_moments.cpu()  # type: ignore[attr-defined]
         self._fit: Optimum = optimum(self._moments, model.b is not None)
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
-        model.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
-        self._lr = model.plain_lr()
+        self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
+        rule = model.update_rule()
+        self._lr = rule.lr if rule is not None and rule.is_plain else None
         self._start = self._predicted = stack(model.w, model.b)
         self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
         self._reached: int | None = None
@@ -119,33 +131,33 @@ class Diagnostics(Callback):
             self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
             self._reached = self._so_far["reached"]
         self._so_far = {}
-        self._cycle: Cycle | None = None
         self._passes = trainer.datamodule.passes  # type: ignore[attr-defined]
-        self._bound, self._rule = self._stability(trainer, model)
-        self._rate = self._lr  # that the bound is for
-        momentum = model.momentum_lr()
-        if momentum is not None and self._rule == WHOLE:
-            self._rate, reach = momentum
-            self._bound, self._rule = self._bound * reach, f"{WHOLE} with this momentum"
-        model.divergence_message = ""
-        if self._rate is not None and self._rate > self._bound:
-            model.divergence_message = (
-                f"lr {self._rate:g} is above {self._bound:.4g}, {self._rule} for this data; "
-                f"try {self._bound / 2:.3g}"
+        self._forecast = self._stability(trainer, model, rule)
+        if self._forecast.is_above:
+            self.divergence_message = (
+                f"lr {self._forecast.lr:g} is above {self._forecast.bound:.4g}, {self._forecast.name} "
+                f"for this data; try {self._forecast.bound / 2:.3g}"
             )
         if trainer.is_global_zero and not self.quiet:
             for line in self._foretold(trainer):
                 print(textwrap.fill(line, 80, subsequent_indent="  "))
 
-    def _stability(self, trainer: Trainer, model: LinearModel) -> tuple[float, str]:
+    def _stability(self, trainer: Trainer, model: LinearModel, rule: UpdateRule | None) -> Forecast:
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         batches = data.batches
-        if batches == data.passes:
-            return self._parabola.largest_stable_step, WHOLE
+        whole = batches == data.passes
+        if rule is None or not (rule.is_plain or whole):
+            return Forecast("unknown", name=_rule_of(trainer))
+        if whole:
+            bound = self._parabola.largest_stable_step * rule.reach
+            if rule.is_plain:
+                return Forecast("whole", rule.lr, bound)
+            return Forecast("momentum", rule.lr, bound, "the largest stable step with this momentum")
         in_order = not data.shuffle and not data.weighted and not data.streamed
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
-            self._cycle = _cycle(data, model)
-            return self._cycle.largest_stable_step(), "the largest stable step of batches in this order"
+            of_epoch = _cycle(data, model)
+            name = "the largest stable step of batches in this order"
+            return Forecast("cycle", rule.lr, of_epoch.largest_stable_step(), name, of_epoch)
         seen, steepest = 0, 0.0
         for x in _looked_at(data):
             seen += len(x)
@@ -158,8 +170,8 @@ class Diagnostics(Callback):
         steepest *= scale * (size if model.loss_is_total else 1.0)
         order = "shuffled" if data.shuffle else "that many"
         source = f", from a sample of {seen:,} rows," if seen < n else ""
-        rule = f"an estimate{source} of the largest stable step of {order} batches"
-        return shuffled_step(curvature, steepest, size), rule
+        name = f"an estimate{source} of the largest stable step of {order} batches"
+        return Forecast("estimate", rule.lr, shuffled_step(curvature, steepest, size), name)
 
     def _foretold(self, trainer: Trainer) -> list[str]:
         max_epochs = trainer.max_epochs or 0
@@ -168,12 +180,10 @@ class Diagnostics(Callback):
             f"optimum: loss {self._parabola.lowest:.6g}, from {count(int(self._moments.rows), 'row')}; "
             f"condition number {self._fit.condition_number:.4g}"
         ]
-        if self._rate is None:
-            return [*lines, f"step: no largest stable step is known for {_rule_of(trainer)}"]
-        relation = "below" if self._rate < self._bound else "ABOVE"
-        lines.append(f"step: lr {self._rate:g} is {relation} {self._bound:.4g}, {self._rule}")
-        if self._lr is not None and self._rule == WHOLE and self._lr < self._bound:
-            after = self._parabola.gap_after(self._start, self._lr, max_epochs * self._passes)
+        lines.append(f"step: {self._forecast.line}")
+        if self._forecast.kind == "whole" and not self._forecast.is_above:
+            assert self._forecast.lr is not None
+            after = self._parabola.gap_after(self._start, self._forecast.lr, max_epochs * self._passes)
             lines.append(
                 f"forecast: gap {self._gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
                 f"a millionth after {_count(self._epochs_to_tolerance())}"
@@ -181,19 +191,20 @@ class Diagnostics(Callback):
         return lines
 
     def _epochs_to_tolerance(self) -> int | None:
-        if self._lr is None or self._rule != WHOLE:
+        if self._forecast.kind != "whole":
             return None
-        steps = self._parabola.epochs_to(self._start, self._lr, TOLERANCE * self._first_gap)
+        assert self._forecast.lr is not None
+        steps = self._parabola.epochs_to(self._start, self._forecast.lr, TOLERANCE * self._first_gap)
         return None if steps is None else -(-steps // self._passes)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
-        if self._moments is None or not pl_module.divergence_message or trainer.is_last_batch:
+        if self._moments is None or not self.divergence_message or trainer.is_last_batch:
             return
         if self._has_grown(float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum()), OUT_OF_HAND):
-            raise InputError(f"the loss grows without end: {pl_module.divergence_message}")
+            raise InputError(f"the loss grows without end: {self.divergence_message}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures the gap, and stops when it is small enough or grows for good."""
@@ -204,28 +215,29 @@ class Diagnostics(Callback):
         self._gaps = self._parabola.gaps(stack(model.w, model.b))
         before, self._gap = self._gap, sum(self._gaps.tolist())
         predicted = self._predict()
-        model.epoch_metrics = (
+        self.epoch_metrics = (
             {"gap": self._gap} if predicted is None else {"gap": self._gap, "predicted_gap": predicted}
         )
         if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
-        if model.divergence_message and self._diverges(before):
-            raise InputError(f"the loss grows without end: {model.divergence_message}")
-        if self._rate is None and self._has_grown(self._gap, ENDLESS):
-            raise InputError(f"the loss grows without end: {model.divergence_advice()}")
+        if self.divergence_message and self._diverges(before):
+            raise InputError(f"the loss grows without end: {self.divergence_message}")
+        if self._forecast.lr is None and self._has_grown(self._gap, ENDLESS):
+            raise InputError(f"the loss grows without end: {advice(trainer, model)}")
         if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
             trainer.should_stop = True
 
     def _predict(self) -> float | None:
         """The gap that was foretold for the end of this epoch."""
-        if self._lr is None or "estimate" in self._rule:
+        if self._forecast.kind not in ("whole", "cycle"):
             return None
-        if self._cycle is not None:
-            self._predicted = self._cycle.epoch(self._predicted, self._lr)
+        assert self._forecast.lr is not None
+        if self._forecast.cycle is not None:
+            self._predicted = self._forecast.cycle.epoch(self._predicted, self._forecast.lr)
             return float(self._parabola.gaps(self._predicted).sum())
         if not self._curve:  # foretold for many epochs at once, which costs what it costs for one
             coming = range(self._epochs * self._passes, (self._epochs + 256) * self._passes, self._passes)
-            self._curve = self._parabola.gaps_after(self._start, self._lr, coming)[::-1]
+            self._curve = self._parabola.gaps_after(self._start, self._forecast.lr, coming)[::-1]
         return self._curve.pop()
 
     def _diverges(self, before: float) -> bool:
@@ -236,9 +248,9 @@ class Diagnostics(Callback):
         """
         if not math.isfinite(self._gap):
             return True
-        if self._rule == WHOLE:
+        if self._forecast.kind == "whole":
             return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * self._parabola.lowest
-        return self._has_grown(self._gap, OUT_OF_HAND if "estimate" in self._rule else 10)
+        return self._has_grown(self._gap, OUT_OF_HAND if self._forecast.kind == "estimate" else 10)
 
     def _has_grown(self, gap: float, factor: float) -> bool:
         """Whether the loss is so many times what it was, or what it would be without any features."""
@@ -278,11 +290,12 @@ class Diagnostics(Callback):
             "condition_number": fit.condition_number if math.isfinite(fit.condition_number) else None,
             "epochs_to_tolerance": self._reached,
         }
-        if self._rate is not None:
-            found["largest_stable_step"] = self._bound if math.isfinite(self._bound) else None
+        if self._forecast.lr is not None:
+            bound = self._forecast.bound
+            found["largest_stable_step"] = bound if math.isfinite(bound) else None
         if self._lr is not None:
             found["predicted"] = {
-                "gap": model.epoch_metrics.get("predicted_gap"),
+                "gap": self.epoch_metrics.get("predicted_gap"),
                 "epochs_to_tolerance": self._epochs_to_tolerance(),
                 "tolerance": TOLERANCE,
             }
@@ -292,7 +305,7 @@ class Diagnostics(Callback):
         """Says how far the run came."""
         if self._moments is None or not self._epochs:
             return
-        found = pl_module.findings = self._found = self._findings(trainer, pl_module)
+        found = self.findings = self._findings(trainer, pl_module)
         if not trainer.is_global_zero or self.quiet:
             return
         line = f"gap: {self._gap:.4g} above the optimum's loss"

@@ -16,6 +16,8 @@ from linlight.functional.descent import stack
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
 from linlight.methods.base import LinearModel
+from linlight.methods.training_loss import epoch_loss
+from linlight.training.diagnostics import Diagnostics
 
 FILE = "history.csv"
 LOSSES = ("train_loss", "val_loss", "gap", "predicted_gap")
@@ -86,9 +88,13 @@ class History(Callback):
     Attributes:
         course: What was kept, once the training has ended.
         started: Whether the training has begun, so that it is the training that fails.
+
+    Args:
+        diagnostics: Who knows the gaps; it has to come before this callback.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
+        self._diagnostics = diagnostics or Diagnostics()
         self.course: Course | None = None
         self.started = False
         self._every = 1
@@ -122,7 +128,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Keeps where the epoch led."""
-        losses = {"train_loss": pl_module.epoch_loss.item(), **pl_module.epoch_metrics}
+        losses = {"train_loss": epoch_loss(trainer), **self._diagnostics.epoch_metrics}
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             losses["val_loss"] = trainer.callback_metrics["val_loss"].item()
         self._keep(trainer.current_epoch + 1, pl_module, losses)

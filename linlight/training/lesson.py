@@ -9,7 +9,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from linlight.methods.backpropagation import Backpropagation
-from linlight.methods.base import Batch, LinearModel
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import Batch
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.least_squares import LeastSquares

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
+from linlight.methods.training_loss import epoch_loss
 from linlight.text import count
+from linlight.training.diagnostics import Diagnostics
 
 PATIENCE = 2.0
 """Seconds a training lasts before its bar appears; a shorter one shows none."""
@@ -23,10 +25,10 @@ LINES = 10
 """Lines about epochs that `Verbose` prints in a whole training."""
 
 
-def figures(model: LinearModel) -> str:
+def figures(trainer: Trainer, diagnostics: Diagnostics | None) -> str:
     """The loss of the epoch so far, and the gap that the last one left, where it is known."""
-    gap = model.epoch_metrics.get("gap")
-    return f"loss {model.epoch_loss.item():.3g}" + ("" if gap is None else f", gap {gap:.3g}")
+    gap = None if diagnostics is None else diagnostics.epoch_metrics.get("gap")
+    return f"loss {epoch_loss(trainer):.3g}" + ("" if gap is None else f", gap {gap:.3g}")
 
 
 class Bar(ProgressBar):
@@ -35,8 +37,9 @@ class Bar(ProgressBar):
     It goes away with the training. Only for a terminal.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
         super().__init__()
+        self._diagnostics = diagnostics
         self._shown = True
         self._bar: Any = None
         self._rows = 0.0  # of a batch, on the average
@@ -88,7 +91,7 @@ class Bar(ProgressBar):
             return
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + 0.2
-            text = f"epoch {trainer.current_epoch + 1}, {figures(pl_module)}"
+            text = f"epoch {trainer.current_epoch + 1}, {figures(trainer, self._diagnostics)}"
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(self._rows)
 
@@ -109,7 +112,8 @@ class Bar(ProgressBar):
 class Verbose(Callback):
     """Prints what is in use before training, and some ten lines about its epochs."""
 
-    def __init__(self) -> None:
+    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
+        self._diagnostics = diagnostics
         self._every = 1
         self._began = (0.0, 0)  # when, and at which epoch
 
@@ -147,7 +151,7 @@ class Verbose(Callback):
             return
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         began, first = self._began
-        line = f"epoch {epoch}: {figures(pl_module)}"
+        line = f"epoch {epoch}: {figures(trainer, self._diagnostics)}"
         rows = data.known_sizes().get("training")
         if rows is not None:
             speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
@@ -167,7 +171,9 @@ def _short(value: Any) -> Any:
     return value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
 
 
-def watch(trace: bool, verbose: bool, quiet: bool, wanted: bool) -> tuple[list[Callback], bool]:
+def watch(
+    trace: bool, verbose: bool, quiet: bool, wanted: bool, diagnostics: Diagnostics | None = None
+) -> tuple[list[Callback], bool]:
     """The callbacks that show a training, and whether Lightning is to have a bar.
 
     Args:
@@ -175,11 +181,12 @@ def watch(trace: bool, verbose: bool, quiet: bool, wanted: bool) -> tuple[list[C
         verbose: Whether lines were asked for.
         quiet: Whether nothing is to be seen.
         wanted: Whether the Trainer may have a bar.
+        diagnostics: Who knows the gap.
     """
     # Both, because what is printed on one is seen through the other.
     terminal = sys.stderr.isatty() and sys.stdout.isatty()
     bar = wanted and terminal and not quiet and not trace
-    return [*([Bar()] if bar else []), *([Verbose()] if verbose else [])], bar
+    return [*([Bar(diagnostics)] if bar else []), *([Verbose(diagnostics)] if verbose else [])], bar
 
 
 @contextmanager

@@ -1,45 +1,28 @@
-"""What a training that goes on makes sure of, and what it says: the settings that are no longer the same."""
+"""The settings that a training goes on with where they are not the checkpoint's."""
 
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
 from linlight.training.checkpointing import differences
 
 
-def check_columns(checkpoint: dict[str, Any], data: XYDataModule) -> None:
-    """Makes sure that a table's columns are those that the checkpoint's weights belong to.
+class ResumedSettings(Callback):
+    """Lets the settings of this run win over those of the checkpoint it goes on from, and prints each."""
 
-    Raises:
-        InputError: If one is another.
-    """
-    learned = checkpoint.get("columns")
-    if learned is None or not data.is_table:
-        return
-    present = {"feature": data.feature_names, "target": data.target_names if data.targets else []}
-    for kind, names in present.items():
-        for i, (was, now) in enumerate(zip(learned[kind], names, strict=False)):
-            if was != now:
-                raise InputError(
-                    f"{kind} {i} (counted from 0) is {was!r} in the checkpoint and {now!r} in the data: "
-                    "leave out --data.features, --data.categorical and --data.target, which it remembers"
-                )
+    def __init__(self) -> None:
+        self._changed: dict[str, tuple[Any, Any]] = {}
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Compares the settings."""
+        data = getattr(trainer, "datamodule", None)
+        self._changed = changes(checkpoint, dict(pl_module.hparams), data)
 
-def check_units(checkpoint: dict[str, Any], data: XYDataModule) -> None:
-    """Makes sure that a training goes on in the units in which it began.
-
-    Raises:
-        InputError: If its features were standardised and no longer are, or the other way round.
-    """
-    standardized = "standardized" in checkpoint
-    if data.standardize != standardized:
-        raise InputError(
-            f"the checkpoint was trained {'with' if standardized else 'without'} standardize, which makes "
-            f"its steps others: set standardize to {str(standardized).lower()}"
-        )
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Applies what changed."""
+        apply(self._changed, trainer)
+        self._changed = {}
 
 
 def changes(checkpoint: dict[str, Any], settings: dict[str, Any], data: Any) -> dict[str, tuple[Any, Any]]:

@@ -11,7 +11,9 @@ from lightning.pytorch import loggers as lightning_loggers
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.methods.training_loss import check_finite
 from linlight.runs.style import save_figure, search_curve
+from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import write_json
 from linlight.training.results_board import show_results
 
@@ -33,9 +35,14 @@ def describe(model: LinearModel, rows: int) -> dict[str, Any]:
 
 
 class RunSummary(Callback):
-    """Writes `summary.json` once training is over, and what TensorBoard is given at the end."""
+    """Writes `summary.json` once training is over, and what TensorBoard is given at the end.
 
-    def __init__(self) -> None:
+    Args:
+        diagnostics: What it found stands in the summary; it has to come before this callback.
+    """
+
+    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
+        self._diagnostics = diagnostics or Diagnostics()
         self.summary: dict[str, Any] = {}
         self.first_step = 0
         self._started = time.perf_counter()
@@ -60,7 +67,7 @@ class RunSummary(Callback):
         model: LinearModel = pl_module
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         train_loss = model.train_loss()
-        model.check_finite(train_loss)
+        check_finite(trainer, model, train_loss)
         metrics: dict[str, Any] = self._validated | {
             "train_loss": train_loss,
             "epochs": trainer.current_epoch,
@@ -70,7 +77,7 @@ class RunSummary(Callback):
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
         names = {"feature_names": data.feature_names, "target_names": data.target_names}
         described = describe(model, model.rows) | names | metrics | {"seconds": seconds}
-        self.summary = {"format": FORMAT} | described | model.summary()
+        self.summary = {"format": FORMAT} | described | self._diagnostics.findings | model.summary()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes what makes the folder look finished, last."""

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
+from linlight.methods.training_loss import batch_loss, epoch_loss
+from linlight.training.diagnostics import Diagnostics
 from linlight.training.layout import write_layout
 
 MOST_CURVES = 16
@@ -99,9 +101,13 @@ class Dashboard(Callback):
     `epoch/` it counts finished epochs: a point shows the epoch's mean loss, the validation loss, the
     gradient of the last update and the weights after it; beside them the optimum's loss, w and b, and the
     gaps as logarithms, because TensorBoard keeps no axis of a chart logarithmic.
+
+    Args:
+        diagnostics: Who knows the optimum and the gaps; it has to come before this callback.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
+        self._diagnostics = diagnostics or Diagnostics()
         self._gradients: dict[str, float] = {}
         self._exact: dict[str, float] = {}
         self._one_batch = False
@@ -118,8 +124,8 @@ class Dashboard(Callback):
         """Logs where the weights start, and arranges the charts."""
         self._logged = trainer.global_step
         self._exact = {}
-        if pl_module.exact is not None:
-            w, b, loss = pl_module.exact
+        if self._diagnostics.exact is not None:
+            w, b, loss = self._diagnostics.exact
             self._exact = {"optimum_loss": loss, **_values("optimum_w", w), **_values("optimum_b", b)}
         if trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -144,7 +150,9 @@ class Dashboard(Callback):
         if trainer.loggers and not self._one_batch and self._due(trainer.global_step, trainer):
             self._logged = trainer.global_step
             model: LinearModel = pl_module
-            values = {"train_loss": model.step_loss.item(), **self._gradients, **_weights(model)}
+            loss = batch_loss(trainer, outputs)
+            values = {} if loss is None else {"train_loss": loss.item()}
+            values |= self._gradients | _weights(model)
             _log(trainer, trainer.global_step, _named("step", values))
 
     def _due(self, step: int, trainer: Trainer) -> bool:
@@ -157,11 +165,11 @@ class Dashboard(Callback):
         if not trainer.loggers:
             return
         model: LinearModel = pl_module
-        values = {"train_loss": model.epoch_loss.item(), **self._gradients, **_weights(model)}
+        values = {"train_loss": epoch_loss(trainer), **self._gradients, **_weights(model)}
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
         values |= self._exact
-        for name, value in model.epoch_metrics.items():
+        for name, value in self._diagnostics.epoch_metrics.items():
             values[name] = value
             if name.endswith("gap") and value > 0:
                 values[f"log10_{name}"] = math.log10(value)

@@ -1,5 +1,6 @@
 """`--trace true`: prints what the notes' programs print, and explains it in between."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,10 +8,12 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from linlight.methods.backpropagation import Backpropagation
-from linlight.methods.base import Batch, LinearModel
+from linlight.methods.base import LinearModel
+from linlight.methods.batch import Batch
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
+from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.text import wrapped
 from linlight.training.lesson import FirstUpdate, explanation
 from linlight.training.lesson_text import said
@@ -42,6 +45,7 @@ class Trace(Callback):
         self._began = False  # whether a batch has come
         self._batch: Batch | None = None
         self._loss_before = torch.zeros(())
+        self._step_loss = math.nan
         self._loss_after = torch.zeros(())
         self._gradient_is_due = False
         self._first: FirstUpdate | None = None
@@ -108,9 +112,12 @@ class Trace(Callback):
         if not trainer.is_global_zero or isinstance(model, ExhaustiveSearch) or not len(batch[0]):
             return
         x, y, *weight = batch
+        loss = batch_loss(trainer, outputs)
+        self._step_loss = math.nan if loss is None else loss.item()
         self._loss_after = model.loss(model(x), y, *weight)
         if self._first is not None:
-            self._explain(*self._first.update(model, model.plain_lr()))
+            rule = model.update_rule()
+            self._explain(*self._first.update(model, rule.lr if rule is not None and rule.is_plain else None))
             self._first = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -120,7 +127,7 @@ class Trace(Callback):
         model: LinearModel = pl_module
         epoch, is_whole = trainer.current_epoch, trainer.num_training_batches == 1
         weights = f"w= {number(model.w)}" + ("" if model.b is None else f" b= {number(model.b)}")
-        before = (model.epoch_loss if is_whole else model.step_loss).item()
+        before = epoch_loss(trainer) if is_whole else self._step_loss
         # The stochastic program of the notes computes its loss after the update, the others before.
         after = self._loss_after.item() if trainer.world_size == 1 else before
         if isinstance(model, ExhaustiveSearch):

@@ -85,8 +85,8 @@ def test_one_batch_size_one_answer(name: str) -> None:
     losses = []
     for batch_size in (None, 1, 4):
         model = GRADIENT_METHODS[name](lr=1e-12, w0=0.5)
-        fit(model, XYDataModule(*problem(n=10), batch_size=batch_size, dtype="float64"), max_epochs=1)
-        losses.append(model.epoch_loss.item())
+        data = XYDataModule(*problem(n=10), batch_size=batch_size, dtype="float64")
+        losses.append(fit(model, data, max_epochs=1).callback_metrics["train_loss"].item())
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-9)
 
 

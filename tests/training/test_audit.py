@@ -24,13 +24,12 @@ class Mistaken(GradientDescent):
         super().__init__(lr=1e-3, bias=True)
         self.mistake = mistake
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
         x, y = batch
         with torch.no_grad():
             error, grad_w, grad_b = squared_error_sums(x, y, self.w, self.b)
         factors = {"half": 0.5, "sum": float(y.numel()), "sign": -1.0, "rows": float(y.shape[1])}
         factor = factors.get(self.mistake, 1.0)
-        self.record(error / y.numel(), len(y))
         assert self.b is not None
         gradients = [(self.w, factor * grad_w / y.numel()), (self.b, factor * grad_b / y.numel())]
         for parameter, gradient in gradients[: 1 if self.mistake == "bias" else 2]:
@@ -39,6 +38,7 @@ class Mistaken(GradientDescent):
         if self.mistake == "other":
             self.w.grad = grad_w.flip(1) / y.numel()
         self.optimizers().step()  # type: ignore[union-attr]
+        return error / y.numel()
 
 
 def train(model: Any, **data: Any) -> None:

@@ -44,6 +44,12 @@ def train(model: Any, x: Any, y: Any, epochs: int = 5, stop: float | None = None
     return model
 
 
+def diagnosed(model: Any) -> Diagnostics:
+    """What watched a model's training."""
+    found: Diagnostics = next(one for one in model.trainer.callbacks if isinstance(one, Diagnostics))
+    return found
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 10**6),
@@ -121,7 +127,7 @@ def test_a_run_knows_its_optimum_and_its_end(batch_size: int | None, tmp_path: P
     x, y = problem(3, targets=1)
     model = train(GradientDescent(lr=0.05, bias=True), x, y, epochs=30, batch_size=batch_size)
     expected = sm.OLS(y.numpy(), sm.add_constant(x.numpy())).fit()
-    found = model.findings
+    found = diagnosed(model).findings
     np.testing.assert_allclose(found["optimum"]["weights"][0], expected.params[1:], rtol=1e-10)
     np.testing.assert_allclose(found["optimum"]["bias"], expected.params[:1], rtol=1e-10)
     assert found["optimum"]["loss"] == pytest.approx(expected.ssr / len(x), rel=1e-12)
@@ -129,14 +135,19 @@ def test_a_run_knows_its_optimum_and_its_end(batch_size: int | None, tmp_path: P
         actual = (model(x) - y).square().mean().item()
     assert found["gap"] == pytest.approx(actual - expected.ssr / len(x), rel=1e-9)
     assert found["predicted"]["gap"] == pytest.approx(found["gap"], rel=1e-8)
-    assert model.epoch_metrics["predicted_gap"] == pytest.approx(model.epoch_metrics["gap"], rel=1e-8)
+    assert diagnosed(model).epoch_metrics["predicted_gap"] == pytest.approx(
+        diagnosed(model).epoch_metrics["gap"], rel=1e-8
+    )
 
 
 def test_counts_the_epochs_it_predicted(tmp_path: Path) -> None:
     x, y = problem(4)
     model = train(GradientDescent(lr=0.1, bias=True), x, y, epochs=300)
-    assert model.findings["epochs_to_tolerance"] is not None
-    assert model.findings["epochs_to_tolerance"] == model.findings["predicted"]["epochs_to_tolerance"]
+    assert diagnosed(model).findings["epochs_to_tolerance"] is not None
+    assert (
+        diagnosed(model).findings["epochs_to_tolerance"]
+        == diagnosed(model).findings["predicted"]["epochs_to_tolerance"]
+    )
 
 
 def test_stops_where_more_epochs_would_fit_noise(tmp_path: Path) -> None:
@@ -146,10 +157,10 @@ def test_stops_where_more_epochs_would_fit_noise(tmp_path: Path) -> None:
     distance = np.abs(stack(model.w, model.b)[0] - expected.params) / expected.bse
     assert distance.max() <= 0.01
     assert model.trainer.current_epoch < 2000
-    assert model.findings["gap_in_standard_errors"] == pytest.approx(0.01, rel=0.2)
+    assert diagnosed(model).findings["gap_in_standard_errors"] == pytest.approx(0.01, rel=0.2)
     error = stack(model.w, model.b)[0] - expected.params
     mahalanobis = math.sqrt(error @ np.linalg.inv(expected.cov_params()) @ error)
-    assert model.findings["gap_in_standard_errors"] == pytest.approx(mahalanobis, rel=1e-6)
+    assert diagnosed(model).findings["gap_in_standard_errors"] == pytest.approx(mahalanobis, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +210,10 @@ def test_other_rules_have_an_optimum_but_no_bound(tmp_path: Path) -> None:
     x, y = problem(6)
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.5}}
     model = train(LinearRegression(optimizer=adam), x, y)
-    assert "optimum" in model.findings
-    assert "predicted" not in model.findings
+    assert "optimum" in diagnosed(model).findings
+    assert "predicted" not in diagnosed(model).findings
     huber = train(LinearRegression(criterion=torch.nn.HuberLoss()), x, y)
-    assert huber.findings == {}
+    assert diagnosed(huber).findings == {}
 
 
 def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
@@ -233,7 +244,7 @@ def test_momentum_moves_the_largest_stable_step(settings_: dict[str, Any], tmp_p
         init = {"class_path": "torch.optim.SGD", "init_args": {"lr": share * bound, **arguments}}
         model = LinearRegression(optimizer=init, w0=0.0)
         if share < 1:
-            findings = train(model, x, y, epochs).findings
+            findings = diagnosed(train(model, x, y, epochs)).findings
             assert findings["largest_stable_step"] == pytest.approx(bound, rel=1e-9)
             assert findings["gap"] < 1e-9
             assert ("predicted" in findings) == (not arguments["momentum"])
@@ -247,7 +258,7 @@ def test_a_rule_without_a_bound_says_so_and_is_stopped_all_the_same(
 ) -> None:
     x, y = problem(12)
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
-    assert "largest_stable_step" not in train(LinearRegression(optimizer=adam), x, y).findings
+    assert "largest_stable_step" not in diagnosed(train(LinearRegression(optimizer=adam), x, y)).findings
     assert "no largest stable step is known for Adam" in capsys.readouterr().out
     decay = {"class_path": "torch.optim.SGD", "init_args": {"lr": 9.0, "weight_decay": 0.1}}
     with pytest.raises(InputError, match=r"grows without end: use a smaller --optimizer\.lr with SGD"):

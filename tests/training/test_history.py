@@ -27,9 +27,10 @@ Y = torch.tensor([[1.0, 3.0], [2.0, 1.0], [3.0, 2.0], [5.0, 2.0]], dtype=torch.f
 
 
 def trained(model: LinearModel, tmp_path: Path, targets: int = 1, epochs: int = 30, **data: Any) -> Course:
-    history = History()
+    diagnostics = Diagnostics(quiet=True)
+    history = History(diagnostics)
     module = XYDataModule(X, Y[:, :targets], dtype="float64", **data)
-    callbacks = [Diagnostics(quiet=True), history]
+    callbacks = [diagnostics, history]
     fit(model, module, max_epochs=epochs, callbacks=callbacks, default_root_dir=tmp_path)
     assert history.course is not None
     read = Course.read(tmp_path / FILE, targets, model.b is not None)
@@ -93,11 +94,12 @@ def test_many_weights_keep_fewer_epochs(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_run_that_fails_keeps_what_was(tmp_path: Path) -> None:
-    history = History()
+    diagnostics = Diagnostics(quiet=True)
+    history = History(diagnostics)
     with pytest.raises(InputError, match=r"grows without end|finite numbers"):
         fit(
             GradientDescent(lr=1.0), XYDataModule(X, Y), max_epochs=50, default_root_dir=tmp_path,
-            callbacks=[Diagnostics(quiet=True), history],
+            callbacks=[diagnostics, history],
         )  # fmt: skip
     assert history.started
     course = Course.read(tmp_path / FILE, 2, False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_diagnostics import train
+from test_diagnostics import diagnosed, train
 
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
@@ -56,7 +56,7 @@ def test_trains_along_the_same_path(make: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(few.w, whole.w, rtol=1e-10, atol=0)
     torch.testing.assert_close(few.b, whole.b, rtol=1e-10, atol=0)
     for key in ("gap", "gap_in_standard_errors", "largest_stable_step"):
-        assert few.findings[key] == pytest.approx(whole.findings[key], rel=1e-8)
+        assert diagnosed(few).findings[key] == pytest.approx(diagnosed(whole).findings[key], rel=1e-8)
 
 
 def test_searches_the_same_losses(tmp_path: Path) -> None:
@@ -93,8 +93,10 @@ def test_several_passes_in_an_epoch_are_the_same_path(model: Any, tmp_path: Path
     eight = train(model(**options), x, y, epochs=3, reduce=True, updates_per_step=8)
     assert eight.trainer.global_step == one.trainer.global_step == 24
     assert torch.equal(eight.w, one.w)
-    assert eight.findings["gap"] == one.findings["gap"]
-    assert eight.findings["predicted"]["gap"] == pytest.approx(one.findings["predicted"]["gap"], rel=1e-9)
-    few, many = (m.findings["predicted"]["epochs_to_tolerance"] for m in (eight, one))
+    assert diagnosed(eight).findings["gap"] == diagnosed(one).findings["gap"]
+    assert diagnosed(eight).findings["predicted"]["gap"] == pytest.approx(
+        diagnosed(one).findings["predicted"]["gap"], rel=1e-9
+    )
+    few, many = (diagnosed(m).findings["predicted"]["epochs_to_tolerance"] for m in (eight, one))
     assert few == -(-many // 8)
-    assert eight.findings["largest_stable_step"] == one.findings["largest_stable_step"]
+    assert diagnosed(eight).findings["largest_stable_step"] == diagnosed(one).findings["largest_stable_step"]

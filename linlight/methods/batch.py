@@ -1,0 +1,65 @@
+"""The batches that a method takes: (x, y), [x, y], or either with the rows' weights as a third."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linlight.data.loaders import Batches
+from linlight.errors import InputError
+
+Batch = tuple[Tensor, ...]
+"""x (B, D) and y (B, T), followed by the rows' weights (B,) where they have any."""
+
+
+def as_batch(item: Any) -> Batch:
+    """A batch of any loader as (x, y) or (x, y, weights).
+
+    Args:
+        item: A tuple or list of x, (B, D) or (B,), y, (B, T) or (B,), and perhaps weights, (B,) or (B, 1).
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if not (isinstance(item, tuple | list) and 2 <= len(item) <= 3 and all(map(torch.is_tensor, item))):
+        raise InputError(f"a batch must be (x, y) or (x, y, weights), all tensors, not {_kind(item)}")
+    x, y, *weight = item
+    if x.ndim == 2 and y.ndim == 2 and not weight:
+        return x, y
+    x, y = (t[:, None] if t.ndim == 1 else t for t in (x, y))
+    return (x, y, *(w.reshape(len(x)) for w in weight))
+
+
+def as_batches(item: Any) -> list[Batch]:
+    """The batches of a training step: one, or several where a loader hands out several at once."""
+    return [as_batch(one) for one in item] if isinstance(item, Batches) else [as_batch(item)]
+
+
+def features_of(item: Any) -> Tensor:
+    """x, (B, D), of a batch to predict, whatever else is in it."""
+    x: Tensor = item[0] if isinstance(item, tuple | list) else item
+    return x[:, None] if x.ndim == 1 else x
+
+
+def total_weight(batch: Batch) -> Tensor:
+    """What a batch counts for: its number of rows, or the sum of their weights, ()."""
+    return batch[2].sum() if len(batch) > 2 else torch.tensor(len(batch[0]), device=batch[0].device)
+
+
+def weight_of(batch: Batch) -> float:
+    """The same as a number."""
+    return batch[2].sum().item() if len(batch) > 2 else len(batch[0])
+
+
+def mean_over(batches: list[Batch], losses: list[Tensor]) -> Tensor:
+    """The mean loss over the rows of several batches, from the mean over each."""
+    if len(losses) == 1:
+        return losses[0]
+    weights = torch.tensor([weight_of(batch) for batch in batches]).to(losses[0])
+    return torch.stack(losses) @ weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+def _kind(item: Any) -> str:
+    if isinstance(item, tuple | list):
+        return f"a {type(item).__name__} of {', '.join(type(one).__name__ for one in item) or 'nothing'}"
+    return f"a {type(item).__name__}"

@@ -1,0 +1,96 @@
+"""Whether a model, its data and a checkpoint belong together, checked before anything is computed."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+
+if TYPE_CHECKING:
+    from linlight.methods.base import LinearModel
+
+
+def check_data(model: "LinearModel", data: XYDataModule, stage: str) -> None:
+    """Checks that a method can do with data what a stage asks for.
+
+    Raises:
+        InputError: If it cannot, with the remedy.
+    """
+    if stage != "predict":
+        data.check_targets()
+        if data.reduce:
+            model.check_reducible()
+    if stage != "fit":
+        return
+    if data.streamed and not (data.reduce or data.batch_size):
+        model.check_streamable()
+    if data.standardize and model.b is None:
+        raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
+
+
+def check_sizes(model: "LinearModel", data: XYDataModule) -> None:
+    """Checks that the data have the features, targets and type of numbers of a model's weights.
+
+    Raises:
+        InputError: If they have others.
+    """
+    if model.w.shape[1] != data.features:
+        raise InputError(
+            f"the model has {model.w.shape[1]} features and the data have {data.features}: "
+            "give the features it was trained on, in the same order"
+        )
+    if model.w.dtype != data.dtype:
+        was, given = (_name(dtype) for dtype in (model.w.dtype, data.dtype))
+        raise InputError(f"the model's numbers are {was} and the data's {given}: give them as dtype {was}")
+    check_targets(data, model.w.shape[0])
+
+
+def check_targets(data: XYDataModule, targets: int) -> None:
+    """Checks that the data, if they have targets, have as many as a model.
+
+    Raises:
+        InputError: If they have more or fewer.
+    """
+    if data.targets not in (None, targets):
+        raise InputError(
+            f"the model has {targets} targets and the data have {data.targets}: "
+            "give the targets it was trained on, in the same order"
+        )
+
+
+def check_columns(checkpoint: dict[str, Any], data: XYDataModule) -> None:
+    """Checks that a table's columns are those that a checkpoint's weights belong to.
+
+    Raises:
+        InputError: If one is another.
+    """
+    learned = checkpoint.get("columns")
+    if learned is None or not data.is_table:
+        return
+    present = {"feature": data.feature_names, "target": data.target_names if data.targets else []}
+    for kind, names in present.items():
+        for i, (was, now) in enumerate(zip(learned[kind], names, strict=False)):
+            if was != now:
+                raise InputError(
+                    f"{kind} {i} (counted from 0) is {was!r} in the checkpoint and {now!r} in the data: "
+                    "leave out --data.features, --data.categorical and --data.target, which it remembers"
+                )
+
+
+def check_units(checkpoint: dict[str, Any], data: XYDataModule) -> None:
+    """Checks that a training goes on in the units in which it began.
+
+    Raises:
+        InputError: If its features were standardised and no longer are, or the other way round.
+    """
+    standardized = "standardized" in checkpoint
+    if data.standardize != standardized:
+        raise InputError(
+            f"the checkpoint was trained {'with' if standardized else 'without'} standardize, which makes "
+            f"its steps others: set standardize to {str(standardized).lower()}"
+        )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,145 @@
+"""The training loss of an epoch, out of what the steps return."""
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor, nn
+
+from linlight.data.datamodule import XYDataModule
+from linlight.distributed import check_replicas
+from linlight.errors import InputError
+from linlight.functional.squared_error import largest_stable_step
+from linlight.functional.update_rule import divergence_advice
+from linlight.methods.batch import as_batches, weight_of
+
+
+class TrainingLoss(Callback):
+    """Averages the losses that the training steps return over the rows of the epoch, as `train_loss`.
+
+    Every model brings it along (`configure_callbacks`). `trainer.callback_metrics["train_loss"]` is the mean
+    over the rows so far (the sum, where the loss is a sum) from the first batch on, each batch at the
+    weights before its update; `self.log` would do the same at a third of the cost of a whole step on small
+    data. A loss that has left the finite numbers ends the training before anything is saved.
+    """
+
+    def __init__(self) -> None:
+        self._mean = torch.zeros(())
+        self._weight = 0.0
+        self._batches = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the epoch has added up so far; Lightning restores it in the middle of an epoch."""
+        return {"loss": self._mean, "rows": self._weight, "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on adding up."""
+        self._mean, self._weight = state_dict["loss"], state_dict["rows"]
+        self._batches = state_dict["batches"]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Begins anew; not called where an epoch goes on in its middle."""
+        self._mean, self._weight, self._batches = torch.zeros(()), 0.0, 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Adds a step's loss."""
+        self._batches += 1
+        loss = batch_loss(trainer, outputs)
+        if loss is None:
+            return
+        if pl_module.single_pass:  # whose loss is that of all rows so far
+            self._mean, self._weight = loss, 1.0
+        elif pl_module.loss_is_total:
+            self._mean, self._weight = (self._mean + loss if self._weight else loss), 1.0
+        else:
+            rows = sum(weight_of(one) for one in as_batches(batch))
+            self._weight += rows
+            if rows:
+                self._mean = self._mean + (loss - self._mean) * (rows / self._weight)
+        # Reading a loss from a GPU makes it wait, so there it is read now and then only.
+        if loss.device.type == "cpu" or trainer.global_step % 50 == 0:
+            check_finite(trainer, pl_module, loss.item())
+        trainer.callback_metrics["train_loss"] = self._mean
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Checks the epoch's loss.
+
+        Raises:
+            InputError: If it is not finite, or there was no batch.
+        """
+        if not self._batches:  # a stream, whose rows are not counted beforehand
+            raise InputError("the table has no rows to train on: give at least one")
+        if trainer.world_size > 1:
+            self._add_up_over_processes(trainer, pl_module)
+        if "train_loss" not in trainer.callback_metrics:
+            return  # the steps neither return nor log one
+        loss = trainer.callback_metrics["train_loss"]
+        check_finite(trainer, pl_module, loss.item())
+
+    def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
+        check_replicas(trainer, *model.parameters())
+        weight = self._mean.new_tensor(self._weight)
+        total, weight = model.sum_over_processes(self._mean * weight, weight)
+        if weight:
+            trainer.callback_metrics["train_loss"] = self._mean = total / weight
+
+
+def batch_loss(trainer: Trainer, outputs: Any) -> Tensor | None:
+    """The loss that a training step returned, at the weights before its update; None where it returned none.
+
+    Args:
+        trainer: The Trainer, which divides the losses that it accumulates gradients of.
+        outputs: What `on_train_batch_end` is given.
+    """
+    loss: Tensor | None = outputs.get("loss") if isinstance(outputs, dict) else None
+    if loss is None or not trainer.lightning_module.automatic_optimization:
+        return loss
+    return loss * trainer.accumulate_grad_batches if trainer.accumulate_grad_batches > 1 else loss
+
+
+def epoch_loss(trainer: Trainer) -> float:
+    """The training loss of the epoch so far, NaN where the steps neither return nor log one."""
+    loss = trainer.callback_metrics.get("train_loss")
+    return math.nan if loss is None else loss.item()
+
+
+def check_finite(trainer: Trainer, model: Any, loss: float) -> None:
+    """Stops a training whose loss has left the finite numbers.
+
+    Raises:
+        InputError: With what to do about it.
+    """
+    if math.isfinite(loss):
+        return
+    if trainer.global_step <= 1:
+        raise InputError(
+            "the loss is not a finite number at the very first step: the data are too large for "
+            f"{str(model.w.dtype).removeprefix('torch.')}, divide them by their size or use dtype float64"
+        )
+    raise InputError(
+        f"the loss left the finite numbers in epoch {trainer.current_epoch}, step {trainer.global_step}: "
+        f"{advice(trainer, model)}"
+    )
+
+
+def advice(trainer: Trainer, model: Any) -> str:
+    """What to do about the loss of a training that grew without end."""
+    optimizer = model.hparams.get("optimizer")
+    option = "--optimizer.lr" if optimizer else "--model.lr"
+    rule = model.update_rule()
+    if rule is None and optimizer:
+        return f"use a smaller {option} with {optimizer['class_path'].rpartition('.')[2]}"
+    return divergence_advice(rule, _stable_step(trainer, model), option)
+
+
+def _stable_step(trainer: Trainer, model: Any) -> float | None:
+    """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
+    data = getattr(trainer, "datamodule", None)
+    if not (isinstance(data, XYDataModule) and isinstance(model.criterion, nn.MSELoss)):
+        return None
+    x, y = data.stand_in()
+    stable = largest_stable_step(x, y.shape[1], bias=model.b is not None)
+    return stable / (data.train_moments.weight.item() * y.shape[1]) if model.loss_is_total else stable
