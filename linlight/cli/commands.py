@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
 from linlight.cli.fit import Cli
+from linlight.cli.learn import learn
 from linlight.cli.main import COMMANDS, fail
 from linlight.cli.messages import one_line, options_of
 from linlight.data.datamodule import XYDataModule
@@ -55,7 +56,10 @@ def run(args: Sequence[str]) -> None:
     try:
         with _quiet():
             together = args[0] in ("compare", "sweep")
-            folder = _side_by_side(args) if together else _run_cli(args)
+            if args[0] == "learn":
+                folder = learn(args[1:], run)
+            else:
+                folder = _side_by_side(args) if together else _run_cli(args)
     except (InputError, MisconfigurationException) as error:
         _fail_once(error)
     except BrokenPipeError:

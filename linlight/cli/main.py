@@ -12,6 +12,7 @@ from typing import NoReturn
 from linlight.errors import InputError, closest_match
 
 COMMANDS = {
+    "learn": "walk through the five programs of the notes, one screen each",
     "compare": "run the five methods of the notes on the same data, side by side",
     "sweep": "map where methods converge, over learning rates and batch sizes",
     "inspect": "look at the data, and at what each method will need for them",
