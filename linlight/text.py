@@ -9,8 +9,16 @@ from collections.abc import Sequence
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun in the right form: `1 row`, `3 rows`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """A number with its noun in the right form: `1 row`, `2,000,000 rows`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def models(bias: bool) -> str:
+    """Which models a command speaks of, and how to ask for the others."""
+    formula = (
+        "y = w x + b, with a bias; --bias false is" if bias else "y = w x, without a bias; --bias true is"
+    )
+    return f"models: {formula} for those with{'out' if bias else ''} one"
 
 
 def display_width(text: str) -> int:

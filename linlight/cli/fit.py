@@ -405,7 +405,9 @@ class Cli(LightningCLI):
         for x, y_hat in writer.beginning:
             print("x =", *x, "-> prediction", *y_hat)
         if writer.count > len(writer.beginning):
-            print(f"... {writer.count} rows in {folder_name(self.run_folder / f'predictions.{writer.kind}')}")
+            print(
+                f"... {writer.count:,} rows in {folder_name(self.run_folder / f'predictions.{writer.kind}')}"
+            )
         self._write_summary()
 
     @rank_zero_only

@@ -16,7 +16,7 @@ from linlight.functional.descent import Parabola, parabola
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
-from linlight.text import count
+from linlight.text import count, models
 
 TOLERANCE = 1e-6
 MOST_COLUMNS = 40
@@ -59,9 +59,10 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     shapes = parabola(m, fit), parabola(unit, unit_fit)
     before, after = shapes[0].condition_number(fit), shapes[1].condition_number(unit_fit)
     lines = [
-        f"{int(m.rows):,} row{'s' * (int(m.rows) != 1)}, {count(m.features, 'feature')}, "
+        f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, "
         f"{count(m.targets, 'target')}; "
         + ("rows that lack a value are left out" if data.dropped else "no value is missing"),
+        models(bias),
         "",
         f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
     ]

@@ -89,8 +89,8 @@ class Columns:
 
     def about_dropped(self, kept: int) -> str:
         """What to say of the rows that were dropped, beside those that were kept."""
-        lacking = ", ".join(f"{name} {n}" for name, n in (+self.lacking).most_common(8))
-        which = f"{count(self.dropped, 'row')} of {self.dropped + kept}"
+        lacking = ", ".join(f"{name} {n:,}" for name, n in (+self.lacking).most_common(8))
+        which = f"{count(self.dropped, 'row')} of {self.dropped + kept:,}"
         return f"dropped {which} that {'lacks' if self.dropped == 1 else 'lack'} a value: {lacking}"
 
     def read(self) -> Rows:

@@ -156,7 +156,7 @@ class XYDataModule(LightningDataModule):
 
             if batch_size is not None and batch_size > window:
                 raise InputError(
-                    f"batch_size {batch_size} does not fit into the window, {window} rows: raise it"
+                    f"batch_size {batch_size} does not fit into the window, {window:,} rows: raise it"
                 )
             self.source = Stream(columns, window, seed, val_fraction, test_fraction)
         else:
@@ -197,7 +197,7 @@ class XYDataModule(LightningDataModule):
             rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
             if len(rows.x) != len(rows.y):
                 raise InputError(
-                    f"x has {len(rows.x)} rows and y has {len(rows.y)}: they must have equally many"
+                    f"x has {len(rows.x):,} rows and y has {len(rows.y):,}: they must have equally many"
                 )
         self.feature_names = plain_names("x", rows.x.shape[1], x)
         self.targets = None if rows.y is None else rows.y.shape[1]

@@ -181,11 +181,11 @@ def _split(n: int, seed: int, fractions: dict[str, float]) -> dict[str, Tensor |
     for kind, fraction in fractions.items():
         if fraction and not sizes[kind]:
             raise InputError(
-                f"{kind}_fraction {fraction} of {n} rows is less than one row: raise it, or set it to 0"
+                f"{kind}_fraction {fraction} of {n:,} rows is less than one row: raise it, or set it to 0"
             )
     rest = n - sum(sizes.values())
     if rest <= 0:
-        raise InputError(f"the split leaves no rows to train on: {n} rows are too few for it")
+        raise InputError(f"the split leaves no rows to train on: {n:,} rows are too few for it")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     test, val, train = order.split([sizes["test"], sizes["val"], rest])
     # Within a part the rows keep the order in which they were given.

@@ -323,11 +323,11 @@ class Stream(Source):
         if not total:
             raise InputError(no_rows(self.columns.table.name))
         if not sizes["train"]:
-            raise InputError(f"the split leaves no rows to train on: {total} rows are too few for it")
+            raise InputError(f"the split leaves no rows to train on: {total:,} rows are too few for it")
         for kind, fraction in self.fractions.items():
             if fraction and not sizes[kind]:
                 raise InputError(
-                    f"{kind}_fraction {fraction} of {total} rows came to no row: raise it, or set it to 0"
+                    f"{kind}_fraction {fraction} of {total:,} rows came to no row: raise it, or set it to 0"
                 )
 
     def _converted(

@@ -26,6 +26,7 @@ from linlight.functional.statistic import Moments
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.runs.style import save_figure
+from linlight.text import models
 from linlight.training.diagnostics import TOLERANCE
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.tensorboard import run_label
@@ -118,7 +119,7 @@ def sweep(
         save_figure(heat_map(cells, epochs), root / "sweep")
         content = {"rows": whole.train_size, "epochs": epochs, "tolerance": TOLERANCE}
         write_json(root / "sweep.json", content | {"runs": [asdict(cell) for cell in cells]})
-    print(table(cells))
+    print(table(cells), models(bias), sep="\n")
     return root
 
 

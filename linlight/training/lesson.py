@@ -62,7 +62,7 @@ def explanation(model: LinearModel, trainer: Trainer, lang: str) -> list[str]:
         if data.batches == data.passes:
             return [said("gradient", lang), said("downhill", lang, lr=lr)]
         size = data.batch_size or 1
-        batch = f"{size} 个样本" if lang == "zh" else count(size, "row")
+        batch = f"{size:,} 个样本" if lang == "zh" else count(size, "row")
         return [
             said("stochastic", lang, batch=batch, rows=data.train_size, lr=lr),
             said("noise_buys", lang, updates=data.batches),

@@ -7,9 +7,9 @@ English one in ASCII, which some terminals have instead of UTF-8.
 
 TEXT: dict[str, tuple[str, str]] = {
     "search": (
-        "Exhaustive search tries {candidates} candidates. For each row x, y: the prediction y_pred = x*w, and "
+        "Exhaustive search tries {candidates:,} candidates. For each row x, y: the prediction y_pred = x*w, and "
         "the loss (y_pred - y)^2. The loss is of one sample; over the training set it is their mean, the MSE.",
-        "穷举法：逐个尝试 {candidates} 个候选值。对每个样本 x, y 先求预测值 y_pred = x*w，再求损失 (y_pred - y)^2。"
+        "穷举法：逐个尝试 {candidates:,} 个候选值。对每个样本 x, y 先求预测值 y_pred = x*w，再求损失 (y_pred - y)^2。"
         "损失函数是针对一个样本的；整个 training set 得到的是平均平方误差 MSE。",
     ),
     "search_curve": (
@@ -31,14 +31,14 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "stochastic": (
         "Stochastic gradient descent takes the loss of {batch} for an update, where gradient descent takes the "
-        "mean over all {rows} rows: w <- w - lr*2*x*(x*w - y), lr = {lr}.",
-        "随机梯度下降：每次更新只取{batch}的损失（梯度下降是平均全部 {rows} 个样本的损失）："
+        "mean over all {rows:,} rows: w <- w - lr*2*x*(x*w - y), lr = {lr}.",
+        "随机梯度下降：每次更新只取{batch}的损失（梯度下降是平均全部 {rows:,} 个样本的损失）："
         "w <- w - lr*2*x*(x*w - y)，lr = {lr}。",
     ),
     "noise_buys": (
-        "What its noise buys: {updates} updates an epoch where gradient descent makes one, each as cheap as its "
+        "What its noise buys: {updates:,} updates an epoch where gradient descent makes one, each as cheap as its "
         "few rows however large the sample is; and a push away from where the mean gradient happens to be 0.",
-        "噪声的好处：每个 epoch 更新 {updates} 次（梯度下降只有 1 次），样本再多，一次更新的计算量也不变；"
+        "噪声的好处：每个 epoch 更新 {updates:,} 次（梯度下降只有 1 次），样本再多，一次更新的计算量也不变；"
         "在平均梯度恰好为 0 的地方（例如鞍点），噪声还能推着 w 离开。",
     ),
     "noise_costs": (

@@ -162,9 +162,9 @@ class Verbose(Callback):
 
 def _batches(data: XYDataModule, rows: int | None) -> str:
     if data.streamed and not data.batch_size and not data.reduce:
-        return f"as they are read, up to {data.source.piece} rows"
+        return f"as they are read, up to {data.source.piece:,} rows"
     rows = data.train_size if rows is None else rows
-    return f"{data.batches} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
+    return f"{data.batches:,} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
 
 
 def _short(value: Any) -> Any:

@@ -20,7 +20,7 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "no command: type one of compare, sweep, inspect, fit, validate, test, predict, plot"),
+        ("", "no command: type one of " + ", ".join(COMMANDS)),
         ("fti", "there is no command 'fti': did you mean fit?"),
         ("--model GradientDescent", "--model comes before a command"),
         ("fit", "no method: add --model with one of ExhaustiveSearch, GradientDescent"),

@@ -21,7 +21,7 @@ def test_figures_of_diabetes() -> None:
     assert lines[0].startswith("442 rows, 10 features, 1 target;")
     design = np.column_stack([np.ones(len(x)), x])
     for j in range(10):
-        row = lines[3 + j].split()
+        row = lines[4 + j].split()
         assert row[0] == f"x_{j}"
         expected = (
             x[:, j].mean(),
@@ -104,3 +104,22 @@ def test_a_large_column_does_not_hide_the_epochs_that_the_others_need() -> None:
     assert "standardise the features before descent" in text
     constant = "\n".join(inspect(XYDataModule(x, np.ones(80), dtype="float64")))
     assert "advice: the target y is constant: there is nothing to learn" in constant
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_which_models_are_spoken_of(linlight: Any, capsys: Any, bias: bool) -> None:
+    expected = {
+        True: "models: y = w x + b, with a bias; --bias false is for those without one",
+        False: "models: y = w x, without a bias; --bias true is for those with one",
+    }[bias]
+    main(["inspect", "--bias", str(bias).lower()])
+    assert expected in capsys.readouterr().out.splitlines()
+    run = linlight(
+        "sweep", "--bias", str(bias).lower(), "--lr", "[0.01]", "--epochs", 2, "--batch_size", "[3]"
+    )
+    assert expected in run.out.splitlines()
+
+
+def test_large_numbers_are_written_one_way() -> None:
+    lines = inspect(XYDataModule(np.arange(2000.0), np.arange(2000.0) ** 2, dtype="float64"))
+    assert lines[0].startswith("2,000 rows, 1 feature, 1 target;")

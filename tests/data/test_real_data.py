@@ -58,7 +58,7 @@ def test_flights(flights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     # Two of the features are nearly one (air_time and distance), which needs momentum.
     steps = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9", "--trainer.max_epochs=150"]
     summary, out = fit(capsys, tmp_path, *data, *steps, "--data.missing=drop")
-    assert "dropped 9430 rows of 336776" in out
+    assert "dropped 9,430 rows of 336,776" in out
     import pandas as pd
 
     frame = pd.read_csv(flights)[[*FLIGHTS, "arr_delay"]].dropna()
