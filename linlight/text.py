@@ -15,10 +15,9 @@ def count(number: int, noun: str) -> str:
 
 def models(bias: bool) -> str:
     """Which models a command speaks of, and how to ask for the others."""
-    formula = (
-        "y = w x + b, with a bias; --bias false is" if bias else "y = w x, without a bias; --bias true is"
-    )
-    return f"models: {formula} for those with{'out' if bias else ''} one"
+    if bias:
+        return "models: y = w x + b, with a bias; --bias false is for those without one"
+    return "models: y = w x, without a bias; --bias true is for those with one"
 
 
 def display_width(text: str) -> int:

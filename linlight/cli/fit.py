@@ -405,9 +405,8 @@ class Cli(LightningCLI):
         for x, y_hat in writer.beginning:
             print("x =", *x, "-> prediction", *y_hat)
         if writer.count > len(writer.beginning):
-            print(
-                f"... {writer.count:,} rows in {folder_name(self.run_folder / f'predictions.{writer.kind}')}"
-            )
+            path = folder_name(self.run_folder / f"predictions.{writer.kind}")
+            print(f"... {writer.count:,} rows in {path}")
         self._write_summary()
 
     @rank_zero_only
