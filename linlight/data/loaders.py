@@ -1,5 +1,6 @@
 """Batches cut from tensors that are already in memory."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,12 @@ class Resumable:
     def __init__(self) -> None:
         self._first = 0  # the batch with which the next iteration begins
         self._given = 0  # batches handed out in this epoch
+
+    def from_the_beginning(self) -> "Resumable":
+        """The same batches for another pass over the epoch, which leaves this loader's position as it is."""
+        other = copy.copy(self)
+        other._first = other._given = 0
+        return other
 
     def settings(self) -> dict[str, int]:
         """What must be the same for a position to mean the same, by name."""

@@ -18,8 +18,16 @@ from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import loss as moments_loss
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.batch import Batch, as_batch, features_of, total_weight
-from linlight.methods.fits import check_columns, check_data, check_sizes, check_targets, check_units
-from linlight.methods.training_loss import TrainingLoss
+from linlight.methods.fits import (
+    check_columns,
+    check_data,
+    check_sizes,
+    check_targets,
+    check_units,
+    sizes_of_first_batch,
+)
+from linlight.methods.run_rows import batches_again, our_data
+from linlight.methods.training_loss import TrainingLoss, run_batches
 
 NOTICED = 1e-3
 """Of a target's standard deviation: by how much predictions may be off without a word."""
@@ -107,30 +115,23 @@ class LinearModel(LightningModule):
         return y_hat
 
     def setup(self, stage: str) -> None:
-        """Takes the sizes from the data, or checks that they fit."""
+        """Takes the sizes from the first batch, if nothing else gave them, and checks that data fit."""
         if self.trainer.precision != "32-true":
             raise InputError(
                 f"precision {self.trainer.precision} is not used here: "
                 "--data.dtype float32 or float64 is the type of all numbers"
             )
         self.val_loss, self.test_loss = self.loss_metric(), self.loss_metric()
-        data = self._data()
-        if data is None:
-            if self.linear is None:
-                raise InputError(
-                    "the number of features comes from the data: pass datamodule=XYDataModule(x, y), "
-                    "or call model.build(features, targets) first"
-                )
-            return
         if self.linear is None:
-            self.build(data.features, data.targets or 1, data.dtype)
-        check_data(self, data, stage)
-        check_sizes(self, data)
+            self.build(*sizes_of_first_batch(self.trainer))
+        data = self._data()
+        if data is not None:
+            check_data(self, data, stage)
+            check_sizes(self, data)
 
     def _data(self) -> XYDataModule | None:
         """The data module, where it is ours."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        return data if isinstance(data, XYDataModule) else None
+        return our_data(self._trainer)
 
     def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""
@@ -280,7 +281,13 @@ class LinearModel(LightningModule):
         return None
 
     def configure_callbacks(self) -> list[Callback]:
-        """Brings along what adds up the training loss."""
+        """Brings along what adds up the training loss, and makes the weights.
+
+        Callbacks that average weights copy the model in their `setup`, before the model's own.
+        """
+        data = self._data()
+        if self.linear is None and data is not None:
+            self.build(data.features, data.targets or 1, data.dtype)
         present = any(isinstance(one, TrainingLoss) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
         return [] if present else [TrainingLoss()]
 
@@ -329,9 +336,10 @@ class LinearModel(LightningModule):
 
     @torch.no_grad()
     def train_loss(self) -> float:
-        """The loss at the present weights over the whole training data; every process must call it."""
-        data: XYDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data.source.is_surveyed and isinstance(self.criterion, nn.MSELoss):
+        """The loss at the present weights over the rows of the run; every process must call it."""
+        data, seen = self._data(), run_batches(self.trainer)
+        whole = data is not None and math.isinf(seen)
+        if data is not None and whole and data.source.is_surveyed and isinstance(self.criterion, nn.MSELoss):
             # Known without reading the stream again.
             m = data.train_moments
             self.rows = int(m.rows)
@@ -339,10 +347,10 @@ class LinearModel(LightningModule):
             mean = moments_loss(m.cpu(), self.w.cpu(), b).mean()
             return float(mean * m.weight * m.targets if self.loss_is_total else mean)
         metric = self.loss_metric()
-        for batch in data.train_pass():
+        for batch in data.train_pass() if data is not None and whole else batches_again(self.trainer, seen):
             self.add_loss(metric, batch)
         self._count_rows()
-        if data.reduce:
+        if data is not None and data.reduce:
             self.rows = int(data.train_moments.rows)
         loss: float = metric.compute().item()
         return loss

@@ -3,9 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import Trainer
 
 from linlight.data.datamodule import XYDataModule
+from linlight.data.loaders import Batches
 from linlight.errors import InputError
+from linlight.methods.batch import as_batch
 
 if TYPE_CHECKING:
     from linlight.methods.base import LinearModel
@@ -27,6 +30,26 @@ def check_data(model: "LinearModel", data: XYDataModule, stage: str) -> None:
         model.check_streamable()
     if data.standardize and model.b is None:
         raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
+
+
+def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
+    """The number of features and targets, and the type of numbers, of the first batch to train on.
+
+    Raises:
+        InputError: Where nothing is trained, or the loader has no batch.
+    """
+    if trainer.state.fn != "fit":
+        raise InputError(
+            "the model has no weights yet: fit it, load a checkpoint, or call build(features, targets)"
+        )
+    # There is no public way to the loader before Lightning has set it up, which is after this.
+    loader = trainer.fit_loop._data_source.dataloader()
+    with torch.random.fork_rng(devices=[]):  # the training shuffles as it would have
+        batch = next(iter(loader), None)
+    if batch is None:
+        raise InputError("the loader has no batch to take the number of features from")
+    x, y, *_ = as_batch(batch[0] if isinstance(batch, Batches) else batch)
+    return x.shape[1], y.shape[1], x.dtype
 
 
 def check_sizes(model: "LinearModel", data: XYDataModule) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linlight.data.arrays import plain_names
 from linlight.data.statistics import merge_over_processes
 from linlight.distributed import gather
 from linlight.errors import InputError
@@ -26,6 +27,7 @@ from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batch
 from linlight.methods.optim import SetParameters
+from linlight.methods.run_rows import batches_again, is_same_when_read_again, planned_batches
 
 FEW_ROWS = 8192
 """Up to so many rows the fit is refined without being asked."""
@@ -79,6 +81,9 @@ class LeastSquares(LinearModel):
         self.refine = refine
         self.automatic_optimization = False
         self._seen: Moments | None = None  # by this process
+        self._batches = 0  # that it was seen in
+        self._weighted = False
+        self._solved = False
         self.moments: Moments | None = None
         self.fit: Optimum | None = None
         self._inferred: list[Inference] = []
@@ -94,17 +99,18 @@ class LeastSquares(LinearModel):
     def setup(self, stage: str) -> None:
         """Refuses what would not be what it says."""
         super().setup(stage)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit" and data.standardize:
+        data = self._data()
+        if stage == "fit" and data is not None and data.standardize:
             raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
-        if stage == "fit" and data.weighted and self.refine:
-            raise InputError("refine is for rows without weights: leave it out")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the statistic of the rows seen so far."""
         super().on_save_checkpoint(checkpoint)
         if self._seen is not None:
-            checkpoint["epoch_so_far"] = {"moments": merge_over_processes(self._seen).state_dict()}
+            checkpoint["epoch_so_far"] = {
+                "moments": merge_over_processes(self._seen).state_dict(),
+                "batches": self._batches,
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with the statistic."""
@@ -113,36 +119,52 @@ class LeastSquares(LinearModel):
         if "moments" in state and self._trainer is not None and self.trainer.state.fn == "fit":
             m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
             self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
+            self._batches = state.get("batches", 0)  # which an older version did not count
 
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
-        self._seen = empty(self.w.shape[1], self.w.shape[0])
+        self._seen, self._batches, self._solved = empty(self.w.shape[1], self.w.shape[0]), 0, False
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds a batch to the statistic, and after the last one solves."""
         assert self._seen is not None
-        part = moments(*as_batch(batch))
+        batch = as_batch(batch)
+        if len(batch) > 2 and self.refine:
+            raise InputError("refine is for rows without weights: leave it out")
+        self._weighted = len(batch) > 2
+        self._batches += 1
+        part = moments(*batch)
         if self._seen.weight.device != part.weight.device:
             self._seen = self._seen.to(part.weight.device)
         self._seen = merge([self._seen, part])
         if not self.trainer.is_last_batch:
             return None
+        optimizer = self.optimizers()
+        optimizer.optimizer.place(*self._solve())  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+        assert self.moments is not None
+        assert self.fit is not None
+        return loss(self.moments, self.fit.w, self.fit.b).mean()
+
+    def _solve(self) -> list[Tensor]:
+        """Solves for the rows seen so far; w, (T, D), and where there is one b, (T,)."""
+        assert self._seen is not None
+        self._solved = True
         self.moments = merge_over_processes(self._seen)
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if data.streamed:
+        data = self._data()
+        if data is not None and data.streamed:
             data.check_not_constant(self.moments)
         self.fit = optimum(self.moments, self._bias, self.l2)
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)
-        optimizer = self.optimizers()
-        values = [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
-        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
-        optimizer.step()  # type: ignore[union-attr]
-        return loss(self.moments, self.fit.w, self.fit.b).mean()
+        return [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
 
     def on_train_epoch_end(self) -> None:
         """Infers; another epoch would repeat this one."""
         self.trainer.should_stop = True
+        if not self._solved:  # it was stopped before the last batch
+            for parameter, value in zip(self.parameters(), self._solve(), strict=True):
+                parameter.data.copy_(value)
         assert self.moments is not None
         assert self.fit is not None
         meat = [None] * self.moments.targets if self.robust is None else self._meat(self.fit, self.robust)
@@ -154,8 +176,7 @@ class LeastSquares(LinearModel):
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
             return bool(self.refine)
-        weighted = self.trainer.datamodule.weighted  # type: ignore[attr-defined]
-        if weighted:
+        if self._weighted or not self._sees_the_same_again():
             return False
         return self.l2 == 0 and len(fit.dependent) == 0 and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
@@ -174,8 +195,17 @@ class LeastSquares(LinearModel):
 
     def _rows_again(self) -> Iterator[Batch]:
         """Another pass over this process's share of the epoch's batches."""
-        batches: Iterator[Batch] = iter(self.trainer.datamodule.train_pass())  # type: ignore[attr-defined]
-        return batches
+        if not self._sees_the_same_again():
+            raise InputError(
+                "robust and refine read the rows again, and a loader that shuffles and is limited would "
+                "give others: leave out shuffle, or the limit"
+            )
+        return batches_again(self.trainer, self._batches)
+
+    def _sees_the_same_again(self) -> bool:
+        """Whether another pass takes the same rows."""
+        whole = self.trainer.is_last_batch and math.isinf(planned_batches(self.trainer))
+        return whole or is_same_when_read_again(self.trainer)
 
     def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
         total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
@@ -230,12 +260,16 @@ class LeastSquares(LinearModel):
                 f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors",
                 "and p-values would say nothing true and are left out.",
             ]
-        names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
+        names = self._feature_names()
         notes += [f"collinear: {line}" for line in equations(self.fit, names)]
         if len(self.fit.dependent):
             notes.append("Of all weights that fit as well, these have the least norm.")
         return notes
 
     def _coefficient_names(self) -> list[str]:
-        names: list[str] = self.trainer.datamodule.feature_names  # type: ignore[attr-defined]
-        return ["intercept", *names] if self._bias else list(names)
+        names = self._feature_names()
+        return ["intercept", *names] if self._bias else names
+
+    def _feature_names(self) -> list[str]:
+        data = self._data()
+        return plain_names("x", self.w.shape[1], None) if data is None else list(data.feature_names)

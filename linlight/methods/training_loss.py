@@ -7,12 +7,12 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
-from linlight.data.datamodule import XYDataModule
 from linlight.distributed import check_replicas
 from linlight.errors import InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
 from linlight.methods.batch import as_batches, weight_of
+from linlight.methods.run_rows import our_data, planned_batches
 
 
 class TrainingLoss(Callback):
@@ -28,15 +28,24 @@ class TrainingLoss(Callback):
         self._mean = torch.zeros(())
         self._weight = 0.0
         self._batches = 0
+        self._longest = 0  # batches of an epoch so far
+        self._reached_end = False  # of an epoch
 
     def state_dict(self) -> dict[str, Any]:
         """What the epoch has added up so far; Lightning restores it in the middle of an epoch."""
-        return {"loss": self._mean, "rows": self._weight, "batches": self._batches}
+        return {
+            "loss": self._mean,
+            "rows": self._weight,
+            "batches": self._batches,
+            "longest": self._longest,
+            "reached_end": self._reached_end,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on adding up."""
         self._mean, self._weight = state_dict["loss"], state_dict["rows"]
-        self._batches = state_dict["batches"]
+        self._batches, self._longest = state_dict["batches"], state_dict["longest"]
+        self._reached_end = state_dict["reached_end"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begins anew; not called where an epoch goes on in its middle."""
@@ -47,6 +56,8 @@ class TrainingLoss(Callback):
     ) -> None:
         """Adds a step's loss."""
         self._batches += 1
+        self._longest = max(self._longest, self._batches)
+        self._reached_end |= trainer.is_last_batch
         loss = batch_loss(trainer, outputs)
         if loss is None:
             return
@@ -79,12 +90,22 @@ class TrainingLoss(Callback):
         loss = trainer.callback_metrics["train_loss"]
         check_finite(trainer, pl_module, loss.item())
 
+    def seen(self, trainer: Trainer) -> float:
+        """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
+        return planned_batches(trainer) if self._reached_end else self._longest
+
     def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
         check_replicas(trainer, *model.parameters())
         weight = self._mean.new_tensor(self._weight)
         total, weight = model.sum_over_processes(self._mean * weight, weight)
         if weight:
             trainer.callback_metrics["train_loss"] = self._mean = total / weight
+
+
+def run_batches(trainer: Trainer) -> float:
+    """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
+    one: TrainingLoss = next(one for one in trainer.callbacks if isinstance(one, TrainingLoss))  # type: ignore[attr-defined]
+    return one.seen(trainer)
 
 
 def batch_loss(trainer: Trainer, outputs: Any) -> Tensor | None:
@@ -137,8 +158,8 @@ def advice(trainer: Trainer, model: Any) -> str:
 
 def _stable_step(trainer: Trainer, model: Any) -> float | None:
     """The largest stable learning rate of whole-batch steps; None where the loss has no such bound."""
-    data = getattr(trainer, "datamodule", None)
-    if not (isinstance(data, XYDataModule) and isinstance(model.criterion, nn.MSELoss)):
+    data = our_data(trainer)
+    if data is None or not isinstance(model.criterion, nn.MSELoss) or math.isfinite(planned_batches(trainer)):
         return None
     x, y = data.stand_in()
     stable = largest_stable_step(x, y.shape[1], bias=model.b is not None)

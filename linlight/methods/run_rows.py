@@ -1,0 +1,65 @@
+"""The rows of a run: those that an epoch of it sees, whatever limits its batches."""
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, RandomSampler
+
+from linlight.data.datamodule import XYDataModule
+from linlight.data.loaders import Resumable
+from linlight.data.statistics import merge_over_processes
+from linlight.functional.statistic import Moments, merge, moments
+from linlight.methods.batch import Batch, as_batches
+
+
+def our_data(trainer: Trainer | None) -> XYDataModule | None:
+    """The data module of a run, where it is ours."""
+    data = None if trainer is None else getattr(trainer, "datamodule", None)
+    return data if isinstance(data, XYDataModule) else None
+
+
+def planned_batches(trainer: Trainer) -> float:
+    """How many of its loader's batches an epoch of a run sees, infinite where it sees all of them."""
+    loader: Any = trainer.train_dataloader
+    limit = trainer.num_training_batches
+    try:
+        return limit if limit < len(loader) else math.inf
+    except TypeError:  # a loader that does not know its length
+        return limit
+
+
+def is_same_when_read_again(trainer: Trainer) -> bool:
+    """Whether another pass over the loader in the same epoch takes the rows in the same order."""
+    loader: Any = trainer.train_dataloader
+    return not (isinstance(loader, DataLoader) and isinstance(loader.sampler, RandomSampler))
+
+
+def is_same_every_epoch(trainer: Trainer) -> bool:
+    """Whether the first batches of every epoch are the same rows."""
+    shuffles = getattr(getattr(trainer.train_dataloader, "sampler", None), "shuffle", False)
+    return is_same_when_read_again(trainer) and not shuffles
+
+
+def batches_again(trainer: Trainer, seen: float) -> Iterator[Batch]:
+    """This process's share of the first batches of an epoch, once more, beside the training.
+
+    Args:
+        trainer: The Trainer, whose loader is left where it is.
+        seen: How many.
+    """
+    loader: Any = trainer.train_dataloader
+    if isinstance(loader, Resumable):
+        loader = loader.from_the_beginning()
+    device = trainer.strategy.root_device
+    for item in loader if math.isinf(seen) else islice(loader, int(seen)):
+        for batch in as_batches(item):
+            yield tuple(tensor.to(device) for tensor in batch)
+
+
+def moments_again(trainer: Trainer, seen: float) -> Moments:
+    """The statistic of the same rows, over all processes; every process must call it."""
+    parts = [moments(*batch) for batch in batches_again(trainer, seen)]
+    return merge_over_processes(merge(parts))
