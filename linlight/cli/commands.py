@@ -13,6 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
+from linlight.cli.entry_config import from_config
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
 from linlight.cli.main import COMMANDS, fail
@@ -115,15 +116,17 @@ def _side_by_side(args: Sequence[str]) -> Path:
     # Batch size and type are each method's own.
     own = {"batch_size"} | ({"dtype"} if args[0] == "compare" else set())
     parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
-    parser.add_function_arguments(command, skip={"data", "config"})
+    parser.add_function_arguments(command, skip={"data", "entries"} if args[0] == "compare" else {"data"})
     if args[0] == "compare":
         parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
     try:
-        config = parser.parse_args(list(args[1:]))
+        given = parser.parse_args(list(args[1:])).as_dict()
     except ArgumentError as error:
         raise InputError(one_line(str(error), options_of(parser))) from error
+    if args[0] == "compare":
+        given["entries"] = [from_config(path) for path in given.pop("config") or []]
     try:
-        folder: Path = command(**config.as_dict())
+        folder: Path = command(**given)
     except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
         print("stopped: nothing was kept")
         raise SystemExit(130) from None

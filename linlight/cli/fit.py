@@ -25,6 +25,7 @@ from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.methods.training_loss import TrainingLoss
 from linlight.runs.run import load as open_run
+from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import drawing
 from linlight.text import language
 from linlight.training.audit import Audit
@@ -280,6 +281,7 @@ class Cli(LightningCLI):
             TrainingLoss(),
             Dashboard(diagnostics),
             History(diagnostics),
+            SearchCurve(),
             self._run_summary,
             ResumedSettings(),
         ]

@@ -109,7 +109,7 @@ class Training:
         model: The method.
         diagnostics: What was known of it beforehand.
         summary: What `summary.json` holds; empty where it gave up.
-        course: Where it was after its epochs.
+        course: Where it was after its epochs; None of a search that gave up.
         epochs: Epochs trained.
         steps: Updates made.
         error: Why it gave up, or None.
@@ -118,7 +118,7 @@ class Training:
     model: LinearModel
     diagnostics: Diagnostics
     summary: dict[str, Any]
-    course: Course
+    course: Course | None
     epochs: int
     steps: int
     error: str | None
@@ -179,6 +179,5 @@ def run_one(
             raise InputError(f"{name}: {failure}") from failure
         error = str(failure)
     watch.finished(epochs)
-    assert history.course is not None
     found = ({} if error else summary.summary), history.course
     return Training(model, diagnostics, *found, trainer.current_epoch, trainer.global_step, error)

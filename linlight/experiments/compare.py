@@ -1,6 +1,7 @@
 """`linlight compare`: methods on the same data, side by side."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linlight.cli.entry_config import from_config
 from linlight.data.arrays import Numbers, as_matrix
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
@@ -28,6 +28,7 @@ from linlight.experiments.entries import (
 from linlight.experiments.results import Result, result_of
 from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
+from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import save_figure
 from linlight.text import padded, shortened
 from linlight.training.diagnostics import Diagnostics
@@ -47,7 +48,7 @@ def compare(
     accelerator: str = "cpu",
     folder: str | Path = "lightning_logs/compare",
     methods: str | list[str] | None = None,
-    config: list[str] | None = None,
+    entries: Sequence[Entry] = (),
     seeds: list[int] | None = None,
 ) -> Path:
     """Trains several methods on the same data and reports them side by side.
@@ -70,8 +71,8 @@ def compare(
         folder: Where to make the folder `version_N` of this comparison.
         methods: Which methods: those of linlight by name, with StochasticGradientDescent, which is
             GradientDescent row by row; others by the path of their class, as `my_module.MyMethod`. Default:
-            the notes' five; none beside configs.
-        config: Configs of `linlight fit` that take part, each with its method, epochs, batch size and type;
+            the notes' five; none beside entries.
+        entries: Others that take part with settings of their own, as the command line makes them of configs;
             the data may be named in them too, the same for all.
         seeds: Train what depends on chance once with each of these. Default: `seed` alone.
 
@@ -83,12 +84,11 @@ def compare(
         InputError: If the data or a setting cannot be used.
     """
     seeds = seeds or []
-    of_configs = [from_config(path) for path in config or []]
-    data = shared_data(data or {}, of_configs)
+    data = shared_data(data or {}, entries)
     check(data, epochs, seed, accelerator, seeds)
     is_textbook = data.get("x") is None and data.get("path") is None
-    names = (() if config else THE_FIVE) if methods is None else methods
-    contenders = with_seeds(choose(names, Settings(lr, bias, batch_size, is_textbook)) + of_configs, seeds)
+    names = (() if entries else THE_FIVE) if methods is None else methods
+    contenders = with_seeds([*choose(names, Settings(lr, bias, batch_size, is_textbook)), *entries], seeds)
     if not contenders:
         raise InputError(
             f"there is nothing to compare: name --methods, of {', '.join(known_names())}, or --config"
@@ -120,7 +120,7 @@ def compare(
                     folder=root / one.folder,
                     watch=watch,
                     diagnostics=diagnostics,
-                    callbacks=[Dashboard(diagnostics), LastCheckpoint()],
+                    callbacks=[Dashboard(diagnostics), SearchCurve(), LastCheckpoint()],
                     log_every_n_steps=1,
                 )
                 results.append(result_of(one.name, training, module, example))

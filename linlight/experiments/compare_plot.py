@@ -9,14 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from linlight.data.datamodule import XYDataModule
 from linlight.experiments.results import Result
-from linlight.functional.loss_surface import LossSurface, levels, make_surface
+from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.style import COLORS, drawing, legend, line_style, plain
+from linlight.runs.surface import PALE, contours
 from linlight.text import shortened
 
 MARKERS = "o^sDvP<>X"
 TEXTBOOK = (0.0, 4.0)
 """The weights over which the notes draw their curve."""
-GRID = 61
+GRID = 121
 
 
 def surface_of(results: list[Result], data: XYDataModule) -> LossSurface | None:
@@ -71,7 +72,7 @@ def comparison(results: list[Result], data: XYDataModule, ground: LossSurface | 
     top = 1e3 * max((result.path[0]["loss"] for result in results if result.path), default=1.0)
     paths = [[point for point in result.path if point["loss"] <= top] for result in results]
     if ground is not None:
-        _paths(panels[0], results, names, paths, ground)
+        _paths(figure, panels[0], results, names, paths, ground)
         panels[0].set_title(plain(title(ground, data)), fontsize="medium")
     by_epoch = panels[-1]
     for i, (result, name, path) in enumerate(zip(results, names, paths, strict=True)):
@@ -95,6 +96,7 @@ def comparison(results: list[Result], data: XYDataModule, ground: LossSurface | 
 
 
 def _paths(
+    figure: Figure,
     axes: Axes,
     results: list[Result],
     names: list[str],
@@ -103,10 +105,10 @@ def _paths(
 ) -> None:
     land = ground.land
     if ground.is_curve:
-        axes.plot(land.axes[0], land.losses, color="0.55", label="mean squared error")
+        axes.plot(land.axes[0], land.losses, color="0.55", label=f"mean squared error{ground.held}")
+        axes.plot(land.lowest, [ground.shape.lowest], "k+", markersize=12, label="the optimum")
     else:
-        axes.contour(*land.axes, land.losses, levels=levels(land.losses, 18), colors="0.75", linewidths=0.8)
-        axes.plot(*land.lowest, "k+", markersize=12, label="the optimum")
+        contours(figure, axes, land, [plain(label) for label in ground.labels], colors=PALE)
     moving = 0
     for i, (result, name, path) in enumerate(zip(results, names, paths, strict=True)):
         places = np.array([place(ground, point) for point in path]).reshape(-1, 2)
@@ -124,5 +126,6 @@ def _paths(
     x, y = ground.limits()
     labels = [plain(label) for label in ground.labels]
     axes.set(xlabel=labels[0], ylabel=(*labels, "mean squared error")[1], xlim=x, ylim=y)
-    axes.grid(alpha=0.3)
+    if ground.is_curve:
+        axes.grid(alpha=0.3)
     legend(axes)

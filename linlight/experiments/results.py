@@ -9,6 +9,7 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.experiments.common import Training
+from linlight.training.history import Course
 from linlight.training.tensorboard import run_label
 
 
@@ -47,19 +48,10 @@ class Result:
     error: str | None = None
 
 
-def result_of(name: str, training: Training, data: XYDataModule, example: Tensor) -> Result:
-    """What a training came to.
-
-    Args:
-        name: What to call it.
-        training: The training.
-        data: The data it was given.
-        example: Where to predict, (1, D).
-    """
-    course, model, summary = training.course, training.model, training.summary
+def _path(course: Course, data: XYDataModule) -> list[dict[str, Any]]:
     with np.errstate(over="ignore"):
         losses = course.squared_errors(data.raw_moments)
-    path = [
+    return [
         {
             "epoch": epoch,
             "weights": theta[:, course.bias :].tolist(),
@@ -69,6 +61,19 @@ def result_of(name: str, training: Training, data: XYDataModule, example: Tensor
         for epoch, theta, loss in zip(course.epoch.tolist(), course.theta, losses.tolist(), strict=True)
         if math.isfinite(loss)
     ]
+
+
+def result_of(name: str, training: Training, data: XYDataModule, example: Tensor) -> Result:
+    """What a training came to.
+
+    Args:
+        name: What to call it.
+        training: The training.
+        data: The data it was given.
+        example: Where to predict, (1, D).
+    """
+    model, summary = training.model, training.summary
+    path = [] if training.course is None else _path(training.course, data)
     result = Result(
         name,
         type(model).__name__,

@@ -35,29 +35,34 @@ def of_target(m: Moments, target: int = 0) -> Moments:
     return replace(m, origin=m.origin[kept], offset=m.offset[kept], triangle=m.triangle[:, kept])
 
 
-def landscape(parabola: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray]) -> Landscape:
-    """Evaluates the loss, every parameter that is not chosen being where it is lowest.
+def profile(shape: Parabola, chosen: Sequence[int], theta: np.ndarray) -> np.ndarray:
+    """The loss at some values of chosen parameters, every other being where it is lowest then.
 
     With H the Hessian, S the chosen parameters and R the rest, the lowest loss over R is a parabola in S with
     the Schur complement H_SS − H_SR H_RR⁺ H_RS; see Boyd and Vandenberghe, Convex Optimization, A.5.5.
 
     Args:
-        parabola: The shape of the loss of one target.
+        shape: The shape of the loss of one target.
         chosen: One or two parameters, numbered as in θ = (b, w).
-        axes: The values of each.
+        theta: Their values, (..., chosen).
     """
-    v, curvatures = parabola.directions, parabola.curvatures
+    v, curvatures = shape.directions, shape.curvatures
     hessian = (v * curvatures) @ v.T
     rest = [i for i in range(len(hessian)) if i not in chosen]
     s = hessian[np.ix_(chosen, chosen)]
     if rest:
         across = hessian[np.ix_(chosen, rest)]
         s = s - across @ np.linalg.pinv(hessian[np.ix_(rest, rest)], hermitian=True) @ across.T
-    lowest = parabola.theta[0, list(chosen)]
-    grids = np.meshgrid(*(axis - at for axis, at in zip(axes, lowest, strict=True)))
-    away = np.stack(grids, axis=-1)  # (..., chosen)
-    losses = parabola.lowest + 0.5 * np.einsum("...i,ij,...j->...", away, s, away).clip(min=0)
-    return Landscape(tuple(axes), losses, tuple(lowest.tolist()))
+    away = theta - shape.theta[0, list(chosen)]
+    losses: np.ndarray = shape.lowest + 0.5 * np.einsum("...i,ij,...j->...", away, s, away).clip(min=0)
+    return losses
+
+
+def landscape(shape: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray]) -> Landscape:
+    """The loss over a grid of one or two parameters, the others at their best; see `profile`."""
+    grid = np.stack(np.meshgrid(*axes), axis=-1)  # (..., chosen)
+    lowest = tuple(shape.theta[0, list(chosen)].tolist())
+    return Landscape(tuple(axes), profile(shape, chosen, grid), lowest)
 
 
 def span(values: np.ndarray, lowest: float, width: float, points: int = 201) -> np.ndarray:
@@ -107,14 +112,19 @@ class LossSurface:
         return len(self.chosen) == 1
 
     @property
+    def held(self) -> str:
+        """What to say of the bias, where a weight is drawn alone."""
+        return "" if self.bias or not self.is_curve else " at a bias of 0"
+
+    @property
     def rest(self) -> str:
         """What to say of the parameters that are not drawn."""
         more = len(self.chosen) < self.shape.theta.shape[1]
         return ", the other parameters at their best" if more else ""
 
     def heights(self, theta: np.ndarray) -> np.ndarray:
-        """The loss at some θ, (points, 1), where there is one parameter, (points,)."""
-        return landscape(self.shape, self.chosen, [theta[:, 0]]).losses
+        """The height of the ground under some θ, (points, K): (points,)."""
+        return profile(self.shape, self.chosen, theta[:, list(self.chosen)])
 
     def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """What to show along x and along y."""

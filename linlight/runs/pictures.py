@@ -16,9 +16,10 @@ from scipy.special import ndtri
 
 from linlight.errors import InputError
 from linlight.functional.descent import stack
-from linlight.functional.loss_surface import LossSurface, levels, make_surface
+from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.run import Run
-from linlight.runs.style import BLUE, ORANGE, RED, drawing, plain, save_figure
+from linlight.runs.style import BLUE, ERROR, ORANGE, RED, drawing, plain, save_figure
+from linlight.runs.surface import contours, surface
 from linlight.text import shortened
 
 MOST_POINTS = 2000
@@ -26,7 +27,6 @@ MOST_POINTS = 2000
 MOST_BARS = 30
 LETTERS = 32
 """Of a longer name so many letters are written."""
-ERROR = "mean squared error"
 DECADES = 3
 """How far below the smallest gap the picture of a forecast goes on."""
 
@@ -102,21 +102,29 @@ class _View:
 
 
 def _loss(view: _View) -> Figure:
-    """The loss over the one parameter there is, or over two, with the path."""
-    figure = Figure(figsize=(7, 4.8))
-    axes = figure.add_subplot()
-    if view.ground.is_curve:
+    """The loss over the one parameter there is, or over two, in space and as contours, with the path."""
+    ground = view.ground
+    labels = [plain(label) for label in ground.labels]
+    if ground.is_curve:
+        figure = Figure(figsize=(7, 4.8))
+        axes = figure.add_subplot()
         _curve(axes, view)
-    else:
-        _contours(figure, axes, view)
-    axes.set(xlabel=plain(view.ground.labels[0]), ylabel=(*map(plain, view.ground.labels), ERROR)[1])
+        axes.set(xlabel=labels[0], ylabel=ERROR)
+        return figure
+    figure = Figure(figsize=(12, 5))
+    path = np.column_stack([view.path[:, list(ground.chosen)], ground.heights(view.path)])
+    of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
+    title = f"{ERROR}{of}{ground.rest}{view.since}"
+    surface(figure.add_subplot(1, 2, 1, projection="3d"), ground.land, labels, path, title)
+    _contours(figure, figure.add_subplot(1, 2, 2), view, path)
     return figure
 
 
 def _curve(axes: Axes, view: _View) -> None:
     ground, path = view.ground, view.path[:, 0]
     heights = ground.heights(view.path)
-    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=ERROR)
+    curve = ERROR + ground.held
+    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=curve)
     if len(path) > 1:
         axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
     axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
@@ -125,22 +133,11 @@ def _curve(axes: Axes, view: _View) -> None:
     axes.legend()
 
 
-def _contours(figure: Figure, axes: Axes, view: _View) -> None:
-    ground, path = view.ground, view.path[:, list(view.ground.chosen)]
-    losses = ground.land.losses
-    drawn = axes.contourf(*ground.land.axes, losses, levels=levels(losses, 22), cmap="cividis_r")
-    figure.colorbar(drawn, label=ERROR)
+def _contours(figure: Figure, axes: Axes, view: _View, path: np.ndarray) -> None:
+    contours(figure, axes, view.ground.land, [plain(label) for label in view.ground.labels])
     if len(path) > 1:
-        marks = {"color": "black", "lw": 1.0, "ms": 3, "label": "after each epoch"}
-        axes.plot(path[:, 0], path[:, 1], "o-", **marks)  # type: ignore[arg-type]
-    # A ring about the star, so that both are seen where the run has arrived.
-    ring = {"ms": 16, "mew": 2.5, "mfc": "none", "label": "the optimum"}
-    axes.plot(*ground.land.lowest, "o", mec="white", **ring | {"mew": 4.5, "label": ""})  # type: ignore[arg-type]
-    axes.plot(*ground.land.lowest, "o", mec="black", **ring)  # type: ignore[arg-type]
-    axes.plot(*path[-1], "*", color=RED, ms=12, mec="white", label="the end")
-    axes.grid(visible=False)
-    of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
-    axes.set_title(f"{ERROR}{of}{ground.rest}{view.since}")
+        axes.plot(path[:, 0], path[:, 1], "o-", color="black", lw=1.0, ms=3, label="after each epoch")
+    axes.plot(*path[-1, :2], "*", color=RED, ms=12, mec="white", label="the end")
     axes.legend(facecolor="#dddddd", labelcolor="black", markerscale=0.8)
 
 

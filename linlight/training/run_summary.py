@@ -6,13 +6,10 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch import loggers as lightning_loggers
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.training_loss import check_finite
-from linlight.runs.style import save_figure, search_curve
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import write_json
 from linlight.training.results_board import show_results
@@ -89,10 +86,4 @@ class RunSummary(Callback):
     def _write(self, trainer: Trainer, pl_module: Any) -> None:
         folder = Path(trainer.default_root_dir)
         show_results(trainer, pl_module, trainer.datamodule, self.summary)  # type: ignore[attr-defined]
-        if isinstance(pl_module, ExhaustiveSearch):
-            figure = search_curve(pl_module)
-            save_figure(figure, folder / "loss_curve")
-            for logger in trainer.loggers:
-                if isinstance(logger, lightning_loggers.TensorBoardLogger):
-                    logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
         write_json(folder / "summary.json", self.summary)

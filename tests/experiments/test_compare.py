@@ -127,7 +127,7 @@ def test_weights_of_rows_bend_the_curve(linlight: Linlight) -> None:
     words = ["--data.path=t.csv", "--data.weight=n", "--methods=GradientDescent", "--epochs=5"]
     results = results_of(linlight("compare", *words, "--lr=0.01"))
     axes = drawn(results, XYDataModule(path="t.csv", weight="n", dtype="float64"))
-    curve, path = axes.lines
+    curve, _, path = axes.lines  # the second is the optimum
     w = curve.get_xdata()[:, None]
     errors = (w * [1, 2, 3] - [2, 5, 6]) ** 2 @ [1, 3, 20] / 24
     np.testing.assert_allclose(curve.get_ydata(), errors)

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import fit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight import load
+from linlight import ExhaustiveSearch, XYDataModule, load
 from linlight.functional.descent import parabola
 from linlight.functional.loss_surface import landscape, make_surface, of_target
 from linlight.functional.solve import optimum
 from linlight.functional.statistic import moments
 from linlight.runs.pictures import THEMES
+from linlight.runs.search_curve import search_curve
 
 
 @pytest.fixture
@@ -132,7 +134,8 @@ def test_a_standardized_path_is_in_the_datas_own_units(
 ) -> None:
     words = ["--model=GradientDescent", "--model.bias=true", "--model.lr=0.3", "--data.standardize=true"]
     run = load(linlight("fit", *words, f"--data.path={table(1)}", "--trainer.max_epochs=40").folder)
-    path: Any = run.plot("loss").axes[0].lines[0]  # type: ignore[union-attr]
+    lines: Any = run.plot("loss").axes[1].lines  # type: ignore[union-attr]
+    (path,) = (line for line in lines if line.get_label() == "after each epoch")
     b = run.model.b
     assert b is not None
     assert path.get_xdata()[-1] == pytest.approx(run.model.w.item(), rel=1e-5)
@@ -208,9 +211,9 @@ def test_the_end_is_seen_at_the_optimum(linlight: Callable[..., Any]) -> None:
     run = load(
         linlight("fit", "--model=LeastSquares", "--data.x=[1, 2, 3, 4]", "--data.y=[2, 4, 5, 9]").folder
     )
-    lines: Any = run.plot("loss").axes[0].lines  # type: ignore[union-attr]
-    end, ring = lines[-1], lines[-2]
-    assert (end.get_label(), ring.get_label()) == ("the end", "the optimum")
+    lines: Any = run.plot("loss").axes[1].lines  # type: ignore[union-attr]
+    ring, end = lines
+    assert (ring.get_label(), end.get_label()) == ("the optimum", "the end")
     assert end.get_markersize() < ring.get_markersize()
     assert ring.get_markerfacecolor() == "none"
 
@@ -231,3 +234,37 @@ def test_long_names_fit(linlight: Callable[..., Any]) -> None:
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.x1
     assert len({tick.get_text() for tick in figure.axes[0].get_yticklabels()}) == 3
+
+
+def test_the_search_over_two_parameters_is_a_surface(linlight: Callable[..., Any]) -> None:
+    words = ["--model=ExhaustiveSearch", "--model.bias=true", "--data.y=[3, 5, 7]", "--data.x=[1, 2, 3]"]
+    search = ExhaustiveSearch(bias=True)
+    fit(search, XYDataModule([1, 2, 3], [3, 5, 7], dtype="float64"), max_epochs=1)
+    figure: Any = search_curve(search)
+    solid, flat = figure.axes[:2]
+    assert (solid.name, solid.get_xlabel(), solid.get_ylabel()) == ("3d", "w", "b")
+    for axes in (solid, flat):  # the lowest is marked in both
+        marked = axes.lines[0].get_data_3d() if axes is solid else axes.lines[0].get_data()
+        assert [float(value[0]) for value in marked[:2]] == pytest.approx([2.0, 1.0])
+    # Every candidate is where it belongs: row by b, column by w.
+    w, b = np.meshgrid(np.linspace(0, 4, 41), np.linspace(-2, 2, 41))
+    expected = np.mean([(w * x + b - y) ** 2 for x, y in ((1, 3), (2, 5), (3, 7))], axis=0)
+    np.testing.assert_allclose(flat.images[0].get_array(), expected, atol=1e-12)
+    assert (linlight("fit", *words).folder / "loss_curve.svg").exists()
+
+
+def test_a_path_on_the_surface_has_its_losses(linlight: Callable[..., Any]) -> None:
+    words = ["--model=GradientDescent", "--model.bias=true", "--trainer.max_epochs=20"]
+    run = load(linlight("fit", *words).folder)
+    solid: Any = run.plot("loss").axes[0]  # type: ignore[union-attr]
+    ring, path, _ = solid.lines
+    w, b, losses = path.get_data_3d()
+    expected = np.mean([(w * x + b - 2 * x) ** 2 for x in (1, 2, 3)], axis=0)
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    assert [float(value[0]) for value in ring.get_data_3d()[:2]] == pytest.approx([2, 0], abs=1e-9)
+
+
+def test_one_weight_says_what_the_bias_is(linlight: Callable[..., Any]) -> None:
+    run = load(linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2").folder)
+    figure: Any = run.plot("loss")
+    assert figure.axes[0].lines[0].get_label() == "mean squared error at a bias of 0"

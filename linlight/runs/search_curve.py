@@ -1,0 +1,71 @@
+"""The curve of a search: the loss of every candidate, as a picture of the run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import loggers as lightning_loggers
+from matplotlib.figure import Figure
+
+from linlight.functional.loss_surface import Landscape
+from linlight.methods.exhaustive_search import ExhaustiveSearch
+from linlight.runs.style import BLUE, ERROR, RED, save_figure
+from linlight.runs.surface import contours, surface
+
+
+class SearchCurve(Callback):
+    """Draws the losses of a search's candidates: `loss_curve.png` and `.svg`, and in TensorBoard."""
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Draws, where the method is a search."""
+        if not isinstance(pl_module, ExhaustiveSearch):
+            return
+        figure = search_curve(pl_module)
+        save_figure(figure, Path(trainer.default_root_dir) / "loss_curve")
+        for logger in trainer.loggers:
+            if isinstance(logger, lightning_loggers.TensorBoardLogger):
+                logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
+
+
+def search_curve(search: ExhaustiveSearch) -> Figure:
+    """The mean squared error of a search's candidates.
+
+    One parameter gives the curve over w; two, a surface and its contours; beyond that, the sorted losses.
+    """
+    candidates = search.candidates.double().cpu().numpy()  # (C, parameters)
+    losses = search.losses.double().cpu().numpy()  # (T, C)
+    names = [f"w_{i}" for i in range(search.w.shape[1])] if search.w.shape[1] > 1 else ["w"]
+    names += ["b"] if search.b is not None else []
+    at = candidates[losses[0].argmin()]
+    place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, at, strict=True))
+    title = f"lowest at {place}: {losses[0].min():.6g}"
+    if len(names) == 2:
+        x, y = (np.unique(column) for column in candidates.T)
+        # The candidates go through b for each w, the contours' rows through w for each b.
+        land = Landscape((x, y), losses[0].reshape(len(x), len(y)).T, (float(at[0]), float(at[1])))
+        figure = Figure(figsize=(11, 4.8), layout="constrained")
+        solid = figure.add_subplot(1, 2, 1, projection="3d")
+        flat = figure.add_subplot(1, 2, 2)
+        surface(solid, land, names)
+        contours(figure, flat, land, names, "the lowest")
+        flat.legend()
+        figure.suptitle(title)
+        return figure
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    if len(names) == 1:
+        for target, loss in enumerate(losses):
+            label = f"target {target}" if len(losses) > 1 else "no bias"
+            color = None if len(losses) > 1 else BLUE
+            axes.plot(candidates[:, 0], loss, ".-", color=color, label=label)
+            axes.plot(candidates[loss.argmin(), 0], loss.min(), "*", color=RED, markersize=16)
+        axes.set(xlabel="w", ylabel=ERROR, title=title)
+        axes.legend()
+    else:
+        axes.plot(np.sort(losses, axis=1).T, color=BLUE)
+        axes.set(xlabel="candidates, best first", ylabel=ERROR, yscale="log", title=title)
+    axes.grid(alpha=0.3)
+    return figure

@@ -1,0 +1,98 @@
+"""The loss over two parameters: as a surface in space, and as contours with a scale."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from linlight.functional.loss_surface import Landscape, levels
+from linlight.runs.style import ERROR, RED
+
+LINES = 18
+MAP = "cividis_r"
+PALE = LinearSegmentedColormap.from_list("pale", ["white", "#8a93a3"])
+"""On which lines of every colour are seen."""
+
+
+def contours(
+    figure: Figure,
+    axes: Axes,
+    land: Landscape,
+    labels: Sequence[str],
+    lowest: str = "the optimum",
+    colors: str | Colormap = MAP,
+) -> None:
+    """Draws a smooth ground with contours, its scale, and a ring about the lowest point.
+
+    Args:
+        figure: The figure.
+        axes: Where on it.
+        land: The loss over two parameters.
+        labels: What to call them.
+        lowest: What to call the ring.
+        colors: Of the ground, from the lowest to the highest.
+    """
+    x, y = land.axes
+    steps = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's middle is its point
+    extent = (x[0] - steps[0], x[-1] + steps[0], y[0] - steps[1], y[-1] + steps[1])
+    drawn = axes.imshow(
+        land.losses, origin="lower", extent=extent, aspect="auto", interpolation="bilinear",
+        cmap=colors, norm=_shades(land.losses),
+    )  # fmt: skip
+    axes.contour(
+        x, y, land.losses, levels=levels(land.losses, LINES), colors="black", linewidths=0.3, alpha=0.5
+    )
+    figure.colorbar(drawn, ax=axes, label=ERROR)
+    around = [withStroke(linewidth=4.5, foreground="white")]
+    # A ring, so that what has arrived there is seen in it.
+    axes.plot(*land.lowest, "o", mec="black", mew=2.5, ms=16, mfc="none", label=lowest, path_effects=around)
+    axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
+    axes.grid(visible=False)
+
+
+def surface(
+    axes: Any,
+    land: Landscape,
+    labels: Sequence[str],
+    path: np.ndarray | None = None,
+    title: str = ERROR,
+) -> None:
+    """Draws the surface in three dimensions, its lowest point, and a path on it.
+
+    Args:
+        axes: Axes in three dimensions.
+        land: The loss over two parameters.
+        labels: What to call them.
+        path: Places and heights, (points, 3).
+        title: What the surface is.
+    """
+    axes.computed_zorder = False  # what lies on the surface is drawn after it
+    x, y = np.meshgrid(*land.axes)
+    step = max(1, max(land.losses.shape) // 60)
+    axes.plot_surface(
+        x, y, land.losses, cmap=MAP, norm=_shades(land.losses), rstride=step, cstride=step,
+        linewidth=0.1, edgecolor="#00000040", zorder=1,
+    )  # fmt: skip
+    bottom = land.losses.min()
+    axes.plot(
+        *([value] for value in land.lowest), [bottom], "o", mec="black", mew=2, mfc="none", ms=12, zorder=4
+    )
+    if path is not None:
+        axes.plot(*path.T, "o-", color="black", ms=2.5, lw=1.0, zorder=3)
+        axes.plot(*path[-1:].T, "*", color=RED, mec="white", ms=12, zorder=5)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_pane_color((0.5, 0.5, 0.5, 0.08))
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+    axes.set_title(title, fontsize="medium")
+    axes.view_init(elev=28, azim=-60)
+
+
+def _shades(losses: np.ndarray) -> Normalize:
+    """As many shades near the bottom as above, flat as the bowl is there."""
+    return PowerNorm(0.5, losses.min(), max(losses.max(), losses.min() + 1e-30))
