@@ -26,6 +26,7 @@ from linlight.experiments.entries import (
     with_seeds,
 )
 from linlight.experiments.results import Result, result_of
+from linlight.experiments.variants import NOTES_LR, as_rates, as_words
 from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.search_curve import SearchCurve
@@ -39,7 +40,7 @@ from linlight.training.tensorboard import Dashboard
 
 def compare(
     data: dict[str, Any] | None = None,
-    lr: float = 0.01,
+    lr: float | str | list[float] = NOTES_LR,
     epochs: int = 100,
     at: Numbers = None,
     bias: bool = False,
@@ -50,17 +51,19 @@ def compare(
     methods: str | list[str] | None = None,
     entries: Sequence[Entry] = (),
     seeds: list[int] | None = None,
+    optimizers: str | list[str] | None = None,
+    criteria: str | list[str] | None = None,
 ) -> Path:
     """Trains several methods on the same data and reports them side by side.
 
     Every method starts from the notes' own settings: the search, gradient descent and stochastic gradient
     descent compute in float64, as Python does, back-propagation and linear regression in float32, as
-    PyTorch does. The squared errors are summed in the notes' fifth program; on other data than theirs, the
-    mean is taken, so that the same learning rate suits all.
+    PyTorch does. The squared errors are summed in the notes' fifth program; on other data than theirs, at
+    another learning rate or for a criterion that is named, the mean is taken, so that what is given suits all.
 
     Args:
         data: Arguments of `XYDataModule`. Default: the textbook's three points.
-        lr: Learning rate of all methods that have one.
+        lr: Learning rate of all methods that have one; several, as 0.001,0.01, train each with all of them.
         epochs: Epochs to train; the search needs one.
         at: The features to predict at, (D,). Default: the notes' x = 4, or the first row.
         bias: Whether the methods have a bias that have none by themselves, as the first four; linear
@@ -75,6 +78,10 @@ def compare(
         entries: Others that take part with settings of their own, as the command line makes them of configs;
             the data may be named in them too, the same for all.
         seeds: Train what depends on chance once with each of these. Default: `seed` alone.
+        optimizers: Train the methods that take an optimizer with each of these, as SGD,Adam: classes of
+            torch.optim, or others by their path.
+        criteria: Train the methods that take a criterion with each of these, as MSELoss,L1Loss: classes of
+            torch.nn, or others by their path. Whatever is trained, the mean squared error is compared.
 
     Returns:
         The folder, with `compare.json`, `compare.png`, `compare.svg`, the page `compare.html`, and a run
@@ -86,9 +93,14 @@ def compare(
     seeds = seeds or []
     data = shared_data(data or {}, entries)
     check(data, epochs, seed, accelerator, seeds)
+    varied = as_words(optimizers), as_words(criteria)
+    usual = ("LinearRegression",) if any(varied) else () if entries else THE_FIVE
+    rates = as_rates(lr)
+    # At the notes' own learning rate their sum is stable; at others all methods get the same loss.
     is_textbook = data.get("x") is None and data.get("path") is None
-    names = (() if entries else THE_FIVE) if methods is None else methods
-    contenders = with_seeds([*choose(names, Settings(lr, bias, batch_size, is_textbook)), *entries], seeds)
+    total = is_textbook and rates == [NOTES_LR] and not varied[1]
+    settings = Settings(rates, bias, batch_size, total, *varied)
+    contenders = with_seeds([*choose(usual if methods is None else methods, settings), *entries], seeds)
     if not contenders:
         raise InputError(
             f"there is nothing to compare: name --methods, of {', '.join(known_names())}, or --config"
@@ -132,7 +144,7 @@ def compare(
             {
                 "rows": modules[0].train_size,
                 "features": modules[0].features,
-                "lr": lr,
+                "lr": rates[0] if len(rates) == 1 else rates,
                 "at": example[0].tolist(),
                 "methods": [asdict(result) for result in results],
             },

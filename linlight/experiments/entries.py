@@ -5,13 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
-
-from torch import nn
+from functools import partial
+from typing import Any
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
 from linlight.experiments.common import make_model, parameters
+from linlight.experiments.variants import as_words, variants
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.methods.gradient_descent import GradientDescent
@@ -54,53 +54,65 @@ THE_FIVE = (
 """The methods of the notes; the third is the second, row by row."""
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class Settings:
     """What `compare` was asked for, of which each method takes what it knows.
 
     Attributes:
-        lr: Learning rate of all that have one.
+        rates: Learning rates of all that have one.
         bias: Whether those have a bias that have none by themselves.
         batch_size: Rows per update of the two that take single rows in the notes.
-        total: Whether linear regression takes the sum of the squared errors, as the notes do.
+        total: Whether the squared error of linear regression is a sum, as in the notes.
+        optimizers: Of those that take one.
+        criteria: Of those that take one.
     """
 
-    lr: float
+    rates: list[float]
     bias: bool
     batch_size: int
     total: bool
+    optimizers: list[str]
+    criteria: list[str]
 
 
-def _entry(name: str, settings: Settings) -> Entry:
-    """A method as the notes set it, or as it sets itself."""
+def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
+    """A method as the notes set it, or as it sets itself, under each of its variants."""
     method = GradientDescent if name == "StochasticGradientDescent" else find_method(name)
-    given: dict[str, Any] = {"lr": settings.lr}
-    if "bias" in (usual := parameters(method)) and usual["bias"].default is False:
-        given["bias"] = settings.bias
-    given["criterion"] = nn.MSELoss(reduction="sum" if settings.total else "mean")
+    takes = parameters(method)
+    own = {"bias": settings.bias} if "bias" in takes and takes["bias"].default is False else {}
     data: dict[str, Any] = {}
     if name in ("ExhaustiveSearch", "GradientDescent", "StochasticGradientDescent", "LeastSquares"):
         data["dtype"] = "float64"  # Python's floats, in which the notes' first three compute
     if name in ("StochasticGradientDescent", "Backpropagation"):
         data["batch_size"] = settings.batch_size
     short = "Back-propagation" if name == "Backpropagation" else name.rpartition(".")[2]
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short).lower()
-    return Entry(words, lambda: make_model(method, **given), data)
+    heading = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short).lower()
+    found = []
+    s = settings
+    for variant in variants(list(takes), s.rates, s.optimizers, s.criteria, s.total):
+        words = variant.words if alone and len(variant.words) > 1 else (heading, *variant.words)
+        make = partial(make_model, method, **own, **variant.arguments)
+        found.append(Entry(", ".join(words), make, data))
+    return found
 
 
-def choose(names: str | Sequence[str], settings: Settings) -> list[Entry]:
+def choose(given: str | Sequence[str], settings: Settings) -> list[Entry]:
     """The contenders of these names, a list or one word such as `GradientDescent,my_module.MyMethod`.
 
     Raises:
-        InputError: If there is none of a name, or it is named twice.
+        InputError: If there is none of a name, it is named twice, or none takes an optimizer that is named.
     """
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
+    names = as_words(given)
     for i, name in enumerate(names):
         if "." not in name and name not in known_names():
             raise InputError(f"there is no method {name!r}: {nearest_name(name, known_names())}")
         if name in names[:i]:
             raise InputError(f"{name} is named twice: name it once, or give a second one as --config")
-    return [_entry(name, settings) for name in names]
+    for option, argument in (("optimizers", "optimizer"), ("criteria", "criterion")):
+        able = (name for name in names if name != "StochasticGradientDescent")
+        if getattr(settings, option) and not any(argument in parameters(find_method(name)) for name in able):
+            raise InputError(f"{option} are for methods that take one: add LinearRegression to --methods")
+    return [one for name in names for one in _entries(name, settings, alone=len(names) == 1)]
 
 
 def known_names() -> list[str]:
