@@ -59,7 +59,7 @@ def compare(
     Every method starts from the notes' own settings: the search, gradient descent and stochastic gradient
     descent compute in float64, as Python does, back-propagation and linear regression in float32, as
     PyTorch does. The squared errors are summed in the notes' fifth program; on other data than theirs, at
-    another learning rate or for a criterion that is named, the mean is taken, so that what is given suits all.
+    another learning rate, or where criteria are named, the mean is taken, so that the same rate suits all.
 
     Args:
         data: Arguments of `XYDataModule`. Default: the textbook's three points.
@@ -93,7 +93,7 @@ def compare(
     seeds = seeds or []
     data = shared_data(data or {}, entries)
     check(data, epochs, seed, accelerator, seeds)
-    varied = as_words(optimizers), as_words(criteria)
+    varied = [list(dict.fromkeys(as_words(given))) for given in (optimizers, criteria)]
     usual = ("LinearRegression",) if any(varied) else () if entries else THE_FIVE
     rates = as_rates(lr)
     # At the notes' own learning rate their sum is stable; at others all methods get the same loss.
@@ -149,7 +149,12 @@ def compare(
                 "methods": [asdict(result) for result in results],
             },
         )
-    print(table(results, example))
+    summed = is_textbook and not total and not varied[1]
+    if summed and any(result.method == "LinearRegression" for result in results):
+        notes = ["linear regression takes the mean of the squared errors; the notes' sum suits lr 0.01"]
+    else:
+        notes = []
+    print(table(results, example, notes))
     return root
 
 
@@ -178,22 +183,25 @@ def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearM
     ]
 
 
-def table(results: list[Result], example: Tensor) -> str:
+def table(results: list[Result], example: Tensor, remarks: Sequence[str] = ()) -> str:
     """The results as a table within 80 columns.
 
     Args:
         results: What the methods did.
         example: Where they predict, (1, D).
+        remarks: What else is to be said below it.
     """
     at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
     lines = [f"{'method':<27} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"]
-    notes = [f"loss: mean squared error; prediction: at {at}"]
+    notes = [f"loss: mean squared error; prediction: at {at}", *remarks]
     if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
         notes.append("(n): n numbers, which are in compare.json")
     for r, name in zip(results, shortened([r.name for r in results], 27), strict=True):
         if r.error is not None:
             lines.append(f"{padded(name, 27)} {r.epochs:>6}  gave up, see below")
-            notes.append(f"{r.name}: {r.error.replace('--model.lr', '--lr')}")
+            notes.append(
+                f"{r.name}: {r.error.replace('--model.lr', '--lr').replace('--optimizer.lr', '--lr')}"
+            )
             continue
         weights = [w for row in r.weights or [] for w in row]
         lines.append(

@@ -1,4 +1,4 @@
-"""The same method under several optimizers, learning rates and criteria: what `compare` is asked for, checked."""
+"""A method under several optimizers, learning rates and criteria, which are checked before any training."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from linlight.errors import InputError, did_you_mean
-from linlight.methods.lr import check_lr
+from linlight.methods.optim import check_lr
 
 NOTES_LR = 0.01
 """At which the sum of the squared errors of the notes' three points is stable."""
@@ -31,7 +31,7 @@ class Variant(NamedTuple):
 def as_words(given: str | Sequence[str] | None) -> list[str]:
     """Names as a list: `SGD,Adam`, or a list already."""
     if isinstance(given, str):
-        return [name.strip() for name in given.split(",") if name.strip()]
+        given = [name.strip() for name in given.split(",") if name.strip()]
     return list(given or ())
 
 
@@ -123,7 +123,7 @@ def _optimizer(name: str, lr: float) -> dict[str, Any]:
         def closure() -> float:
             optimizer.zero_grad()
             loss = (w + b).square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss.item()
 
         optimizer.step(closure)
@@ -137,9 +137,8 @@ def _criterion(name: str) -> nn.Module:
     """A criterion that is least where predictions are the targets: others do not compare numbers."""
     losses = [key for key in vars(nn) if key.endswith("Loss")]
     if "." not in name and name not in losses:
-        raise InputError(
-            f"there is no criterion {name!r}: {did_you_mean(name, losses, 'name a loss of torch.nn, as L1Loss')}"
-        )
+        hint = did_you_mean(name, losses, "name a loss of torch.nn, such as L1Loss")
+        raise InputError(f"there is no criterion {name!r}: {hint}")
     try:
         made: nn.Module = _class(name, nn.Module, nn, "criterion")()
         y = torch.tensor([[-2.0], [0.3], [1.7]])
@@ -150,7 +149,7 @@ def _criterion(name: str) -> nn.Module:
         raise InputError(f"criterion {name} does not compare predictions with targets: {error}") from error
     if not all(loss > at for loss in off):
         raise InputError(
-            f"criterion {name} does not compare numbers: it is not least where predictions are the targets, as "
-            "MSELoss, L1Loss or HuberLoss are"
+            f"criterion {name} does not compare numbers: it is not least where predictions are the targets, "
+            "as MSELoss, L1Loss or HuberLoss are"
         )
     return made

@@ -67,24 +67,41 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
         super().finalize(status)
 
 
+def class_name(setting: dict[str, Any]) -> str:
+    """What to call a class among the settings: `Adam`; `MSELoss-sum` of a loss that is a total."""
+    name: str = setting["class_path"].rpartition(".")[2]
+    return f"{name}-sum" if setting.get("init_args", {}).get("reduction") == "sum" else name
+
+
+def data_name(data: XYDataModule) -> str | None:
+    """The name of a table's file without its ending; None of arrays and of tables in memory."""
+    path = data.hparams.get("path")
+    return (
+        re.split(r"[/\\]", path.rstrip("/"))[-1].partition(".")[0] or None if isinstance(path, str) else None
+    )
+
+
 def run_label(model: LinearModel, data: XYDataModule) -> str:
     """The settings by which runs of a method are told apart, as the name of a folder.
 
-    Batch size and learning rate always; another setting of the method where it is not the default, unless
-    it is long.
+    Batch size and learning rate always, and the data's name where they have one; another setting of the
+    method where it is not the default, unless it is long.
     """
     usual = inspect.signature(type(model).__init__).parameters
     settings: dict[str, Any] = {"lr": model.hparams.get("lr")}
     optimizer = model.hparams.get("optimizer")
     if optimizer:
-        settings = {"optimizer": optimizer["class_path"].rpartition(".")[2]}
-        settings["lr"] = optimizer.get("init_args", {}).get("lr")
+        settings = {"optimizer": class_name(optimizer), "lr": optimizer.get("init_args", {}).get("lr")}
+    criterion = model.hparams.get("criterion")
+    if criterion and class_name(criterion) != "MSELoss":
+        settings["criterion"] = class_name(criterion)
     for name, value in sorted(model.hparams.items()):
         if name in usual and name not in settings and value != usual[name].default:
             settings[name] = value
     settings["batch"] = data.batch_size or "all"
     if data.hparams["dtype"] != "float32":
         settings["dtype"] = data.hparams["dtype"]
+    settings["data"] = data_name(data)
     short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
     words = (
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
