@@ -17,7 +17,7 @@ from linlight.errors import InputError
 from linlight.text import count
 
 REMEDIES = {
-    "features": "leave the column out of --data.features, or add it to --data.categorical",
+    "features": "or leave the column out of --data.features, or add it to --data.categorical",
     "target": "or name another column as --data.target",
     "weight": "or name another column as --data.weight",
 }
@@ -254,7 +254,8 @@ def _no_numbers(block: Block, name: str, remedy: str) -> str:
             float(value)
         except (TypeError, ValueError):
             if value is not None:
-                return not_a_number(block.file, name, block.first + i, value, remedy)
+                is_csv = block.na_values is not None
+                return not_a_number(block.file, name, block.first + i, value, remedy, is_csv=is_csv)
         else:
             example = example or f", though {value!r} in row {block.first + i} looks like a number"
     return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,7 +40,7 @@ class Dialect:
         encoding: The encoding, by Python's name of it.
         header: Whether the first row holds the columns' names; else they are 0, 1, ….
         skip_rows: Lines before that.
-        na_values: Texts that stand for no value; the empty one always does. None: `NA_VALUES`.
+        na_values: Texts that stand for no value, or one; the empty one always does. None: `NA_VALUES`.
     """
 
     delimiter: str | None = None
@@ -47,7 +48,7 @@ class Dialect:
     encoding: str = "utf-8"
     header: bool = True
     skip_rows: int = 0
-    na_values: tuple[str, ...] | None = None
+    na_values: Sequence[str] | str | None = None
 
     def __post_init__(self) -> None:
         """Checks them."""
@@ -69,7 +70,8 @@ class Dialect:
 
     def missing_texts(self) -> list[str]:
         """All texts that stand for no value."""
-        return list(dict.fromkeys(("", *(NA_VALUES if self.na_values is None else self.na_values))))
+        given = [self.na_values] if isinstance(self.na_values, str) else self.na_values
+        return list(dict.fromkeys(("", *(NA_VALUES if given is None else given))))
 
     def parse_options(self, file: str) -> csv.ParseOptions:
         """What tells fields and rows apart."""
@@ -111,13 +113,10 @@ class Csv:
         """The columns' names, and the types that the first rows have."""
         if file not in self._types:
             with self._rows_of(file) as rows, self._explaining(file, {}):
-                with pa.BufferReader(next(rows, b"")) as stream:
+                # The first block of a long header holds nothing else.
+                with pa.BufferReader(b"".join(bytes(chunk) for chunk in islice(rows, 2))) as stream:
                     schema = _in_one_block_if_need_be(
-                        lambda read: (
-                            csv.open_csv(
-                                stream, read, self.dialect.parse_options(file), self.dialect.convert_options()
-                            ).schema
-                        ),
+                        lambda read: self._schema_of(file, stream, read),
                         csv.ReadOptions(**self._reading(None)),
                         stream,
                     )
@@ -127,6 +126,11 @@ class Csv:
                     schema = pa.schema([field.with_name(str(i)) for i, field in enumerate(schema)])
             self._types[file] = schema
         return self._types[file]
+
+    def _schema_of(self, file: str, stream: Any, read: csv.ReadOptions) -> pa.Schema:
+        convert = self.dialect.convert_options()
+        with csv.open_csv(stream, read, self.dialect.parse_options(file), convert) as reader:
+            return reader.schema
 
     def wholes(self, file: str) -> list[Part]:
         """The file: how many rows it has is known when it has been read."""
@@ -238,7 +242,8 @@ class Csv:
             for name in numbers:
                 row = pc.index(table[name], value[1]).as_py()
                 if row >= 0:
-                    return not_a_number(file, name, first + row, value[1], columns[name].remedy)
+                    remedy = columns[name].remedy
+                    return not_a_number(file, name, first + row, value[1], remedy, is_csv=True)
             first += len(table)
         return f"{file} holds {value[1]!r}, which is not a number"
 
@@ -275,7 +280,7 @@ def _in_one_block_if_need_be(read: Any, options: csv.ReadOptions, stream: Any) -
     try:
         return read(options)
     except pa.ArrowInvalid as error:
-        if "straddling" not in str(error) and "block size" not in str(error):
+        if not stream.size() or not re.search("straddling|block size|Empty CSV file or block", str(error)):
             raise
         stream.seek(0)
         options.block_size = stream.size() + 1

@@ -22,6 +22,8 @@ from linlight.functional.statistic import Moments, reduced
 if TYPE_CHECKING:
     from linlight.data.columns import Columns
 
+DIALECT = ("delimiter", "decimal", "encoding", "header", "skip_rows", "na_values")
+"""Settings of how a CSV is written."""
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
@@ -73,6 +75,13 @@ class XYDataModule(LightningDataModule):
             every model, so that an epoch costs the same whatever the number of rows.
         stream: Whether to read the table block by block in every pass, instead of holding it in memory.
         window: Rows of a stream that are in memory at a time, and within which it is shuffled.
+        delimiter: What separates the fields of a CSV. Default: a comma, in a .tsv a tab.
+        decimal: What separates decimals in a CSV.
+        encoding: The encoding of a CSV, such as cp1252 or utf-16.
+        header: Whether a CSV's first row holds the columns' names; else they are 0, 1, ….
+        skip_rows: Lines of a CSV before that.
+        na_values: The texts of a CSV that stand for no value, as the empty one does. Default: NA, NaN, null
+            and the like; [] for none.
 
     Raises:
         InputError: If the data or a setting cannot be used.
@@ -100,6 +109,12 @@ class XYDataModule(LightningDataModule):
         reduce: bool = False,
         stream: bool = False,
         window: int = 2**18,
+        delimiter: str | None = None,
+        decimal: str = ".",
+        encoding: str = "utf-8",
+        header: bool = True,
+        skip_rows: int = 0,
+        na_values: str | list[str] | None = None,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -216,11 +231,12 @@ class XYDataModule(LightningDataModule):
         dtype: str,
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
+        from linlight.data.csv import Dialect
         from linlight.data.paths import open_table
         from linlight.data.roles import assign_roles
 
-        columns, left_out, self._no_targets = assign_roles(
-            open_table(path),
+        columns, self._no_targets, left_out = assign_roles(
+            open_table(path, Dialect(**{field: self.hparams[field] for field in DIALECT})),
             features=features,
             target=target,
             weight=weight,
@@ -229,9 +245,8 @@ class XYDataModule(LightningDataModule):
             missing=missing,
             dtype=dtype,
         )
-        if left_out:
-            names = ", ".join(f"{name} ({kind})" for name, kind in left_out.items())
-            say(f"left out of the features, for they are not numbers: {names}")
+        for line in left_out:
+            say(line)
         self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
         self.targets = len(columns.targets) or None
         # What `predict` needs to know of the columns it was trained on.

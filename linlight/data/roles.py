@@ -1,6 +1,7 @@
 """Which columns of a table are features, targets, weights and ids."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +14,9 @@ from linlight.data.tables import ColumnSpec, Table, is_number, kind, nearest
 from linlight.errors import InputError
 
 MOST_CATEGORIES = 1000
+NAMELESS = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
+"""Names of columns that nobody named: blank, or what pandas calls a row index that it reads or writes."""
+_NUMBER = r"^\s*[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
 def as_names(names: Any) -> list[str]:
@@ -34,11 +38,11 @@ def assign_roles(
     ids: Any,
     missing: Literal["error", "drop"],
     dtype: str,
-) -> tuple[Columns, dict[str, str], str]:
+) -> tuple[Columns, str, list[str]]:
     """Decides which columns of a table are what; see `XYDataModule` for the arguments.
 
     Returns:
-        The columns; those left out, with the reason; and why there is no target, or "".
+        The columns; why there is no target, or ""; and what to say of columns left out, a line each.
 
     Raises:
         InputError: If a column that is named is not there, or cannot serve.
@@ -70,29 +74,42 @@ def assign_roles(
         if len({*roles} - {"id"}) > 1:
             raise InputError(f"column {name!r} is named as {' and '.join(roles)}: name it as one of them")
     taken = {*targets, *categories, *id_names, *weights}
-    left_out: dict[str, str] = {}
+    left_out: list[str] = []
     if not chosen:
-        chosen = [name for name in types if name not in taken and is_number(types[name])]
-        left_out = {n: kind(types[n]) for n in types if n not in taken and not is_number(types[n])}
+        free = [name for name in types if name not in taken and not NAMELESS.fullmatch(name)]
+        chosen = [name for name in free if is_number(types[name])]
+        left_out = [name for name in free if not is_number(types[name])]
+        for name in left_out:
+            _check_not_mostly_numbers(table, name)
     chosen = [name for name in chosen if name not in categories]
     for option, names in {"features": chosen, "target": targets, "weight": weights}.items():
         for name in names:
             if not is_number(types[name]):
-                _refuse_text(table, name, option)
+                _refuse_text(table, name, REMEDIES[option])
     if not chosen and not categories:
         for name in left_out:
-            _refuse_text(table, name, "features")
+            _refuse_text(table, name, REMEDIES["features"])
         raise InputError(_no_features(table, taken))
+    used = {*taken, *chosen}
+    said = [
+        f"left out column {name!r}, which nobody has named, as a written row index: to use it, name it in "
+        "--data.features"
+        for name in types
+        if NAMELESS.fullmatch(name) and name not in used
+    ]
+    if left_out:
+        kinds = ", ".join(f"{name} ({kind(types[name])})" for name in left_out)
+        said.append(f"left out of the features, for they are not numbers: {kinds}")
     read = _categories(table, [name for name in categories if not given.get(name)])
     values = {name: given.get(name) or read[name] for name in categories}
     found = Columns(table, chosen, targets, values, weights[0] if weights else None, id_names, missing, dtype)
-    return found, left_out, no_target
+    return found, no_target, said
 
 
 def _check_once(option: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"column {name!r} is named {names.count(name)} times as {option}: name it once")
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise InputError(f"column {name!r} is named {times} times as {option}: name it once")
 
 
 def _check_ids(names: Sequence[str]) -> None:
@@ -112,9 +129,20 @@ def _no_features(table: Table, taken: Iterable[str]) -> str:
     return f"{table.name} has no column to learn from{besides}: add one"
 
 
-def _refuse_text(table: Table, name: str, option: str) -> None:
+def _check_not_mostly_numbers(table: Table, name: str) -> None:
+    """Makes sure that a column which goes, for it is text, is not one of numbers but for a few texts."""
+    if kind(table.types[name]) != "text":
+        return
+    for block in table.blocks({name: ColumnSpec(pa.string())}):
+        numeric = pc.mean(pc.match_substring_regex(texts(block, name), _NUMBER)).as_py()
+        if numeric is not None and numeric > 0.5:
+            remedy = "or choose the --data.features without it, or add it to --data.categorical"
+            _refuse_text(table, name, remedy)
+        return  # its beginning shows it
+
+
+def _refuse_text(table: Table, name: str, remedy: str) -> None:
     """Says where a column that is to be numbers is text; without any value it may be."""
-    remedy = REMEDIES[option]
     for block in table.blocks({name: ColumnSpec(pa.float64(), remedy)}):
         numbers(block, name, remedy)
 

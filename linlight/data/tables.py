@@ -1,5 +1,6 @@
 """Tables: columns in memory, and NumPy's files. Those of CSV and Parquet are in `paths.py`."""
 
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -186,12 +187,17 @@ def _native(array: np.ndarray) -> np.dtype:
     return array.dtype.newbyteorder("=")
 
 
-def not_a_number(file: str, column: str, row: int, value: object, remedy: str) -> str:
+def not_a_number(file: str, column: str, row: int, value: object, remedy: str, *, is_csv: bool) -> str:
     """What to say of a text where a number should be."""
-    return (
-        f"{file}: column {column!r} holds {value!r} in row {row} (counted from 0), which is not a number: "
-        f"correct it, {remedy}"
-    )
+    text, hint = str(value), "correct it"
+    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", text):
+        hint = "write numbers without separators of thousands"
+    elif re.fullmatch(r"[-+]?\d+,\d+", text):
+        hint = "write decimals with points" + ", or add --data.decimal ','" * is_csv
+    elif is_csv:
+        hint = f"correct it, or if it stands for no value add --data.na_values {text[:40]!r}"
+    where = f"{text[:80]!r} in row {row} (counted from 0)"
+    return f"{file}: column {column!r} holds {where}, which is not a number: {hint}, {remedy}"
 
 
 def is_number(kind: pa.DataType) -> bool:

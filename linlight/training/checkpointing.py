@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import yaml
 
+from linlight.data.datamodule import DIALECT
 from linlight.errors import InputError
 
 
@@ -47,7 +48,10 @@ def find_last(args: Sequence[str]) -> str | None:
     return str(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
 
 
-_OF_OTHER_DATA = ("dtype", "target", "features", "categorical", "weight", "missing", "standardize")
+_OF_OTHER_DATA = (
+    *("dtype", "target", "features", "categorical", "weight", "missing", "standardize"),
+    *DIALECT,
+)
 _COLUMNS = ("features", "target", "categorical")
 
 
