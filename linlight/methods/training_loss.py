@@ -96,8 +96,8 @@ class TrainingLoss(Callback):
 
     def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
         check_replicas(trainer, *model.parameters())
-        weight = self._mean.new_tensor(self._weight)
-        total, weight = model.sum_over_processes(self._mean * weight, weight)
+        mean = self._mean.double()
+        total, weight = model.sum_over_processes(mean * self._weight, mean.new_tensor(self._weight))
         if weight:
             trainer.callback_metrics["train_loss"] = self._mean = total / weight
 
