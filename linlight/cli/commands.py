@@ -17,12 +17,11 @@ from linlight.cli.entry_config import from_config
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
 from linlight.cli.main import COMMANDS, fail
-from linlight.cli.messages import one_line, options_of
+from linlight.cli.messages import of_file, one_line
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.compare import compare
 from linlight.experiments.sweep import sweep
-from linlight.runs.run import of_file
 from linlight.training.folder import folder_name
 
 
@@ -104,7 +103,7 @@ def _run_cli(args: Sequence[str]) -> Path | None:
         raise
     except (ImportError, TypeError, ValueError) as error:
         # Nothing of ours has run yet: a class was given an argument that it refuses.
-        raise InputError(one_line(str(error), [])) from error
+        raise InputError(one_line(str(error))) from error
     cli.execute()
     return cli.run_folder
 
@@ -122,7 +121,7 @@ def _side_by_side(args: Sequence[str]) -> Path:
     try:
         given = parser.parse_args(list(args[1:])).as_dict()
     except ArgumentError as error:
-        raise InputError(one_line(str(error), options_of(parser))) from error
+        raise InputError(one_line(str(error), parser)) from error
     if args[0] == "compare":
         given["entries"] = [from_config(path) for path in given.pop("config") or []]
     try:

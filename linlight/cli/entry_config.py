@@ -41,7 +41,7 @@ def _as_fit_reads_it(path: str) -> Namespace:
     try:
         reader = _Reader(["fit", "--config", path])
     except (ImportError, TypeError, ValueError) as error:
-        said = str(error) if isinstance(error, InputError) else one_line(str(error), [])
+        said = str(error) if isinstance(error, InputError) else one_line(str(error))
         raise InputError(f"{path}: {said}") from error
     for key in (*(f"trainer.{name}" for name in NOT_TAKEN), "stop_at_se"):
         if reader.read[key] != reader.usual[key]:

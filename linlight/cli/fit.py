@@ -4,41 +4,27 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.cli import (
-    LightningArgumentParser,
-    LightningCLI,
-    LRSchedulerTypeTuple,
-    SaveConfigCallback,
-)
-from torch.optim import Optimizer
+from lightning.pytorch.callbacks import LambdaCallback, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from linlight.cli.messages import no_method, one_line, options_of
+from linlight.cli import schema
+from linlight.cli.messages import no_method, one_line
+from linlight.cli.remember import Ahead, find_last, look_ahead, remember
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.methods.training_loss import TrainingLoss
+from linlight.plain import read_yaml
 from linlight.runs.run import load as open_run
 from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import drawing
 from linlight.text import language
 from linlight.training.audit import Audit
-from linlight.training.checkpointing import (
-    config_arguments,
-    config_beside,
-    differences,
-    find_last,
-    load,
-    model_arguments,
-    run_arguments,
-    typed,
-)
 from linlight.training.coefficient_table import coefficient_report
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
@@ -46,7 +32,7 @@ from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
-from linlight.training.resume import ResumedSettings
+from linlight.training.resume import ResumedSettings, differences
 from linlight.training.run_summary import RunSummary, describe
 from linlight.training.summary import evaluated, fitted
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
@@ -54,6 +40,10 @@ from linlight.training.trace import Trace
 
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
 """Of the Trainer's settings those whose change is no news to who typed it, for it changes no result."""
+
+
+RESTORED = ("on_train_batch_end", "on_validation_start", "on_test_start", "on_predict_start")
+"""From these hooks on an error no longer comes from what a checkpoint holds."""
 
 
 def _rank() -> int:
@@ -70,14 +60,6 @@ class SaveConfig(SaveConfigCallback):
         self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
 
 
-def _as_dict(value: Namespace | None) -> dict[str, Any] | None:
-    return None if value is None else value.as_dict()
-
-
-def _options(words: Sequence[str]) -> set[str]:
-    return {word.partition("=")[0] for word in words}
-
-
 class Cli(LightningCLI):
     """LightningCLI for the methods of linlight.
 
@@ -91,6 +73,7 @@ class Cli(LightningCLI):
         self.summary: dict[str, Any] = {}
         self._run_summary = RunSummary()
         self._going_on = ""
+        self._restored = False
         super().__init__(
             LinearModel,
             XYDataModule,
@@ -99,13 +82,6 @@ class Cli(LightningCLI):
             seed_everything_default=0,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={
-                "max_epochs": 100,
-                "devices": 1,
-                "use_distributed_sampler": False,  # the data module deals out the rows
-                "num_sanity_val_steps": 0,
-                "enable_model_summary": False,
-            },
             parser_kwargs={"exit_on_error": False, self._command: {"exit_on_error": False}},
             # Here the optimizer is made when the weights exist, and a checkpoint keeps plain arguments.
             auto_configure_optimizers=False,
@@ -119,56 +95,34 @@ class Cli(LightningCLI):
     # Parsing --------------------------------------------------------------------------------------------
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--trainer`, `--model` (which a checkpoint can stand for) and `--data`."""
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.set_defaults({f"trainer.{key}": value for key, value in self.trainer_defaults.items()})
-        parser.add_lightning_class_args(LinearModel, "model", subclass_mode=True, required=False)
-        parser.add_lightning_class_args(XYDataModule, "data")
+        """Adds `--trainer`, `--model` and `--data`."""
+        schema.add_core_arguments(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--optimizer` and `--lr_scheduler`, which `LinearRegression` takes, and `--trace`."""
-        for key, base in (("optimizer", Optimizer), ("lr_scheduler", LRSchedulerTypeTuple)):
-            bases = base if isinstance(base, tuple) else (base,)
-            parser.add_subclass_arguments(
-                bases, key, instantiate=False, fail_untyped=False, skip={"params", "optimizer"}
-            )
-            parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
-        parser.add_argument("--quiet", type=bool, default=False, help="Print only `run:` and errors.")
-        if self._command == "fit":
-            parser.add_argument("--verbose", type=bool, default=False, help="Print settings and epochs.")
-            parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
-            parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
-            languages = Literal["en", "zh"] | None
-            parser.add_argument(
-                "--lang", type=languages, help="Of what --trace explains (default: locale's)."
-            )
-            parser.add_argument("--audit", type=bool, default=False, help="Check the first gradients.")
-            parser.add_argument(
-                "--pictures", type=bool, default=False, help="Draw the run at its end, as linlight plot does."
-            )
-            parser.add_argument(
-                "--stop_at_se",
-                type=float | None,
-                default=None,
-                help="Stop within so many standard errors of the optimum, such as 0.01.",
-            )
-        if self._command == "predict":
-            kinds = Literal["csv", "parquet"]
-            parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")
+        """Adds the other options of the command."""
+        schema.add_arguments(parser, self._command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses, with what a checkpoint says of itself standing before what was typed."""
+        """Parses, with what a checkpoint says of itself as the defaults."""
         words = list(args[1:])
-        path = typed(words, "--ckpt_path")
+        ahead = look_ahead(words)
+        path = ahead.values.get("ckpt_path")
         if path == "last":
-            words, path = self._last(words)
-        config = self._parse([*(model_arguments(load(path)) if path is not None else []), *words])
-        if config.ckpt_path == "last":  # in a config file
-            words, path = self._last(["--ckpt_path=last", *words])
+            path = self._last(ahead)
+        beside = None
+        self._subcommand_parsers[self._command].set_defaults(weights_only=True)
+        if path is not None:
+            beside = remember(self._subcommand_parsers[self._command], path, self._command, ahead)
+        try:
             config = self._parse(words)
-        if config.ckpt_path is not None:
-            config = self._as_before(config, words)
-        if self._command != "fit" and not config.ckpt_path:
+        except InputError as error:
+            if beside is None:
+                raise
+            raise InputError(f"what was typed does not go with {beside}, which goes on: {error}") from error
+        config.ckpt_path = path
+        if beside is not None:
+            self._say_changes(beside, config)
+        if self._command != "fit" and path is None:
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
             )
@@ -187,27 +141,16 @@ class Cli(LightningCLI):
                 )
 
     def _parse(self, words: list[str]) -> Namespace:
+        subparser = self._subcommand_parsers[self._command]
         try:
             self.config = self.parser.parse_args([self._command, *words])
         except ArgumentError as error:
-            options = options_of(self._subcommand_parsers[self._command])
-            raise InputError(one_line(str(error), options)) from error
+            raise InputError(one_line(str(error), subparser)) from error
+        except RecursionError as error:
+            raise InputError(
+                "what was given nests too deeply, or contains itself: no setting does"
+            ) from error
         config: Namespace = self.config[self._command]
-        return config
-
-    def _as_before(self, config: Namespace, words: list[str]) -> Namespace:
-        """Parses again, with all that the run of a checkpoint was asked for before what was typed."""
-        checkpoint = load(config.ckpt_path)
-        source = next((key for key in ("x", "path") if config.data[key] is not None), None)
-        beside = config_beside(config.ckpt_path, checkpoint) if self._command == "fit" else None
-        if beside is None:
-            remembered = model_arguments(checkpoint) + run_arguments(checkpoint, self._command, source)
-            return self._parse([*remembered, *words])
-        try:
-            config = self._parse([*config_arguments(beside, checkpoint, source), *words])
-        except InputError as error:
-            raise InputError(f"what was typed does not go with {beside}, which goes on: {error}") from error
-        self._say_changes(beside, config)
         return config
 
     def _say_changes(self, before: Path, config: Namespace) -> None:
@@ -215,24 +158,22 @@ class Cli(LightningCLI):
 
         The model says so of its own and of the data's.
         """
-        old = yaml.safe_load(before.read_text(encoding="utf-8"))["trainer"]
+        old = read_yaml(before.read_bytes(), str(before))["trainer"]
         for name, was, now in differences(old, config.trainer.as_dict()):
             if name not in NO_MATTER:
                 self._going_on += f"\ntrainer.{name} is {now}, where that run had {was}"
 
-    def _last(self, words: list[str]) -> tuple[list[str], str | None]:
-        """Puts the newest checkpoint in the place of `last`; without any, a run starts from the beginning."""
-        path = find_last(words)
-        if path is None and (self._command != "fit" or not {"--model", "--config", "-c"} & _options(words)):
+    def _last(self, ahead: Ahead) -> str | None:
+        """The newest checkpoint, for `last`; without any, a run starts from the beginning."""
+        path = find_last(ahead)
+        if path is None and (self._command != "fit" or not {"model", "config"} & ahead.names):
             raise InputError(
                 "there is no checkpoint below lightning_logs: run linlight fit with a --model first"
             )
         self._going_on = (
             "there is no checkpoint yet: from the beginning" if path is None else f"going on from {path}"
         )
-        i = next(i for i, word in enumerate(words) if word.startswith("--ckpt_path"))
-        rest = words[i + 1 :] if "=" in words[i] else words[i + 2 :]
-        return [*words[:i], *([] if path is None else [f"--ckpt_path={path}"]), *rest], path
+        return path
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing: Lightning's would let the checkpoint override what was typed (#21455)."""
@@ -246,7 +187,7 @@ class Cli(LightningCLI):
             raise
         except ValueError as error:  # jsonargparse wraps what the class of an option raises
             cause = error.__cause__
-            raise cause if isinstance(cause, InputError) else InputError(one_line(str(error), [])) from error
+            raise cause if isinstance(cause, InputError) else InputError(one_line(str(error))) from error
 
     # Running --------------------------------------------------------------------------------------------
 
@@ -277,6 +218,7 @@ class Cli(LightningCLI):
         diagnostics = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
         self._run_summary = RunSummary(diagnostics)
         callbacks: list[Callback] = [
+            LambdaCallback(**dict.fromkeys(RESTORED, self._is_restored)),
             diagnostics,
             TrainingLoss(),
             Dashboard(diagnostics),
@@ -324,6 +266,10 @@ class Cli(LightningCLI):
                 "use a larger --data.batch_size"
             )
 
+    def _is_restored(self, *_: Any) -> None:
+        """Called when all that a checkpoint holds has been put back and used."""
+        self._restored = True
+
     def _run_subcommand(self, subcommand: str) -> None:
         """Does nothing yet: `execute` runs the command, once all that is made of the options is made."""
 
@@ -333,6 +279,12 @@ class Cli(LightningCLI):
             try:
                 with self._silence():
                     super()._run_subcommand(self._command)
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                path = self._get(self.config, "ckpt_path")
+                if self._restored or path is None or isinstance(error, InputError):
+                    raise
+                said = " ".join(str(error).split())[:300]
+                raise InputError(f"{path} does not go with this {self._command}: {said}") from error
             except SystemExit:  # Lightning's way out when it is stopped from the keyboard
                 if self._training_began() and _rank() == 0:
                     assert self.run_folder is not None

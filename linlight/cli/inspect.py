@@ -9,7 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 from linlight.cli.main import fail
-from linlight.cli.messages import one_line, options_of
+from linlight.cli.messages import one_line
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.descent import Parabola, parabola
@@ -39,7 +39,7 @@ def run(args: Sequence[str]) -> None:
         try:
             config = parser.parse_args(list(args))
         except ArgumentError as error:
-            raise InputError(one_line(str(error), options_of(parser))) from error
+            raise InputError(one_line(str(error), parser)) from error
         data = parser.instantiate_classes(config).data
         print("\n".join(inspect(data, config.bias)))
     except InputError as error:

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from linlight.cli.learn_text import SCREENS, WORDS, Screen
 from linlight.cli.main import COMMANDS
-from linlight.cli.messages import one_line, options_of
+from linlight.cli.messages import one_line
 from linlight.errors import InputError
 from linlight.text import display_width, language, padded, wrapped
 
@@ -49,7 +49,7 @@ def learn(args: Sequence[str], run: Command) -> Path | None:
     try:
         lang = language(parser.parse_args(list(args)).lang)
     except ArgumentError as error:
-        raise InputError(one_line(str(error), options_of(parser))) from error
+        raise InputError(one_line(str(error), parser)) from error
     waits = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         for number, screen in enumerate(SCREENS, start=1):

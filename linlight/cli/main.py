@@ -80,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> None:
         inspection.run(args[1:])
         return
     if args[0] == "plot":
-        from linlight.runs.run import plot
+        from linlight.cli.plot import plot
 
         plot(args[1:])
         return

@@ -17,13 +17,19 @@ _EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
 """A class to name, where an option stands before any."""
 
 
-def one_line(message: str, options: Iterable[str]) -> str:
+def of_file(error: OSError) -> str:
+    """What the system says of a file, without its number."""
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     """Says in one line what jsonargparse says in ten.
 
     Args:
         message: The parser's message.
-        options: The options there are, as `--data.x`.
+        parser: The parser, which knows what options there are.
     """
+    options = [] if parser is None else _options_of(parser)
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
         return _unknown_option(unknown[1], options)
@@ -66,7 +72,7 @@ def one_line(message: str, options: Iterable[str]) -> str:
     return _squeeze(message)
 
 
-def options_of(parser: ArgumentParser) -> list[str]:
+def _options_of(parser: ArgumentParser) -> list[str]:
     """The options a parser takes, as `--data.x`."""
     return [option for action in parser._actions for option in action.option_strings]
 

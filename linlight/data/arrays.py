@@ -1,17 +1,39 @@
 """Numbers in any container, checked once and turned into tensors."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jsonargparse.typing import register_type
 from torch import Tensor
 
 from linlight.errors import InputError
+from linlight.plain import read_yaml
 
-# Numbers in one or two dimensions: lists, NumPy arrays, tensors, DataFrames. `Any`, because the command
-# line reads it as YAML and `as_matrix` then says what is wrong better than a parser of types could.
-Numbers = Any
+if TYPE_CHECKING:
+    Numbers = Any
+    TableLike = Any
+else:
+
+    class Numbers:
+        """Numbers in one or two dimensions: lists, NumPy arrays, tensors, DataFrames.
+
+        For the command line it is a type of its own: of an option typed `Any`, jsonargparse makes an object
+        of whatever class a config names.
+        """
+
+    TableLike = str | None
+    """A path, or in Python a pandas or pyarrow table; the command line takes a path alone."""
+
+    # What is no text passes as it is. A key of its own, or it is looked for in linlight while that imports.
+    register_type(
+        Numbers,
+        serializer=lambda numbers: numbers,
+        deserializer=lambda text: read_yaml(text, "the list of numbers"),
+        type_check=lambda value, _: not isinstance(value, str),
+        uniqueness_key=("linlight", "Numbers"),
+    )
 
 
 @dataclass

@@ -9,7 +9,7 @@ from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from linlight.data.arrays import Numbers, Rows, as_matrix, plain_names
+from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, plain_names
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
 from linlight.data.predicted import Predicted
@@ -97,7 +97,7 @@ class XYDataModule(LightningDataModule):
         test_fraction: float = 0.0,
         seed: int = 0,
         dtype: Literal["float32", "float64"] = "float32",
-        path: Any = None,
+        path: TableLike = None,
         target: str | list[str] | None = None,
         features: str | list[str] | None = None,
         categorical: str | list[str] | dict[str, list[str]] | None = None,

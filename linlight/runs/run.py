@@ -1,17 +1,12 @@
 """A finished run, from Python: its model, its data, what it found, and its pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from linlight.cli.main import COMMANDS, fail
-from linlight.cli.messages import one_line, options_of
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
@@ -101,12 +96,39 @@ def _short(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
+def _summary(path: Path) -> dict[str, Any]:
+    """What `summary.json` holds, once it is what a training writes."""
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    if not isinstance(summary, dict):
+        raise InputError(f"{path} is damaged: it is a {type(summary).__name__}, not an object")
+    written = summary.get("format", 1)
+    if type(written) is not int:
+        raise InputError(f"{path} is damaged: its format is {written!r}, not a number")
+    kinds = {
+        "method": str, "weights": list, "bias": list | None, "rows": int, "epochs": int, "steps": int,
+        "train_loss": int | float, "seconds": int | float, "feature_names": list, "target_names": list,
+    }  # fmt: skip
+    for name, kind in kinds.items():
+        if name in summary and not isinstance(summary[name], kind) and written <= FORMAT:
+            raise InputError(f"{path} is damaged: its {name} is {str(summary[name])[:80]!r}")
+    return summary
+
+
+def load(
+    folder: str | Path,
+    data: XYDataModule | None = None,
+    method: type[LinearModel] | LinearModel | None = None,
+) -> Run:
     """Opens a finished run.
 
     Args:
         folder: The run's folder, `lightning_logs/METHOD/version_N`.
         data: The data it was trained on, where those were arrays, which a run does not keep.
+        method: The method, where it is one of the user's own: its class, or an untrained one. What a run
+            names is looked up among linlight's methods alone.
 
     Raises:
         InputError: If the folder is not one of a finished run, or a newer linlight wrote it.
@@ -132,13 +154,8 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
             + (f", but {inside[0]} has" if inside else "")
             + (f", and {len(inside) - 1} more below it" if len(inside) > 1 else "")
         )
-    try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        written = summary.get("format", 1)
-        if type(written) is not int:
-            raise ValueError(f"its format is {written!r}, not a number")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
+    summary = _summary(path)
+    written = summary.get("format", 1)
     if written > FORMAT:
         raise InputError(f"{folder} was written by a newer linlight (format {written}): upgrade to open it")
     if "train_loss" not in summary:
@@ -146,51 +163,18 @@ def load(folder: str | Path, data: XYDataModule | None = None) -> Run:
     last = folder / "checkpoints" / "last.ckpt"
     if not last.exists():
         raise InputError(f"{folder} has no {last.relative_to(folder)}, which the runs of a sweep do not keep")
-    stored = checkpoints.load(str(last))
+    stored = checkpoints.load(last)
+    model = checkpoints.model_of(last, stored, method)
     if data is None:
-        settings = dict(stored.get("datamodule_hyper_parameters") or {})
+        settings = checkpoints.data_of(last, stored)
         if not {"x", "y", "path"} <= settings.keys():
             raise InputError(
                 f"{folder} was trained on arrays, which it does not hold: give data=XYDataModule(...)"
             )
         data = XYDataModule(**settings)
-    module, _, name = stored["method"].rpartition(".")
-    method: type[LinearModel] = getattr(import_module(module), name)
-    model = method(**stored["hyper_parameters"])
-    model.on_load_checkpoint(stored)
-    model.load_state_dict(stored["state_dict"])
+    if (data.features, data.targets) != (model.w.shape[1], model.w.shape[0]):
+        raise InputError(
+            f"{last} has weights for {model.w.shape[1]} features and {model.w.shape[0]} targets, and the "
+            f"data have {data.features} and {data.targets or 0}: give the data it was trained on"
+        )
     return Run(folder, summary, model, data)
-
-
-def of_file(error: OSError) -> str:
-    """What the system says of a file, without its number."""
-    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
-
-
-def plot(args: Sequence[str]) -> None:
-    """Runs `linlight plot`.
-
-    Args:
-        args: The words after the command.
-    """
-    parser = ArgumentParser(prog="linlight plot", exit_on_error=False, description=COMMANDS["plot"])
-    help = "The run's folder, lightning_logs/METHOD/version_N."
-    parser.add_argument("folder", type=str, nargs="+", help=help)
-    parser.add_argument("--to", type=str | None, default=None, help="Default: pictures in that folder.")
-    try:
-        try:
-            config = parser.parse_args(list(args))
-        except ArgumentError as error:
-            raise InputError(one_line(str(error), options_of(parser))) from error
-        folder, *more = config.folder
-        if more:
-            raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
-        files = load(folder).save_pictures(config.to)
-    except InputError as error:
-        fail(error)
-    except OSError as error:
-        fail(of_file(error))
-    for file in files:
-        if file.suffix == ".png":
-            print(folder_name(file))
-    print(f"run: {folder_name(folder)}")

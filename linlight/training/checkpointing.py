@@ -1,145 +1,266 @@
-"""What a checkpoint says about itself, as the words one would have typed."""
+"""Reads a checkpoint as data: every value is checked before it is used, and no name in it is imported.
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+A method, criterion, optimizer or scheduler that a checkpoint names is looked up by its name among linlight's
+and torch's own. What the user has written themselves is named again by who opens the checkpoint.
+"""
+
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor, nn
 
-from linlight.data.datamodule import DIALECT
+from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
+from linlight.methods import METHODS
+from linlight.methods.base import LinearModel
+from linlight.plain import check_plain
+
+_OWN = {
+    "criterion": ("torch.nn", torch.nn, nn.Module),
+    "optimizer": ("torch.optim", torch.optim, torch.optim.Optimizer),
+    "lr_scheduler": (
+        "torch.optim.lr_scheduler",
+        torch.optim.lr_scheduler,
+        torch.optim.lr_scheduler.LRScheduler,
+    ),
+}
+"""Whence the classes come that a checkpoint may name, by the setting that names them."""
 
 
-def typed(args: Sequence[str], option: str) -> str | None:
-    """The value typed for an option, or None; `--option value` and `--option=value` alike."""
-    for i, word in enumerate(args):
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2]
-        if word == option and i + 1 < len(args):
-            return args[i + 1]
-    return None
-
-
-def load(path: str) -> dict[str, Any]:
+def load(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint of linlight's.
 
     Raises:
-        InputError: If there is none at `path`.
+        InputError: If there is none at `path`, or what is in it is not what a training leaves.
     """
+    path = str(path)
     if not Path(path).exists():
         raise InputError(f"there is no checkpoint {path}: a run keeps its own in checkpoints/last.ckpt")
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     # torch.load raises errors of many types on a file that is not its own.
     except Exception as error:
         raise InputError(f"{path} is not a checkpoint, or is damaged: give the last.ckpt of a run") from error
     if not isinstance(checkpoint, dict) or "method" not in checkpoint:
         raise InputError(f"{path} is not a checkpoint of linlight: it does not name its method")
+    try:
+        _check(checkpoint)
+    except InputError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
     return checkpoint
 
 
-def find_last(args: Sequence[str]) -> str | None:
-    """The newest checkpoint of the runs below the typed root folder, of the typed method if there is one."""
-    root = Path(typed(args, "--trainer.default_root_dir") or ".") / "lightning_logs"
-    method = (typed(args, "--model") or "*").rpartition(".")[2]
-    found = list(root.glob(f"{method}/version_*/checkpoints/last.ckpt"))
-    return str(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+def _check(checkpoint: dict[str, Any]) -> None:
+    _of_kind(checkpoint, "method", str)
+    _check_settings(checkpoint, "hyper_parameters", required=True)
+    _check_settings(checkpoint, "datamodule_hyper_parameters")
+    for name in ("epoch", "global_step"):
+        if _of_kind(checkpoint, name, int) < 0:
+            raise InputError(f"{name} is {checkpoint[name]}")
+    targets, features = _check_weights(_of_kind(checkpoint, "state_dict", dict), "state_dict")
+    if "standardized" in checkpoint:
+        sizes = _check_weights(_of_kind(checkpoint, "standardized", dict), "standardized")
+        if sizes != (targets, features):
+            raise InputError("its standardised weights have other sizes than its weights")
+    if "columns" in checkpoint:
+        columns = _of_kind(checkpoint, "columns", dict)
+        for kind, size in (("feature", features), ("target", targets)):
+            names = columns.get(kind)
+            if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise InputError(f"its {kind} columns are no list of names")
+            if len(names) != size:
+                raise InputError(f"it has {len(names)} {kind} names and weights for {size}")
+    until = _of_kind(checkpoint, "until", dict) if "until" in checkpoint else {}
+    for name, value in until.items():
+        if name not in ("max_epochs", "max_steps") or not (value is None or type(value) is int):
+            raise InputError(f"it was to end at {name} {value!r}")
+    so_far = _of_kind(checkpoint, "epoch_so_far", dict) if "epoch_so_far" in checkpoint else {}
+    for name, value in so_far.items():
+        if not isinstance(value, Tensor | int | float | list | tuple | dict | None):
+            raise InputError(f"its {name} of an epoch so far is of type {type(value).__name__}")
+    # What only a training that goes on has.
+    kinds: dict[str, type] = {"loops": dict, "optimizer_states": list, "lr_schedulers": list}
+    for name in kinds.keys() & checkpoint.keys():
+        _of_kind(checkpoint, name, kinds[name])
 
 
-_OF_OTHER_DATA = (
-    *("dtype", "target", "features", "categorical", "weight", "missing", "standardize"),
-    *DIALECT,
-)
-_COLUMNS = ("features", "target", "categorical")
+def _of_kind(checkpoint: dict[str, Any], name: str, kind: type) -> Any:
+    if name not in checkpoint:
+        raise InputError(f"it has no {name}")
+    if not isinstance(checkpoint[name], kind) or isinstance(checkpoint[name], bool):
+        raise InputError(f"its {name} is of type {type(checkpoint[name]).__name__}, not {kind.__name__}")
+    return checkpoint[name]
 
 
-def config_beside(path: str, checkpoint: dict[str, Any]) -> Path | None:
-    """The `config.yaml` of the run whose checkpoint this is, where it still lies in the run's folder."""
-    folder = Path(path).absolute().parent
-    config = folder.parent / "config.yaml"
-    if folder.name != "checkpoints" or not config.is_file():
-        return None
-    try:
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        method = content["model"]["class_path"].rpartition(".")[2]
-        is_its_own = (
-            method == checkpoint["method"].rpartition(".")[2] and {"trainer", "data"} <= content.keys()
-        )
-    except (OSError, ValueError, yaml.YAMLError, TypeError, KeyError, AttributeError):
-        return None  # something else of that name
-    return config if is_its_own else None
+def _check_settings(checkpoint: dict[str, Any], name: str, required: bool = False) -> None:
+    if not required and checkpoint.get(name) is None:
+        return
+    settings = _of_kind(checkpoint, name, Mapping)
+    if not all(isinstance(key, str) for key in settings):
+        raise InputError(f"its {name} are not named")
+    checkpoint[name] = dict(settings)
+    check_plain(checkpoint[name], f"its {name}")
 
 
-def config_arguments(config: Path, checkpoint: dict[str, Any], source: str | None) -> list[str]:
-    """The options that repeat a run, to stand before what was typed, which wins.
-
-    Args:
-        config: The run's `config.yaml`.
-        checkpoint: The run's checkpoint, which knows what the columns of its table were.
-        source: Where other data come from: `x`, `path`, or None where they are the run's own.
-    """
-    data: dict[str, Any] = dict.fromkeys("xy") if source == "path" else {}
-    if source == "x":
-        data = dict.fromkeys(("path", *_COLUMNS, "weight", "id")) | {"stream": False}
-    else:
-        learned = checkpoint.get("datamodule_hyper_parameters", {})
-        data |= {key: learned[key] for key in _COLUMNS if learned.get(key) is not None}
-    settings = {f"data.{key}": value for key, value in data.items()} | {"quiet": False, "verbose": False}
-    return [f"--config={config}", *(f"--{key}={json.dumps(value)}" for key, value in settings.items())]
+def _check_weights(state: dict[str, Any], what: str) -> tuple[int, int]:
+    """T and D, after a look at w, (T, D), and b, (T,)."""
+    weight, bias = state.get("linear.weight"), state.get("linear.bias")
+    if not isinstance(weight, Tensor) or weight.ndim != 2 or not weight.numel():
+        raise InputError(f"its {what} has no weights of shape (targets, features)")
+    if "linear.bias" in state and not (isinstance(bias, Tensor) and bias.shape == weight.shape[:1]):
+        raise InputError(f"its {what} has no bias of shape ({weight.shape[0]},), one for each target")
+    for tensor in (weight, *(() if bias is None else (bias,))):
+        if tensor.dtype not in (torch.float32, torch.float64) or tensor.layout != torch.strided:
+            raise InputError(f"its {what} holds weights of type {tensor.dtype}, neither float32 nor float64")
+        if not tensor.isfinite().all():
+            raise InputError(f"its {what} holds weights that are not finite: the training has diverged")
+    return weight.shape[0], weight.shape[1]
 
 
-def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in (key for key in old if key in new):
-            yield from differences(old[key], new[key], f"{name}.{key}" if name else key)
-    elif old != new:
-        yield name, old, new
+def short_name(checkpoint: dict[str, Any]) -> str:
+    """The name of a checkpoint's method without its module."""
+    name: str = checkpoint["method"].rpartition(".")[2]
+    return name
 
 
-def model_arguments(checkpoint: dict[str, Any]) -> list[str]:
-    """The options that make a checkpoint's method again, to stand before what was typed, which wins."""
-    settings = dict(checkpoint["hyper_parameters"])
-    # The command line links these two into the model.
-    outside = {key: settings.pop(key, None) for key in ("optimizer", "lr_scheduler")}
-    model = {"class_path": checkpoint["method"], "init_args": settings}
-    return [f"--model={json.dumps(model)}", *_as_options("", outside)]
-
-
-def run_arguments(checkpoint: dict[str, Any], command: str, source: str | None) -> list[str]:
-    """The options that make a checkpoint's data again, and for `fit` its end.
-
-    Args:
-        checkpoint: The checkpoint.
-        command: `fit`, `validate`, `test` or `predict`; the last needs no target and no weights.
-        source: Where other data come from: `x`, which keeps only the type of the numbers of the data's
-            settings, `path`, which keeps what is said of a table's columns (`fit` keeps all), or None.
+def method_of(path: str | Path, checkpoint: dict[str, Any]) -> type[LinearModel]:
+    """The method that a checkpoint names, wherever an earlier version kept it.
 
     Raises:
-        InputError: If the checkpoint does not hold its data and no other are given.
+        InputError: If it is not one of linlight's.
     """
-    data = dict(checkpoint.get("datamodule_hyper_parameters") or {})
-    is_table = source == "path" or data.get("path") is not None
-    if source == "x":
-        data = {"dtype": data["dtype"]} if "dtype" in data else {}
-    elif source == "path":
-        kept = data.keys() - {"x", "y", "path"} if command == "fit" else _OF_OTHER_DATA
-        data = {key: data[key] for key in kept if key in data}
-    elif not {"x", "y", "path"} <= data.keys():
+    module, name = checkpoint["method"].partition(".")[0], short_name(checkpoint)
+    if name not in METHODS or module not in ("linlight", name):
         raise InputError(
-            "the checkpoint was trained on arrays, which it does not hold: add --data.x and --data.y, "
-            "or --data.path"
+            f"{path} was trained by {checkpoint['method'][:200]}, which is not one of linlight's: name it "
+            "again by --model MODULE.CLASS, or in linlight.load(folder, method=CLASS)"
         )
-    if command == "predict":
-        data = {key: value for key, value in data.items() if key not in ("target", "weight")}
-        data |= {"target": []} if is_table else {}  # not even one by its usual name
-    until = checkpoint.get("until", {}) if command == "fit" else {}
-    return _as_options("data.", data) + _as_options("trainer.", until)
+    return METHODS[name]
 
 
-def _as_options(prefix: str, settings: dict[str, Any]) -> list[str]:
-    given = {key: value for key, value in settings.items() if value is not None}
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
-    return [f"--{prefix}{key}={text}" for key, text in texts.items()]
+def settings_of(
+    path: str | Path, checkpoint: dict[str, Any], method: type[LinearModel], without: Collection[str] = ()
+) -> dict[str, Any]:
+    """A checkpoint's settings of its method; the classes among them are torch's.
+
+    Args:
+        path: The checkpoint's.
+        checkpoint: What `load` has read.
+        method: The method that they are for.
+        without: Settings that are given anew.
+
+    Raises:
+        InputError: If a setting is unknown, of a wrong kind, or names a class that is not torch's.
+    """
+    found = {}
+    # Lightning's command line adds what starts with an underscore.
+    for key, value in checkpoint["hyper_parameters"].items():
+        if key in without or key.startswith("_"):
+            continue
+        if key in _OWN and value is not None:
+            try:
+                found[key] = _torchs_own(key, value)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
+        elif _names_a_class(value):
+            raise InputError(f"{path}: {key} names a class, which is not for a checkpoint to name")
+        else:
+            found[key] = value
+    return _of_the_right_kinds(path, method, found)
+
+
+def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
+    module, home, base = _OWN[kind]
+    path = value.get("class_path") if isinstance(value, dict) else None
+    arguments = value.get("init_args", {}) if isinstance(value, dict) else None
+    if not isinstance(path, str) or not isinstance(arguments, dict) or _names_a_class(arguments):
+        raise InputError(f"its {kind} is no class with arguments")
+    name = path.rpartition(".")[2]
+    if path == "lightning.pytorch.cli.ReduceLROnPlateau" and kind == "lr_scheduler":
+        return {"class_path": path, "init_args": dict(arguments)}
+    found = getattr(home, name, None) if path.startswith(f"{module}.") else None
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(
+            f"its {kind} is {path[:200]}, which is not one of torch's: name it again, "
+            f"by {'--model.criterion' if kind == 'criterion' else '--' + kind}"
+        )
+    return {"class_path": f"{module}.{name}", "init_args": dict(arguments)}
+
+
+def _names_a_class(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "class_path" in value or any(map(_names_a_class, value.values()))
+    return isinstance(value, list | tuple) and any(map(_names_a_class, value))
+
+
+def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's settings of `XYDataModule`; without `x`, `y` and `path` where they were arrays.
+
+    Raises:
+        InputError: If a setting is unknown, of a wrong kind, or names a class.
+    """
+    settings = {
+        key: value
+        for key, value in (checkpoint.get("datamodule_hyper_parameters") or {}).items()
+        if not key.startswith("_")
+    }
+    if _names_a_class({key: value for key, value in settings.items() if key not in ("x", "y")}):
+        raise InputError(f"{path}: its data name a class, which is not for a checkpoint to name")
+    for name in ("x", "y"):
+        if not isinstance(settings.get(name), list | None):
+            raise InputError(f"{path} is damaged: its {name} is no list of numbers")
+    if "::" in str(settings.get("path")):
+        raise InputError(
+            f"{path}: its data are at {settings['path']}, a chain of places: give it as --data.path"
+        )
+    typed = {key: value for key, value in settings.items() if key not in ("x", "y")}
+    return settings | _of_the_right_kinds(path, XYDataModule, typed)
+
+
+def _of_the_right_kinds(path: str | Path, owner: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings, once the parser has found them to be of the types that a class says."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(owner, "of", fail_untyped=False)
+    known = parser.get_defaults(skip_validation=True)["of"]
+    for name, value in settings.items():
+        if name not in known:
+            raise InputError(f"{path} is damaged: {owner.__name__} has no setting {name}")
+        try:
+            parser.parse_object({"of": {name: value}})
+        except (ArgumentError, TypeError, ValueError) as error:
+            said = f"{owner.__name__} takes no {name} such as {str(value)[:100]}"
+            raise InputError(f"{path} is damaged: {said}") from error
+    return settings
+
+
+def model_of(
+    path: str | Path, checkpoint: dict[str, Any], method: type[LinearModel] | LinearModel | None = None
+) -> LinearModel:
+    """Makes a checkpoint's model again, with its weights in the data's own units.
+
+    Args:
+        path: The checkpoint's.
+        checkpoint: What `load` has read.
+        method: The method, where it is one of the user's own: its class, or an untrained one.
+
+    Raises:
+        InputError: If what the checkpoint holds does not make one.
+    """
+    if isinstance(method, LinearModel):
+        model = method
+    else:
+        owner = method or method_of(path, checkpoint)
+        model = owner(**settings_of(path, checkpoint, owner))
+    try:
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+    except InputError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path} does not fit {type(model).__name__}: {' '.join(str(error).split())}"
+        ) from error
+    return model

@@ -1,11 +1,20 @@
 """The settings that a training goes on with where they are not the checkpoint's."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
 from linlight.data.datamodule import XYDataModule
-from linlight.training.checkpointing import differences
+
+
+def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in (key for key in old if key in new):
+            yield from differences(old[key], new[key], f"{name}.{key}" if name else key)
+    elif old != new:
+        yield name, old, new
 
 
 class ResumedSettings(Callback):

@@ -48,7 +48,7 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --data.x [1,.nan] --data.y [1,2]", "x has nan at row 1, column 0"),
         ("fit --model GradientDescent --data.x [1,2]", "x is given without y"),
         ("fit --model GradientDescent --config nope.yaml", "there is no config file"),
-        ("fit --model GradientDescent --config torn.yaml", "the config is not valid YAML"),
+        ("fit --model GradientDescent --config torn.yaml", "the config torn.yaml is not valid YAML"),
         ("fit --config typo.yaml", "no option --trainer.max_epochz: did you mean --trainer.max_epochs?"),
         ("fit --model GradientDescent stray", "'stray' is not an option"),
         (

@@ -1,0 +1,47 @@
+"""`linlight plot`: the pictures of a finished run."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from linlight.cli.main import COMMANDS, fail
+from linlight.cli.messages import of_file, one_line
+from linlight.errors import InputError
+from linlight.methods import find_method
+from linlight.runs.run import load
+from linlight.training.folder import folder_name
+
+
+def plot(args: Sequence[str]) -> None:
+    """Runs `linlight plot`.
+
+    Args:
+        args: The words after the command.
+    """
+    parser = ArgumentParser(prog="linlight plot", exit_on_error=False, description=COMMANDS["plot"])
+    help = "The run's folder, lightning_logs/METHOD/version_N."
+    parser.add_argument("folder", type=str, nargs="+", help=help)
+    parser.add_argument("--to", type=str | None, default=None, help="Default: pictures in that folder.")
+    parser.add_argument("--model", type=str | None, default=None, help="A method of your own, MODULE.CLASS.")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # where that is looked for
+    try:
+        try:
+            config = parser.parse_args(list(args))
+        except ArgumentError as error:
+            raise InputError(one_line(str(error), parser)) from error
+        folder, *more = config.folder
+        if more:
+            raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
+        method = None if config.model is None else find_method(config.model)
+        files = load(folder, method=method).save_pictures(config.to)
+    except InputError as error:
+        fail(error)
+    except OSError as error:
+        fail(of_file(error))
+    for file in files:
+        if file.suffix == ".png":
+            print(folder_name(file))
+    print(f"run: {folder_name(folder)}")
