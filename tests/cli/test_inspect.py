@@ -107,7 +107,8 @@ def test_a_large_column_does_not_hide_the_epochs_that_the_others_need() -> None:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_which_models_are_spoken_of(capsys: Any, bias: bool) -> None:
+def test_which_models_are_spoken_of(capsys: Any, monkeypatch: Any, bias: bool) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     expected = {
         True: "models: y = w x + b, with a bias; --bias false is for those without one",
         False: "models: y = w x, without a bias; --bias true is for those with one",
