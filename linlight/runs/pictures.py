@@ -17,10 +17,11 @@ from scipy.special import ndtri
 from linlight.errors import InputError
 from linlight.functional.descent import stack
 from linlight.functional.loss_surface import LossSurface, make_surface
+from linlight.runs.graph import draw_graph
 from linlight.runs.run import Run
 from linlight.runs.style import BLUE, ERROR, ORANGE, RED, drawing, plain, save_figure
 from linlight.runs.surface import contours, surface
-from linlight.text import shortened
+from linlight.text import language, shortened
 
 MOST_POINTS = 2000
 """Of more rows so many are drawn, evenly spaced."""
@@ -271,12 +272,23 @@ def _has_intervals(run: Run) -> bool:
     return len(rows) > 0 and any(row["ci_low"] is not None for row in _first(rows)[run.model.b is not None :])
 
 
+def _graph(view: _View) -> Figure:
+    """The computational graph of the first row, where the run began."""
+    x, y = (tensor.double() for tensor in view.data.sample(1))
+    colors = (view.ink, view.first, view.second)
+    start = torch.from_numpy(view.path[0].copy())
+    return draw_graph(
+        view.model, x[:1], y[:1, :1], start, at_start=len(view.path) > 1, colors=colors, lang=language()
+    )
+
+
 PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[Run], bool]]] = {
     "loss": (_loss, lambda run: True),
     "fit": (_fit, lambda run: True),
     "residuals": (_residuals, lambda run: True),
     "epochs": (_epochs, lambda run: run.history is not None and len(run.history.epoch) > 2),
     "coefficients": (_coefficients, _has_intervals),
+    "graph": (_graph, lambda run: True),
 }
 """What draws each picture, and whether there is one of a run."""
 

@@ -48,8 +48,8 @@ class Run:
         """Draws the run.
 
         Args:
-            name: Which picture: `loss`, `fit`, `residuals`, `epochs` or `coefficients`. Default: all that
-                there are for this method and these data, by name.
+            name: Which picture: `loss`, `fit`, `residuals`, `epochs`, `coefficients` or `graph`. Default: all
+                that there are for this method and these data, by name.
             theme: `light` or `dark`.
 
         Raises:

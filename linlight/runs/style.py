@@ -19,7 +19,7 @@ DASHES = ((), (5, 2), (7, 2, 1.5, 2), (1.5, 1.5))
 """Lengths of a line's dashes and gaps; as there are seven colours, 28 lines in a row differ."""
 ERROR = "mean squared error"
 # Fonts with Chinese, Japanese and Korean, of which systems have one or the other; matplotlib's has none.
-_FALLBACK = (
+FALLBACK = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
     *("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "WenQuanYi Micro Hei"),
     *("WenQuanYi Zen Hei", "Droid Sans Fallback", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS"),
@@ -29,7 +29,7 @@ _FALLBACK = (
 @cache
 def _families() -> list[str]:
     there = set(font_manager.get_font_names())
-    return [*mpl.rcParams["font.family"], *(name for name in _FALLBACK if name in there)]
+    return [*mpl.rcParams["font.family"], *(name for name in FALLBACK if name in there)]
 
 
 @contextmanager

@@ -89,13 +89,13 @@ def test_the_textbooks_path_lies_on_its_curve(linlight: Callable[..., Any]) -> N
 @pytest.mark.parametrize(
     ("method", "features", "targets", "names"),
     [
-        ("GradientDescent", 1, 1, "loss fit residuals epochs"),
-        ("LinearRegression", 2, 1, "loss fit residuals epochs"),
-        ("Backpropagation", 10, 1, "loss fit residuals epochs"),
-        ("LinearRegression", 2, 3, "loss fit residuals epochs"),
-        ("ExhaustiveSearch", 1, 1, "loss fit residuals"),
-        ("LeastSquares", 10, 1, "loss fit residuals coefficients"),
-        ("LeastSquares", 2, 2, "loss fit residuals coefficients"),
+        ("GradientDescent", 1, 1, "loss fit residuals epochs graph"),
+        ("LinearRegression", 2, 1, "loss fit residuals epochs graph"),
+        ("Backpropagation", 10, 1, "loss fit residuals epochs graph"),
+        ("LinearRegression", 2, 3, "loss fit residuals epochs graph"),
+        ("ExhaustiveSearch", 1, 1, "loss fit residuals graph"),
+        ("LeastSquares", 10, 1, "loss fit residuals coefficients graph"),
+        ("LeastSquares", 2, 2, "loss fit residuals coefficients graph"),
     ],
 )
 def test_every_method_has_its_pictures(
@@ -144,12 +144,16 @@ def test_a_standardized_path_is_in_the_datas_own_units(
 
 def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
     found = linlight("fit", "--model=LinearRegression", "--pictures=true", "--trainer.max_epochs=3")
-    names = {f"{name}{theme}" for name in ("loss", "fit", "residuals", "epochs") for theme in ("", "-dark")}
+    names = {
+        f"{name}{theme}"
+        for name in ("loss", "fit", "residuals", "epochs", "graph")
+        for theme in ("", "-dark")
+    }
     assert {path.name for path in (found.folder / "pictures").iterdir()} == {
         f"{name}.{ending}" for name in names for ending in ("png", "svg")
     }
     events = EventAccumulator(str(next(found.folder.rglob("events.*")).parent)).Reload()
-    assert {f"pictures/{name}" for name in ("loss", "fit", "residuals", "epochs")} <= set(
+    assert {f"pictures/{name}" for name in ("loss", "fit", "residuals", "epochs", "graph")} <= set(
         events.Tags()["images"]
     )
     printed = linlight("plot", found.folder, "--to", "here").out
@@ -176,7 +180,7 @@ def test_a_run_of_an_earlier_version_shows_its_end(linlight: Callable[..., Any])
     run = load(linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=5").folder)
     (run.folder / "history.csv").unlink()
     assert run.history is None
-    assert list(run.plot()) == ["loss", "fit", "residuals"]  # type: ignore[arg-type]
+    assert list(run.plot()) == ["loss", "fit", "residuals", "graph"]  # type: ignore[arg-type]
 
 
 def test_no_line_where_a_log_axis_has_none(linlight: Callable[..., Any]) -> None:

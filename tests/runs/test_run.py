@@ -67,7 +67,7 @@ def test_arrays_are_given_again(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="trained on arrays"):
         load(tmp_path)
     run = load(tmp_path, XYDataModule(x, 3 * x))
-    assert list(run.plot()) == ["loss", "fit", "residuals"]  # type: ignore[arg-type]
+    assert list(run.plot()) == ["loss", "fit", "residuals", "graph"]  # type: ignore[arg-type]
 
 
 def test_a_sweep_is_no_run(linlight: Callable[..., Any]) -> None:
