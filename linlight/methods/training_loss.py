@@ -25,7 +25,7 @@ class TrainingLoss(Callback):
     """
 
     def __init__(self) -> None:
-        self._mean = torch.zeros(())
+        self._mean = torch.zeros((), dtype=torch.float64)
         self._weight = 0.0
         self._batches = 0
         self._longest = 0  # batches of an epoch so far
@@ -49,7 +49,7 @@ class TrainingLoss(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Begins anew; not called where an epoch goes on in its middle."""
-        self._mean, self._weight, self._batches = torch.zeros(()), 0.0, 0
+        self._mean, self._weight, self._batches = torch.zeros((), dtype=torch.float64), 0.0, 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
