@@ -215,7 +215,10 @@ class Cli(LightningCLI):
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
         # It is first, so that the others find what it measured.
-        diagnostics = Diagnostics(self._get(self.config_init, "stop_at_se", default=None))
+        diagnostics = Diagnostics(
+            self._get(self.config_init, "stop_at_se", default=None),
+            on_divergence=self._get(self.config_init, "on_divergence", default="stop"),
+        )
         self._run_summary = RunSummary(diagnostics)
         callbacks: list[Callback] = [
             LambdaCallback(**dict.fromkeys(RESTORED, self._is_restored)),
@@ -279,9 +282,14 @@ class Cli(LightningCLI):
             try:
                 with self._silence():
                     super()._run_subcommand(self._command)
+            except InputError:
+                if self._run_summary.summary and _rank() == 0:  # it has diverged, and is kept
+                    assert self.run_folder is not None
+                    print(f"run: {folder_name(self.run_folder)}", flush=True)
+                raise
             except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 path = self._get(self.config, "ckpt_path")
-                if self._restored or path is None or isinstance(error, InputError):
+                if self._restored or path is None:
                     raise
                 said = " ".join(str(error).split())[:300]
                 raise InputError(f"{path} does not go with this {self._command}: {said}") from error

@@ -54,6 +54,12 @@ def add_arguments(parser: LightningArgumentParser, command: str) -> None:
             default=None,
             help="Stop within so many standard errors of the optimum, such as 0.01.",
         )
+        parser.add_argument(
+            "--on_divergence",
+            type=Literal["stop", "continue"],
+            default="stop",
+            help="Whether a run that diverges stops soon, or goes on as long as there are numbers.",
+        )
     if command == "predict":
         kinds = Literal["csv", "parquet"]
         parser.add_argument("--format", type=kinds, default="csv", help="Of the file of predictions.")

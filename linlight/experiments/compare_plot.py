@@ -18,22 +18,28 @@ MARKERS = "o^sDvP<>X"
 TEXTBOOK = (0.0, 4.0)
 """The weights over which the notes draw their curve."""
 GRID = 121
+CLIMB = 8
+"""How many times the loss at the start is still on the ground, for who climbs out of the valley."""
 
 
 def surface_of(results: list[Result], data: XYDataModule) -> LossSurface | None:
-    """The ground that holds the paths of all methods that arrived, and the starts of all others.
+    """The ground that holds the paths of all methods, as far as one that diverges does not leave the valley.
 
     A bias is on it where all methods have one; of several features, where one has. None for several targets.
     """
     if data.targets != 1:
         return None
-    seen = [point for r in results for point in (r.path if r.error is None else r.path[:1])]
+    seen = [point for r in results for point in r.path if r.error is None or _is_near(point, r)]
     having = [point["bias"] is not None for point in seen]
     bias = bool(having) and (all if data.features == 1 else any)(having)
     parameters = data.features + bias
     path = np.array([theta(point, bias) for point in seen]).reshape(-1, parameters)
     held = TEXTBOOK if data.hparams.get("x", 0) is None and data.hparams.get("path", 0) is None else None
     return make_surface(data.raw_moments, data.feature_names, bias, path, GRID, held)
+
+
+def _is_near(point: dict[str, Any], result: Result) -> bool:
+    return bool(point["loss"] <= CLIMB * result.path[0]["loss"])
 
 
 def theta(point: dict[str, Any], bias: bool) -> list[float]:

@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,10 @@ from linlight.text import count
 
 TOLERANCE = 1e-6
 """Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+WATCHED = 10
+"""Epochs that a training still goes on for once it is sure to diverge, so that its growth is seen."""
+SEEN = 1e6
+"""Where the loss has grown by this factor, enough has been seen."""
 OUT_OF_HAND = 1e3
 """Steps of an unsure bound are stopped where the loss has grown by this factor."""
 ENDLESS = 1e12
@@ -39,29 +43,40 @@ class Diagnostics(Callback):
 
     Only for the mean or the sum of squared errors. It says the largest stable step and the predicted
     number of epochs before the first step; logs the gap to the optimum's loss, and the predicted gap, after
-    every epoch; and stops a run that diverges at the first sure sign.
+    every epoch; and ends a run that diverges, soon after the first sure sign. Such a run is kept as others
+    are; once all is written, `fit` raises an InputError that says why.
 
     Args:
         stop_at_se: Stop as soon as no coefficient, and no combination of them, is further from the optimum
             than this many of its standard errors: more epochs would fit noise.
         quiet: Whether to print nothing.
+        on_divergence: Whether to `stop` a run that diverges, or to `continue` as long as there are numbers.
 
     Attributes:
         findings: What the training came to, for `summary.json`; empty until its end.
         exact: w, (T, D), and b, (T,), of the optimum, and its loss, where it is known before training.
         epoch_metrics: The gap after the last epoch, and the one that was predicted.
         divergence_message: Why the training will diverge, where that is known before it starts.
+        diverged: Why it has diverged, once it has.
     """
 
-    def __init__(self, stop_at_se: float | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        stop_at_se: float | None = None,
+        quiet: bool = False,
+        on_divergence: Literal["stop", "continue"] = "stop",
+    ) -> None:
         if stop_at_se is not None and not (stop_at_se > 0 and math.isfinite(stop_at_se)):
             raise InputError(f"stop_at_se must be a positive number, got {stop_at_se:g}: try 0.01")
+        if on_divergence not in ("stop", "continue"):
+            raise InputError(f"on_divergence must be stop or continue, got {on_divergence!r}")
         self.stop_at_se = stop_at_se
         self.quiet = quiet
+        self.on_divergence = on_divergence
         self.findings: dict[str, Any] = {}
         self.exact: tuple[Tensor, Tensor | None, float] | None = None
         self.epoch_metrics: dict[str, float] = {}
-        self.divergence_message = ""
+        self.divergence_message = self.diverged = ""
         self._moments: Moments | None = None
         self._so_far: dict[str, Any] = {}
 
@@ -107,7 +122,8 @@ class Diagnostics(Callback):
         """Gathers the statistic, and says what it foretells."""
         model: LinearModel = pl_module
         self._moments = self.exact = None
-        self.epoch_metrics, self.divergence_message = {}, ""
+        self.epoch_metrics, self.divergence_message, self.diverged = {}, "", ""
+        self._sure: int | None = None  # the epoch since which it is sure to diverge
         if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
             if self.stop_at_se is not None:
                 raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
@@ -203,8 +219,12 @@ class Diagnostics(Callback):
         """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
         if self._moments is None or not self.divergence_message or trainer.is_last_batch:
             return
-        if self._has_grown(float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum()), OUT_OF_HAND):
-            raise InputError(f"the loss grows without end: {self.divergence_message}")
+        gap = float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum())
+        if self._has_grown(gap, OUT_OF_HAND):
+            self.diverged = f"the loss grows without end: {self.divergence_message}"
+            trainer.should_stop = (
+                trainer.should_stop or self.on_divergence == "stop" or self._overflows(gap, pl_module)
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measures the gap, and stops when it is small enough or grows for good."""
@@ -221,9 +241,14 @@ class Diagnostics(Callback):
         if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
         if self.divergence_message and self._diverges(before):
-            raise InputError(f"the loss grows without end: {self.divergence_message}")
+            self.diverged = f"the loss grows without end: {self.divergence_message}"
         if self._forecast.lr is None and self._has_grown(self._gap, ENDLESS):
-            raise InputError(f"the loss grows without end: {advice(trainer, model)}")
+            self.diverged = f"the loss grows without end: {advice(trainer, model)}"
+        if self.diverged:
+            self._sure = self._epochs if self._sure is None else self._sure
+            enough = self._epochs - self._sure >= WATCHED or self._has_grown(self._gap, SEEN)
+            if (enough and self.on_divergence == "stop") or self._overflows(self._gap, model):
+                trainer.should_stop = True
         if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
             trainer.should_stop = True
 
@@ -251,6 +276,11 @@ class Diagnostics(Callback):
         if self._forecast.kind == "whole":
             return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * self._parabola.lowest
         return self._has_grown(self._gap, OUT_OF_HAND if self._forecast.kind == "estimate" else 10)
+
+    @staticmethod
+    def _overflows(gap: float, model: LinearModel) -> bool:
+        """Whether the numbers are about to end."""
+        return not gap < math.sqrt(torch.finfo(model.w.dtype).max)
 
     def _has_grown(self, gap: float, factor: float) -> bool:
         """Whether the loss is so many times what it was, or what it would be without any features."""
@@ -306,6 +336,8 @@ class Diagnostics(Callback):
         if self._moments is None or not self._epochs:
             return
         found = self.findings = self._findings(trainer, pl_module)
+        if self.diverged:
+            found["diverged"] = self.diverged
         if not trainer.is_global_zero or self.quiet:
             return
         line = f"gap: {self._gap:.4g} above the optimum's loss"
@@ -317,6 +349,18 @@ class Diagnostics(Callback):
             line += f"; {distance:.3g} standard errors"
             line += ": more epochs would fit noise" if distance < 0.1 else ""
         print(textwrap.fill(line, 80, subsequent_indent="  "))
+        if self.divergence_message and not self.diverged:
+            line = f"ended before it could be seen to diverge, as it would: {self.divergence_message}"
+            print(textwrap.fill(line, 80, subsequent_indent="  "))
+
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Fails a training that has diverged, now that all is written.
+
+        Raises:
+            InputError: With what to do about it.
+        """
+        if self.diverged and stage == "fit":
+            raise InputError(self.diverged)
 
 
 def _rule_of(trainer: Trainer) -> str:

@@ -143,7 +143,7 @@ class History(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Keeps where a training has come to that is stopped, and writes the file."""
-        if self.started:
+        if self.started and self.course is None:
             if not pl_module.single_pass:
                 self._keep(trainer.current_epoch + 1, pl_module, {})
             self._finish(trainer)

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 import torch
-from conftest import fit
+from conftest import Run, fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from linlight import load
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
@@ -23,6 +25,8 @@ from linlight.functional.statistic import moments
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.training.diagnostics import Diagnostics
+
+Capture = pytest.CaptureFixture[str]
 
 
 def problem(
@@ -263,3 +267,44 @@ def test_a_rule_without_a_bound_says_so_and_is_stopped_all_the_same(
     decay = {"class_path": "torch.optim.SGD", "init_args": {"lr": 9.0, "weight_decay": 0.1}}
     with pytest.raises(InputError, match=r"grows without end: use a smaller --optimizer\.lr with SGD"):
         train(LinearRegression(optimizer=decay), x, y, epochs=200)
+
+
+def test_a_run_that_diverges_is_kept_and_drawn(linlight: Callable[..., Run], capsys: Capture) -> None:
+    words = ["fit", "--model=GradientDescent", "--model.lr=0.22", "--data.dtype=float64"]
+    for choice, epochs in (("stop", 11), ("continue", 100)):
+        with pytest.raises(SystemExit, match="2"):
+            main([*words, f"--on_divergence={choice}"])
+        out, err = capsys.readouterr()
+        assert err.startswith("linlight: error: the loss grows without end: lr 0.22 is above 0.2143")
+        folder = Path(out.splitlines()[-1].removeprefix("run: "))
+        run = load(folder)
+        assert "grows without end" in run.summary["diverged"]
+        assert run.summary["epochs"] == epochs
+        course = run.history
+        assert course is not None
+        # (1 − 0.44·14/3)^k: it swings, wider and wider.
+        np.testing.assert_allclose(course.theta[:, 0, 0], 2 - (1 - 0.44 * 14 / 3) ** np.arange(epochs + 1))
+        assert list(run.plot()) == ["loss", "fit", "residuals", "epochs"]  # type: ignore[arg-type]
+        assert list(folder.rglob("events.*"))
+
+
+def test_enough_is_seen_of_a_step_far_too_large(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--model=Backpropagation", "--model.lr=1e5", "--on_divergence=continue"])
+    run = load(capsys.readouterr().out.splitlines()[-1].removeprefix("run: "))
+    assert run.summary["epochs"] < 5  # the numbers of float32 end soon
+    assert np.isfinite(run.summary["train_loss"])
+
+
+def test_an_unstable_run_that_ends_early_says_so(linlight: Callable[..., Run]) -> None:
+    run = linlight(
+        "fit", "--model=GradientDescent", "--model.lr=0.206", "--data.batch_size=1", "--trainer.max_epochs=3"
+    )
+    assert "ended before it could be seen to diverge, as it would: lr 0.206 is above 0.204" in run.out
+    assert "diverged" not in run.summary
+
+
+def test_on_divergence_is_stop_or_continue(refused: Callable[..., str]) -> None:
+    assert "on_divergence must be" in refused("fit", "--model=GradientDescent", "--on_divergence=wait")
+    with pytest.raises(InputError, match="on_divergence must be stop or continue, got 'wait'"):
+        Diagnostics(on_divergence="wait")  # type: ignore[arg-type]
