@@ -1,5 +1,6 @@
 """Words and numbers in little room: counted nouns, names cut short, columns of a terminal."""
 
+import math
 import os
 import re
 import sys
@@ -11,6 +12,16 @@ from collections.abc import Sequence
 def count(number: int, noun: str) -> str:
     """A number with its noun in the right form: `1 row`, `2,000,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def number(value: float | None, digits: int = 6) -> str:
+    """A measured number in a few digits, `-` where there is none.
+
+    Examples:
+        >>> [number(value) for value in (1 / 3, 2.0, 1e-12, None)]
+        ['0.333333', '2', '1e-12', '-']
+    """
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
 def models(bias: bool) -> str:

@@ -25,8 +25,8 @@ from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import drawing
 from linlight.text import language
 from linlight.training.audit import Audit
-from linlight.training.coefficient_table import coefficient_report
 from linlight.training.diagnostics import Diagnostics
+from linlight.training.fit_result import FitResult, evaluated
 from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
 from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
@@ -34,7 +34,6 @@ from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
 from linlight.training.resume import ResumedSettings, differences
 from linlight.training.run_summary import RunSummary, describe
-from linlight.training.summary import evaluated, fitted
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace
 
@@ -337,10 +336,11 @@ class Cli(LightningCLI):
         """Says what was found."""
         self.summary = self._run_summary.summary
         if _rank() == 0:
-            report = coefficient_report(self.summary) or self.model.report()
+            found = FitResult(self.summary)
+            report = found.to_text() or self.model.report()
             if report:
                 print(report)
-            print(fitted(self.summary, self.datamodule.feature_names))
+            print(found.line)
 
     def _after_evaluation(self) -> None:
         kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]

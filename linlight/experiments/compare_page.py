@@ -14,7 +14,7 @@ from linlight.experiments.results import Result
 from linlight.functional.loss_surface import LossSurface
 from linlight.runs.style import COLORS, DASHES
 from linlight.text import count, shortened
-from linlight.training.summary import equation
+from linlight.training.fit_result import equation
 
 MOST_POINTS = 500
 """Of a longer path so many points are on the page."""

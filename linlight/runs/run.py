@@ -1,7 +1,6 @@
 """A finished run, from Python: its model, its data, what it found, and its pictures."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,10 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.training import checkpointing as checkpoints
+from linlight.training.fit_result import FitResult
 from linlight.training.folder import folder_name
 from linlight.training.history import FILE, Course
 from linlight.training.run_summary import FORMAT
-from linlight.training.summary import fitted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,28 +71,18 @@ class Run:
 
         return save(self, self.folder / "pictures" if folder is None else Path(folder))
 
+    @property
+    def result(self) -> FitResult:
+        """What it found, for `to_text`, `to_markdown`, `to_json` and `to_frame`."""
+        return FitResult(self.summary)
+
     def __repr__(self) -> str:
         """One line: where it is, and what was found."""
-        return f"Run({folder_name(self.folder)}: {self._line()})"
-
-    def _line(self) -> str:
-        return fitted(self.summary, self.data.feature_names)
+        return f"Run({folder_name(self.folder)}: {self.result.line})"
 
     def _repr_markdown_(self) -> str:
         """The run as a notebook shows it."""
-        lines = [f"**{self._line()}**"]
-        rows = self.summary.get("coefficients") or []
-        if rows and isinstance(rows[0], Mapping):
-            keys = ("name", "estimate", "std_error", "t", "p", "ci_low", "ci_high")
-            lines += ["", "| " + " | ".join(keys) + " |", "|---" * len(keys) + "|"]
-            for row in rows:
-                cells = [row[key] if key == "name" else _short(row[key]) for key in keys]
-                lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-
-def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+        return f"**{self.result.line}**\n\n{self.result.to_markdown()}"
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.training.card import card
+from linlight.training.fit_result import FitResult
 
 FINAL = ("train_loss", "val_loss", "gap", "condition_number", "epochs", "steps", "seconds")
 """The columns of figures in the HParams table."""
@@ -32,7 +32,7 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         logger.log_hyperparams(_settings(trainer, model, data, summary), final)
         writer, step = logger.experiment, trainer.global_step
         settings = {k: v for k, v in model.hparams.items() if isinstance(v, str | int | float)}
-        writer.add_text("card", card(summary, settings, _source(data)), step)
+        writer.add_text("card", FitResult(summary).to_markdown(settings, _source(data)), step)
         found, of = residuals(model, data), summary["rows"]
         name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
         writer.add_histogram(name, found.numpy(), step, bins=64)

@@ -1,5 +1,6 @@
 """The command line: what it takes, what it refuses, and how it says so."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,7 +62,6 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --trainer.gradient_clip_val 1", "use a smaller --model.lr"),
         ("fit --model Backpropagation --trainer.accumulate_grad_batches 2", "a larger --data.batch_size"),
         ("fit --model GradientDescent --trainer.accelerator gpu", "gpu"),
-        ("fit --model GradientDescent --trainer.max_epochs 2000 --model.lr 0.3", "above 0.2143, the largest"),
         ("predict", "predict needs a trained model: add --ckpt_path"),
         ("predict --ckpt_path nope.ckpt", "there is no checkpoint nope.ckpt"),
         ("predict --ckpt_path torn.yaml", "torn.yaml is not a checkpoint"),
@@ -98,11 +98,16 @@ def test_a_refused_run_leaves_no_folder(refused: Refused) -> None:
     assert not list(Path("lightning_logs").rglob("version_*"))
 
 
-def test_a_diverged_run_keeps_its_curve_but_no_summary(refused: Refused) -> None:
-    refused("fit", "--model", "Backpropagation", "--model.lr", "0.5", "--trainer.max_epochs", "1000")
+def test_a_diverged_run_fails_in_one_line_and_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--model=Backpropagation", "--model.lr=0.5", "--trainer.max_epochs=1000"])
+    out, err = capsys.readouterr()
+    assert err.startswith("linlight: error: the loss grows without end: lr 0.5 is above 0.2143, the largest")
+    assert err.count("\n") == 1
     folder = Path("lightning_logs/Backpropagation/version_0")
+    assert out.endswith(f"run: {folder}\n")
     assert list(folder.rglob("events*"))
-    assert not (folder / "summary.json").exists()
+    assert "grows without end" in json.loads((folder / "summary.json").read_text())["diverged"]
 
 
 @pytest.mark.parametrize("words", ["--help", "--version"])

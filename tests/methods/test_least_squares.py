@@ -19,7 +19,7 @@ from linlight.errors import InputError
 from linlight.functional.solve import equations, optimum
 from linlight.functional.statistic import moments
 from linlight.methods.least_squares import LeastSquares
-from linlight.training.coefficient_table import coefficient_report
+from linlight.training.fit_result import FitResult
 
 
 def solved(x: Any, y: Any, batch_size: int | None = None, **arguments: Any) -> LeastSquares:
@@ -171,7 +171,7 @@ def test_degenerate_data(x: Any, y: Any, weights: Any, bias: Any, robust: Any, t
     assert model.b.tolist() == pytest.approx(bias)
     json.dumps(model.summary(), allow_nan=False)
     names = {"target_names": ["y"], "bias": bias, "rows": len(y)}
-    assert all(len(line) <= 80 for line in coefficient_report(names | model.summary()).splitlines())
+    assert all(len(line) <= 80 for line in FitResult(names | model.summary()).to_text().splitlines())
 
 
 def test_nothing_but_zeros_without_a_bias(tmp_path: Path) -> None:

@@ -1,0 +1,213 @@
+"""What a run found, as text, Markdown, JSON or a frame: all are made of the content of `summary.json`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from linlight.errors import InputError
+from linlight.text import count, number, shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 80
+PRINTED = 40
+"""Up to so many coefficients are printed; `summary.json` has all."""
+ON_CARD = 100
+"""Up to so many stand on the card."""
+OF_A_TARGET = ("coefficients", "residual_sd", "r_squared", "adjusted_r_squared", "f", "f_p")
+"""What a summary holds once for each target, in a list where there are several."""
+
+
+def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:
+    """The fitted model of a summary as a line of mathematics, as long as it stays short.
+
+    Args:
+        summary: The summary.
+        names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
+    """
+    weights, bias = summary["weights"], summary["bias"]
+    if len(weights) > 1 or len(weights[0]) > 4:
+        return f"{count(len(weights[0]), 'feature')}, {count(len(weights), 'target')}"
+    if names is None:
+        names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
+    terms = [f"{number(w)} {name}" for w, name in zip(weights[0], names, strict=True)]
+    terms += [] if bias is None else [number(bias[0])]
+    return "y = " + " + ".join(terms).replace("+ -", "- ")
+
+
+def evaluated(method: str, metrics: dict[str, float], rows: int, set_aside: bool) -> str:
+    """The line about an evaluation of `rows` rows, all of them where none were set aside."""
+    found = ", ".join(f"{name} {number(value)}" for name, value in metrics.items())
+    where = count(rows, "row") if set_aside else f"all {count(rows, 'row')}, for none were set aside"
+    return f"{method}: {found} on {where}"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training found.
+
+    Attributes:
+        summary: The content of `summary.json`.
+    """
+
+    summary: dict[str, Any]
+
+    @property
+    def line(self) -> str:
+        """All in one line: the model, its loss, how long it took."""
+        s = self.summary
+        return (
+            f"{s['method']}: {equation(s, s['feature_names'])}, loss {number(s['train_loss'])} on "
+            f"{count(s['rows'], 'row')} after {count(s['epochs'], 'epoch')}, {count(s['steps'], 'step')}"
+        )
+
+    def to_text(self) -> str:
+        """The table of each target's coefficients with their inference, and the notes of the fit.
+
+        Empty of a method without inference.
+        """
+        if "coefficients" not in self.summary:
+            return ""
+        # With a penalty there are no standard errors, and of an earlier version no such key.
+        tables = self._of_targets() if self.summary.get("std_errors") is not None else ()
+        return "\n".join([*(_table(target, one) for target, one in tables), *self.summary.get("notes", ())])
+
+    def _of_targets(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each target with the summary as if it were alone."""
+        targets = self.summary["target_names"]
+        for i, target in enumerate(targets):
+            own = {k: v[i] if len(targets) > 1 else v for k, v in self.summary.items() if k in OF_A_TARGET}
+            yield target, self.summary | own
+
+    def to_markdown(self, settings: dict[str, Any] | None = None, source: str | None = None) -> str:
+        """The run on a card: what was trained, on what, and what was found.
+
+        Args:
+            settings: The method's settings.
+            source: Where the data come from.
+        """
+        s = self.summary
+        rows = {
+            "data": f"{f'{source}: ' if source else ''}{count(s['rows'], 'row')} to train on, "
+            f"{count(s['features'], 'feature')}",
+            "settings": ", ".join(f"{k} {_cell(v)}" for k, v in (settings or {}).items()) or None,
+            "model": f"`{equation(s, s['feature_names'])}`",
+            "loss": f"{number(s['train_loss'])} after {count(s['epochs'], 'epoch')}, "
+            f"{count(s['steps'], 'step')}",
+            "diverged": s.get("diverged"),
+            "validation loss": s.get("val_loss"),
+            "optimum's loss": s.get("optimum", {}).get("loss"),
+            "gap to the optimum's loss": s.get("gap"),
+            "predicted gap": s.get("predicted", {}).get("gap"),
+            "largest stable step": s.get("largest_stable_step"),
+            "condition number": s.get("condition_number"),
+            "R²": s.get("r_squared"),
+            "residual standard deviation": s.get("residual_sd"),
+        }
+        lines = [f"# {s['method']}", "", "| | |", "|---|---|"]
+        lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value is not None]
+        for target, table in zip(s["target_names"], self._coefficients(), strict=True):
+            lines += ["", f"## Coefficients of {_cell(target)}", "", *_markdown(table[:ON_CARD])]
+            if len(table) > ON_CARD:
+                lines += ["", f"and {len(table) - ON_CARD:,} more, in summary.json"]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """The content of `summary.json`."""
+        return json.dumps(self.summary, indent=2, allow_nan=False) + "\n"
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each coefficient of each target, in full precision.
+
+        Raises:
+            InputError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise InputError("to_frame needs pandas: pip install pandas") from error
+        targets = zip(self.summary["target_names"], self._coefficients(), strict=True)
+        return pd.DataFrame([{"target": target, **row} for target, table in targets for row in table])
+
+    def _coefficients(self) -> list[list[dict[str, Any]]]:
+        """Of each target: what was inferred, or what was reached and the exact answer where it is known."""
+        s = self.summary
+        if table := s.get("coefficients"):
+            nested = table if isinstance(table[0], list) else [table]
+            return [[{"name": row["name"], **row} for row in one] for one in nested]  # the name first
+        best = s.get("optimum")
+        reached, exact = _stacked(s), _stacked(best) if best else None
+        names = s["feature_names"] if s["bias"] is None else ["intercept", *s["feature_names"]]
+        found = []
+        for t, values in enumerate(reached):
+            rows = [{"name": name, "estimate": value} for name, value in zip(names, values, strict=True)]
+            if exact is not None:
+                rows = [row | {"at the optimum": value} for row, value in zip(rows, exact[t], strict=True)]
+            found.append(rows)
+        return found
+
+
+def _stacked(found: dict[str, Any]) -> list[list[float]]:
+    """(b, w) of each target."""
+    weights, bias = found["weights"], found["bias"]
+    return weights if bias is None else [[b, *w] for b, w in zip(bias, weights, strict=True)]
+
+
+def _markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
+    head = list(rows[0])
+    lines = [f"| {' | '.join(key.replace('_', ' ') for key in head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+    return lines + [f"| {' | '.join(_cell(row[key]) for key in head)} |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, float):
+        return number(value)
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _table(target: str, s: dict[str, Any]) -> str:
+    intercept = s["bias"] is not None
+    head = f"{'':<14}{'coef':>12}{'std err':>11}{'t':>10}{'p':>9}{'95 % interval':>24}"
+    title = f"LeastSquares: {target}, {'with' if intercept else 'without'} intercept"
+    lines = [title, "=" * WIDTH, head, "-" * WIDTH, *_rows(s["coefficients"])]
+    f = f"{_statistic(s['f'], s['f_p'], 5)} (p {_p(s['f_p'])})"
+    condition = "inf" if s["condition_number"] is None else number(s["condition_number"], 4)
+    adjusted = number(s["adjusted_r_squared"])
+    pairs = [
+        ("rows", f"{s['rows']:,}", "R²" if intercept else "uncentred R²", number(s["r_squared"])),
+        ("degrees of freedom", f"{s['degrees_of_freedom']:,}", "adjusted R²", adjusted),
+        ("residual std dev", number(s["residual_sd"]), f"F, {count(s['f_degrees'], 'slope')}", f),
+        ("condition number", condition, "std errors", s["std_errors"]),
+    ]
+    lines.append("-" * WIDTH)
+    lines += [f"{a:<20}{b:>16}    {c:<14}{d:>26}" for a, b, c, d in pairs]
+    return "\n".join([*lines, "=" * WIDTH])
+
+
+def _rows(coefficients: Sequence[dict[str, Any]]) -> list[str]:
+    shown = coefficients[:PRINTED]
+    lines = []
+    for name, c in zip(shortened([c["name"] for c in shown], 13), shown, strict=True):
+        t = _statistic(c["t"], c["p"], 4)
+        lines.append(
+            f"{name:<14}{number(c['estimate']):>12}{number(c['std_error'], 4):>11}{t:>10}"
+            f"{_p(c['p']):>9}{number(c['ci_low'], 5):>12}{number(c['ci_high'], 5):>12}"
+        )
+    if len(coefficients) > PRINTED:
+        lines.append(f"... {len(coefficients) - PRINTED:,} more coefficients are in summary.json")
+    return lines
+
+
+def _statistic(value: float | None, p: float | None, digits: int) -> str:
+    """A t or F, which is infinite in an exact fit; JSON has no such number."""
+    return "inf" if value is None and p == 0 else number(value, digits)
+
+
+def _p(value: float | None) -> str:
+    return "<1e-99" if value is not None and value < 1e-99 else number(value, 3)
