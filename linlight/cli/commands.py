@@ -23,6 +23,7 @@ from linlight.errors import InputError
 from linlight.experiments.compare import compare
 from linlight.experiments.sweep import sweep
 from linlight.training.folder import folder_name
+from linlight.training.stopping import EXIT_CODE
 
 
 @contextmanager
@@ -126,7 +127,7 @@ def _side_by_side(args: Sequence[str]) -> Path:
         given["entries"] = [from_config(path) for path in given.pop("config") or []]
     try:
         folder: Path = command(**given)
-    except (KeyboardInterrupt, SystemExit):  # the second is Lightning's way out when it is stopped
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
         print("stopped: nothing was kept")
-        raise SystemExit(130) from None
+        raise SystemExit(EXIT_CODE) from None
     return folder

@@ -34,6 +34,7 @@ from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
 from linlight.training.resume import ResumedSettings, differences
 from linlight.training.run_summary import RunSummary, describe
+from linlight.training.stopping import EXIT_CODE
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace
 
@@ -277,7 +278,7 @@ class Cli(LightningCLI):
 
     def execute(self) -> None:
         """Runs the command."""
-        with removed_on_failure(self.run_folder, keep=self._training_began):
+        with removed_on_failure(self.run_folder, keep=self._worth_keeping):
             try:
                 with self._silence():
                     super()._run_subcommand(self._command)
@@ -292,14 +293,10 @@ class Cli(LightningCLI):
                     raise
                 said = " ".join(str(error).split())[:300]
                 raise InputError(f"{path} does not go with this {self._command}: {said}") from error
-            except SystemExit:  # Lightning's way out when it is stopped from the keyboard
-                if self._training_began() and _rank() == 0:
-                    assert self.run_folder is not None
-                    folder = folder_name(self.run_folder)
-                    if not self._get(self.config, "quiet", default=False):
-                        print(f"stopped; linlight fit --ckpt_path {folder}/checkpoints/last.ckpt goes on")
-                    print(f"run: {folder}", flush=True)
-                raise SystemExit(130) from None
+            except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
+                self._say_stopped()
+                # Lightning would end the first of several processes too, were another's exit code not 0.
+                raise SystemExit(EXIT_CODE if _rank() == 0 else 0) from None
         if self._get(self.config_init, "pictures", default=False) and _rank() == 0:
             self._draw()
 
@@ -317,12 +314,31 @@ class Cli(LightningCLI):
                         logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
                 logger.experiment.close()
 
+    def _say_stopped(self) -> None:
+        if self.run_folder is None:  # not the first of several processes
+            return
+        folder = folder_name(self.run_folder)
+        if not self._get(self.config, "quiet", default=False):
+            if self._last_checkpoint().exists():
+                print(f"stopped; linlight fit --ckpt_path {folder_name(self._last_checkpoint())} goes on")
+            elif self._worth_keeping():
+                print("stopped, and there is no checkpoint to go on from")
+            else:
+                print("stopped: nothing was kept")
+        if self._worth_keeping():
+            print(f"run: {folder}", flush=True)
+
     def _silence(self) -> AbstractContextManager[Any]:
         """Where `quiet` is set, what is printed goes nowhere; warnings too."""
         return silence() if self._get(self.config, "quiet", default=False) else nullcontext()
 
-    def _training_began(self) -> bool:
-        return self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
+    def _last_checkpoint(self) -> Path:
+        assert self.run_folder is not None
+        return self.run_folder / "checkpoints" / "last.ckpt"
+
+    def _worth_keeping(self) -> bool:
+        began = self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
+        return began or self._last_checkpoint().exists()
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluates the validation rows; `after_validate` says what was found."""

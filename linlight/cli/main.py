@@ -4,12 +4,17 @@ Nothing heavy is imported here, so `linlight --help` and a mistyped command answ
 """
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from types import FrameType
 from typing import NoReturn
 
 from linlight.errors import InputError, closest_match
+from linlight.training.stopping import EXIT_CODE, handled
+
+STOPPED = "linlight: stopped"
 
 COMMANDS = {
     "learn": "walk through the five programs of the notes, one screen each",
@@ -54,6 +59,29 @@ def _choose(args: Sequence[str]) -> str:
     return args[0]
 
 
+def _import(command: str) -> Callable[[Sequence[str]], None]:
+    """What runs a command; a signal while it is imported, half of torch loaded, ends the process as it is."""
+    with handled(_quit):
+        if command == "inspect":
+            from linlight.cli.inspect import run as inspect
+
+            return lambda args: inspect(args[1:])
+        if command == "plot":
+            from linlight.cli.plot import plot
+
+            return lambda args: plot(args[1:])
+        # Of several processes those that outlive another would print torch's account of it, in stack frames.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        from linlight.cli.commands import run
+
+        return run
+
+
+def _quit(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(EXIT_CODE)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs a command line.
 
@@ -74,23 +102,14 @@ def main(args: Sequence[str] | None = None) -> None:
         _choose(args)
     except InputError as error:
         fail(error)
-    if args[0] == "inspect":
-        from linlight.cli import inspect as inspection
-
-        inspection.run(args[1:])
-        return
-    if args[0] == "plot":
-        from linlight.cli.plot import plot
-
-        plot(args[1:])
-        return
-    # Of several processes those that outlive another would print torch's own account of it, in stack frames.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from linlight.cli.commands import run
-
     try:
-        run(args)
-        sys.stdout.flush()
+        with handled(signal.default_int_handler):  # SIGTERM too raises KeyboardInterrupt
+            command = _import(args[0])
+            command(args)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        raise SystemExit(EXIT_CODE) from None
     except BrokenPipeError:
         # The reader of our output has gone, as in `linlight ... | head`. What is still to be flushed at the
         # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe

@@ -52,7 +52,7 @@ class LinearModel(LightningModule):
     """
 
     single_pass = False
-    """Whether an epoch only adds up over the rows, in whatever batches they come."""
+    """Whether an epoch only adds up over the rows, in whatever batches they come; then it is the only one."""
 
     def __init__(self, bias: bool, w0: float | None, criterion: nn.Module | None = None) -> None:
         super().__init__()
@@ -67,6 +67,7 @@ class LinearModel(LightningModule):
         self._w0 = w0
         self.criterion = criterion or nn.MSELoss()
         self.linear: nn.Linear | None = None
+        self._until: int | None = None  # the Trainer's epochs
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
         self.val_loss: torchmetrics.Metric | None = None
@@ -146,8 +147,16 @@ class LinearModel(LightningModule):
             return self.w.detach(), None if self.b is None else self.b.detach()
         return scaling.original_units(self.w.detach(), self.b.detach())
 
+    def on_fit_start(self) -> None:
+        """Ends a single pass after its epoch, also where it is resumed at its end."""
+        loop = self.trainer.fit_loop
+        self._until = loop.max_epochs
+        if self.single_pass and loop.max_epochs != 0:
+            loop.max_epochs = 1
+
     def on_fit_end(self) -> None:
         """Leaves the model as it applies to the data as they were given."""
+        self.trainer.fit_loop.max_epochs = self._until
         w, b = self.original_units()
         self._warn_of_rounding(w)
         self.w.data.copy_(w)

@@ -151,7 +151,3 @@ class ExhaustiveSearch(LinearModel):
         self._rows = state["searched"]
         if self._rows:
             self.losses = torch.as_tensor(self._squared_errors) / self._rows
-
-    def on_train_epoch_end(self) -> None:
-        """One pass says all; another would repeat it."""
-        self.trainer.should_stop = True

@@ -84,6 +84,7 @@ class LeastSquares(LinearModel):
         self._batches = 0  # that it was seen in
         self._weighted = False
         self._solved = False
+        self._is_complete = False  # all rows, by all processes, before the run was resumed
         self.moments: Moments | None = None
         self.fit: Optimum | None = None
         self._inferred: list[Inference] = []
@@ -110,6 +111,7 @@ class LeastSquares(LinearModel):
             checkpoint["epoch_so_far"] = {
                 "moments": merge_over_processes(self._seen).state_dict(),
                 "batches": self._batches,
+                "complete": self._solved,
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -120,10 +122,19 @@ class LeastSquares(LinearModel):
             m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
             self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
             self._batches = state.get("batches", 0)  # which an older version did not count
+            self._is_complete = state.get("complete", False)
+
+    def on_fit_start(self) -> None:
+        """Solves at once where a run is resumed that had seen all rows."""
+        super().on_fit_start()
+        if self._is_complete:
+            self._solve()
+            self._infer()
 
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
         self._seen, self._batches, self._solved = empty(self.w.shape[1], self.w.shape[0]), 0, False
+        self._is_complete = False
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds a batch to the statistic, and after the last one solves."""
@@ -160,11 +171,13 @@ class LeastSquares(LinearModel):
         return [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
 
     def on_train_epoch_end(self) -> None:
-        """Infers; another epoch would repeat this one."""
-        self.trainer.should_stop = True
+        """Infers."""
         if not self._solved:  # it was stopped before the last batch
             for parameter, value in zip(self.parameters(), self._solve(), strict=True):
                 parameter.data.copy_(value)
+        self._infer()
+
+    def _infer(self) -> None:
         assert self.moments is not None
         assert self.fit is not None
         meat = [None] * self.moments.targets if self.robust is None else self._meat(self.fit, self.robust)

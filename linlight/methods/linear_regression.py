@@ -4,8 +4,9 @@ import inspect
 from typing import Any
 
 import torch
-from lightning.pytorch.cli import LightningCLI, instantiate_class
+from lightning.pytorch.cli import instantiate_class
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from linlight.errors import InputError
 from linlight.functional.update_rule import UpdateRule
@@ -82,6 +83,7 @@ class LinearRegression(LinearModel):
         self.lr = check_lr(lr)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        self._plateau: ReduceLROnPlateau | None = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
@@ -103,7 +105,33 @@ class LinearRegression(LinearModel):
         if self.lr_scheduler is None:
             return optimizer
         scheduler = _made("lr_scheduler", optimizer, self.lr_scheduler)
-        return LightningCLI.configure_optimizers(self, optimizer, scheduler)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            self._plateau = scheduler
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False},
+            }
+        return [optimizer], [scheduler]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Leaves one that waits for a plateau to `on_train_epoch_end`."""
+        if scheduler is not self._plateau:
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_train_epoch_end(self) -> None:
+        """Lets a scheduler see whether the loss is on a plateau.
+
+        Lightning would do so after checkpoints are saved, and not in an epoch that is resumed.
+        """
+        if self._plateau is not None:
+            monitor = getattr(self._plateau, "monitor", "train_loss")
+            metrics = self.trainer.callback_metrics
+            if monitor not in metrics:
+                known = ", ".join(metrics)
+                raise InputError(
+                    f"--lr_scheduler.monitor {monitor} is measured nowhere: choose one of {known}"
+                )
+            self._plateau.step(metrics[monitor])
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The loss; Lightning does the rest."""

@@ -4,18 +4,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from linlight.errors import InputError
+from linlight.training.stopping import EXIT_CODE, StopRequest, hear_again
+
+LATENCY = 0.2
+"""Seconds between two moments at which several processes agree on whether to save and to stop."""
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `checkpoints/last.ckpt`: written as time passes, and at the end.
+    """Keeps `checkpoints/last.ckpt`: written as time passes, at the end, and where the run is asked to stop.
 
     Lightning's ModelCheckpoint writes after every epoch, which on three points costs more than the
     training, and ignores `train_time_interval` when a method optimizes by hand. Add one with `monitor` for
     the best instead of the last.
+
+    The first SIGINT or SIGTERM ends the training after the present `training_step` and saves, on all
+    processes alike; then `SystemExit` is raised. A second one raises `KeyboardInterrupt` and saves nothing.
 
     Args:
         every_seconds: Least time between two checkpoints while training.
@@ -31,20 +39,27 @@ class LastCheckpoint(Checkpoint):
         self._due = 0.0
         self._saved_step = 0
         self._batches = 0  # since then
+        self._stop = StopRequest()
+        self._agreed = 0.0  # when, how many batches ago, and in how many again
+        self._since = 0
+        self._agree_in = 1
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Starts the clock."""
-        self._due = time.monotonic() + self.every_seconds
+        """Starts the clock, and listens: until now there was nothing to save."""
+        self._agreed = time.monotonic()
+        self._due = self._agreed + self.every_seconds
         self._saved_step = trainer.global_step
+        self._batches, self._since, self._agree_in = 0, 0, 1
+        self._stop.listen()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Saves in the middle of an epoch when it is time to; its end has a hook of its own."""
-        # Several processes have to agree on the time, which is not worth its cost in every step.
         self._batches += 1
-        agreed = trainer.world_size == 1 or self.every_steps is not None or batch_idx % 64 == 0
-        if agreed and not trainer.is_last_batch:
+        self._since += 1
+        # Several processes have to agree, which is not worth its cost in every step.
+        if not trainer.is_last_batch and (trainer.world_size == 1 or self._since >= self._agree_in):
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -52,18 +67,33 @@ class LastCheckpoint(Checkpoint):
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: Trainer) -> None:
+        asked = self._stop.asked
         if self.every_steps is not None:
             due = max(trainer.global_step - self._saved_step, self._batches) >= self.every_steps
         else:
             due = time.monotonic() >= self._due
-            if trainer.world_size > 1:  # rank 0's clock decides, since all processes save together
-                due = trainer.strategy.broadcast(due)
-        if due:
+        if trainer.world_size > 1:
+            asked, due = self._agree(trainer, asked, due)
+        # A training that ends here anyway ends as it would.
+        stop = asked and not trainer.fit_loop.done
+        if due or stop:
             self._save(trainer)
+        if stop:
+            raise SystemExit(EXIT_CODE)
+
+    def _agree(self, trainer: Trainer, asked: bool, due: bool) -> tuple[bool, bool]:
+        """What any process wants all do, and they look again at the same batch."""
+        now = time.monotonic()
+        pause = int(LATENCY * self._since / max(now - self._agreed, 1e-9)) if self.every_steps is None else 1
+        votes = torch.tensor([asked, due, pause], device=trainer.strategy.root_device)
+        asked, due, self._agree_in = trainer.strategy.reduce(votes, reduce_op="max").tolist()
+        self._agreed, self._since = now, 0
+        return bool(asked), bool(due)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Saves the end of the training."""
         self._save(trainer)
+        self._stop.close()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Saves a run that was at its end already when it was resumed."""
@@ -71,16 +101,21 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Saves a training that is stopped from the keyboard."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.state.fn == "fit":
-            self._save(trainer)
+        """Listens no more."""
+        self._stop.close()
+        if isinstance(exception, KeyboardInterrupt):
+            hear_again()
 
     def _save(self, trainer: Trainer) -> None:
         path = Path(trainer.strategy.broadcast(trainer.default_root_dir)) / "checkpoints" / "last.ckpt"
         # In one move: a run that is killed while it saves keeps the checkpoint before.
         draft = path.with_name("last.ckpt.part")
-        trainer.save_checkpoint(draft)
-        if trainer.is_global_zero:
-            draft.replace(path)
+        try:
+            trainer.save_checkpoint(draft)
+            if trainer.is_global_zero:
+                draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
         self._saved_step, self._batches = trainer.global_step, 0
         self._due = time.monotonic() + self.every_seconds
