@@ -141,6 +141,11 @@ class History(Callback):
         """Writes the file."""
         self._finish(trainer)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Writes the file of a run that was at its end already when it was resumed."""
+        if self.course is None:
+            self._finish(trainer)
+
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Keeps where a training has come to that is stopped, and writes the file."""
         if self.started and self.course is None:
