@@ -124,13 +124,6 @@ class LeastSquares(LinearModel):
             self._batches = state.get("batches", 0)  # which an older version did not count
             self._is_complete = state.get("complete", False)
 
-    def on_fit_start(self) -> None:
-        """Solves at once where a run is resumed that had seen all rows."""
-        super().on_fit_start()
-        if self._is_complete:
-            self._solve()
-            self._infer()
-
     def on_train_epoch_start(self) -> None:
         """Forgets the rows of an earlier pass."""
         self._seen, self._batches, self._solved = empty(self.w.shape[1], self.w.shape[0]), 0, False
@@ -231,6 +224,9 @@ class LeastSquares(LinearModel):
 
     def train_loss(self) -> float:
         """The loss at the weights as they were placed, without another pass."""
+        if self._is_complete and not self._solved:  # a run that was at its end already when it was resumed
+            self._solve()
+            self._infer()
         assert self.moments is not None
         self.rows = int(self.moments.rows)
         b = None if self.b is None else self.b.cpu()
