@@ -52,6 +52,7 @@ class Columns:
     ids: list[str]
     missing: Literal["error", "drop"]
     dtype: str
+    weights_count: bool = field(default=False, init=False)  # how many rows each stands for
     dropped: int = field(default=0, init=False)
     lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
 
@@ -111,17 +112,18 @@ class Columns:
                 y.append(rows.y)
             if rows.weight is not None:
                 weight.append(rows.weight[:, None])
-            if rows.numbers is not None and self.missing == "drop":
+            if rows.numbers is not None and (self.missing == "drop" or self.weight is not None):
                 places.append(rows.numbers)
             if rows.ids is not None:
                 ids += rows.ids.to_batches()
         if not x.rows:
             raise InputError(no_rows(self.table.name))
+        numbers = np.concatenate(places) if places else None
         return Rows(
             x.tensor(),
             y.tensor() if self.targets else None,
             weight.tensor()[:, 0] if self.weight is not None else None,
-            np.concatenate(places) if self.dropped else None,
+            None if numbers is None or numbers[-1] < len(numbers) else numbers,
             pa.Table.from_batches(ids) if self.ids else None,
         )
 
@@ -151,13 +153,8 @@ class Columns:
         if codes:
             one_hot = [np.eye(len(self.categories[n]), dtype=self.dtype)[code] for n, code in codes.items()]
             x = np.concatenate([x, *one_hot], axis=1)
-        if self.weight is not None and (matrix[:, d + t] <= 0).any():
-            bad = int(np.flatnonzero(matrix[:, d + t] <= 0)[0])
-            at = bad if keep is None else int(np.flatnonzero(keep)[bad])
-            raise InputError(
-                f"{block.file}: weight {matrix[bad, d + t]:g} in row {block.first + at} (counted from 0) of "
-                f"column {self.weight!r}: weights must be positive, leave out the rows that should not count"
-            )
+        if self.weight is not None:
+            self._check_weights(block, matrix[:, d + t], keep)
         ids = None
         if self.ids:
             ids = self._ids_of(block)
@@ -170,6 +167,19 @@ class Columns:
             places if keep is None else places[keep],
             ids,
         )
+
+    def _check_weights(self, block: Block, weights: np.ndarray, keep: np.ndarray | None) -> None:
+        for bad, rule in (
+            (weights < 0, "weights must be 0 or more"),
+            ((weights % 1 != 0) & self.weights_count, "weights that count rows must be whole numbers"),
+        ):
+            if bad.any():
+                row = int(bad.argmax())
+                at = row if keep is None else int(np.flatnonzero(keep)[row])
+                raise InputError(
+                    f"{block.file}: weight {weights[row]:g} in row {block.first + at} (counted from 0) of "
+                    f"column {self.weight!r}: {rule}"
+                )
 
     def _keep(
         self, block: Block, names: list[str], matrix: np.ndarray, codes: Mapping[str, np.ndarray]
@@ -192,6 +202,11 @@ class Columns:
         holes = {name: np.isnan(matrix[:, j]) for j, name in enumerate(names)}
         holes |= {name: code < 0 for name, code in codes.items()}
         missing = np.zeros(len(block.batch), bool)
+        nothing = np.zeros(len(block.batch), bool)  # rows that count for nothing may lack anything
+        if self.weight is not None:
+            nothing = matrix[:, names.index(self.weight)] == 0
+            nothing &= np.logical_or.reduce(list(holes.values()))
+            holes = {name: hole & ~nothing for name, hole in holes.items()}
         for name, hole in holes.items():
             if hole.any() and self.missing == "error":
                 raise InputError(
@@ -201,6 +216,7 @@ class Columns:
             missing |= hole
             self.lacking[name] += int(hole.sum())
         self.dropped += int(missing.sum())
+        missing |= nothing
         return ~missing if missing.any() else None
 
     def _ids_of(self, block: Block) -> pa.Table:

@@ -62,7 +62,7 @@ class XYDataModule(LightningDataModule):
         target: The table's column to predict, or several. Default: `y`, or `y_0`, `y_1`, ….
         features: The columns to predict from. Default: every other numeric column.
         categorical: Text columns to predict from too; each of their values becomes a column of 0 and 1.
-        weight: The column of row weights: how many times a row counts in the loss.
+        weight: The column of row weights, 0 or more; a row of weight 0 is left out, but for predictions.
         id: Columns that predictions are written with; those of a CSV as the text that stands there.
         missing: What to do about a row without a value: `error`, or `drop` it.
         updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
@@ -80,6 +80,9 @@ class XYDataModule(LightningDataModule):
         encoding: The encoding of a CSV, such as cp1252 or utf-16.
         header: Whether a CSV's first row holds the columns' names; else they are 0, 1, ….
         skip_rows: Lines of a CSV before that.
+        weight_kind: What weights mean. `precision`: a row's error has the variance σ²/weight, as in R's `lm`
+            and statsmodels' WLS. `frequency`: a row stands for so many equal ones, a whole number, in
+            standard errors and degrees of freedom too.
         na_values: The texts of a CSV that stand for no value, as the empty one does. Default: NA, NaN, null
             and the like; [] for none.
 
@@ -115,6 +118,7 @@ class XYDataModule(LightningDataModule):
         header: bool = True,
         skip_rows: int = 0,
         na_values: str | list[str] | None = None,
+        weight_kind: Literal["precision", "frequency"] = "precision",
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -134,6 +138,8 @@ class XYDataModule(LightningDataModule):
             raise InputError(f"seed must be at least 0, got {seed}")
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
+        if weight_kind not in ("precision", "frequency"):
+            raise InputError(f"weight_kind must be precision or frequency, got {weight_kind!r}")
         if missing not in ("error", "drop"):
             raise InputError(f"missing must be error or drop, got {missing!r}")
         if reduce and batch_size is not None:
@@ -153,6 +159,7 @@ class XYDataModule(LightningDataModule):
         self.standardize = standardize
         self.dtype = getattr(torch, dtype)
         self.streamed = stream
+        self.weight_kind = weight_kind
         self.is_table = path is not None  # whose columns have names
         self._constant = ""
         self._no_targets = "x is given without y: only predict can do without y"
@@ -247,6 +254,7 @@ class XYDataModule(LightningDataModule):
         )
         for line in left_out:
             say(line)
+        columns.weights_count = self.weight_kind == "frequency"
         self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
         self.targets = len(columns.targets) or None
         # What `predict` needs to know of the columns it was trained on.
@@ -259,7 +267,8 @@ class XYDataModule(LightningDataModule):
         rows = columns.read()
         if columns.dropped:
             say(columns.about_dropped(len(rows.x)))
-        for name, column in zip(columns.targets, () if rows.y is None else rows.y.T, strict=False):
+        y = rows.y if rows.y is None or rows.weight is None else rows.y[rows.weight > 0]
+        for name, column in zip(columns.targets, () if y is None else y.T, strict=False):
             if len(column) > 1 and bool((column == column[0]).all()):
                 # Harmless where it is only compared with: `check_targets` says it to the training.
                 self._constant = _constant_target(name, column[0].item())
@@ -307,6 +316,16 @@ class XYDataModule(LightningDataModule):
     def weighted(self) -> bool:
         """Whether rows have weights."""
         return self.source.weighted
+
+    @cached_property
+    def mean_weight(self) -> float:
+        """The mean weight of the rows to train on; every process must ask for it."""
+        m = self.raw_moments
+        return float(m.weight / m.rows) if self.weighted else 1.0
+
+    def observations(self, m: Moments) -> int:
+        """How many observations the rows of a statistic are: their number, or what they count."""
+        return int((m.weight if self.weight_kind == "frequency" else m.rows).round())
 
     @property
     def has_validation(self) -> bool:

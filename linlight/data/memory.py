@@ -42,7 +42,7 @@ class Memory(Source):
         self.rows = rows
         self.seed = seed
         # The numbers of the rows of each kind, in order; None: every row.
-        self._parts = _split(len(rows.x), seed, {"val": val_fraction, "test": test_fraction})
+        self._parts = _split(rows, seed, {"val": val_fraction, "test": test_fraction})
         self._device: torch.device | None = None
         self._moved: tuple[Tensor, ...] = ()
 
@@ -76,7 +76,7 @@ class Memory(Source):
 
     def keeps(self, kind: str) -> bool:
         """Whether rows are kept for `val` or `test`."""
-        return self._parts[kind] is not None
+        return self._parts.get(kind) is not None
 
     def _size(self, kind: str) -> int:
         part = self._parts[kind]
@@ -144,7 +144,7 @@ class Memory(Source):
     def _loader(
         self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int, **options: Any
     ) -> BatchLoader:
-        part = None if kind == "all" else self._parts[kind]
+        part = self._parts[kind]
         return self._batches(self._on(place.device), place, batch_size, part=part, scaling=scaling, **options)
 
     def _batches(
@@ -174,20 +174,28 @@ class Memory(Source):
         return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
-def _split(n: int, seed: int, fractions: dict[str, float]) -> dict[str, Tensor | None]:
+def _split(rows: Rows, seed: int, fractions: dict[str, float]) -> dict[str, Tensor | None]:
+    """The numbers of the rows of each kind, in order, None for every row; those of weight 0 are in none."""
+    counted = None
+    if rows.weight is not None and not rows.weight.all():
+        counted = rows.weight.nonzero()[:, 0]
+    n = len(rows.x) if counted is None else len(counted)
+    if not n:
+        raise InputError("all weights are 0: there are no rows to train on")
     if not any(fractions.values()):
-        return dict.fromkeys(("train", "val", "test"))
+        return {"all": counted, "train": counted}
     sizes = {kind: round(n * fraction) for kind, fraction in fractions.items()}
     for kind, fraction in fractions.items():
         if fraction and not sizes[kind]:
             raise InputError(
-                f"{kind}_fraction {fraction} of {n:,} rows is less than one row: raise it, or set it to 0"
+                f"{kind}_fraction {fraction} of {n} rows is less than one row: raise it, or set it to 0"
             )
     rest = n - sum(sizes.values())
     if rest <= 0:
-        raise InputError(f"the split leaves no rows to train on: {n:,} rows are too few for it")
+        raise InputError(f"the split leaves no rows to train on: {n} rows are too few for it")
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = order if counted is None else counted[order]
     test, val, train = order.split([sizes["test"], sizes["val"], rest])
     # Within a part the rows keep the order in which they were given.
     parts = {"train": train, "val": val, "test": test}
-    return {kind: part.sort().values if len(part) else None for kind, part in parts.items()}
+    return {"all": counted} | {kind: part.sort().values for kind, part in parts.items() if len(part)}

@@ -134,7 +134,7 @@ class Stream(Source):
         if self._survey is not None:
             names = {"train": "training", "val": "validation", "test": "test"}
             return {names[kind]: n for kind, n in self._survey.sizes.items() if n}
-        whole = not any(self.fractions.values()) and self.columns.missing == "error"
+        whole = not any(self.fractions.values()) and self.columns.missing == "error" and not self.weighted
         return {"training": self.rows} if whole and self.rows is not None else {}
 
     # Reading --------------------------------------------------------------------------------------------
@@ -234,13 +234,14 @@ class Stream(Source):
 
     def chosen(self, rows: Rows, kind: str) -> Tensor | None:
         """Which rows are for `train`, `val` or `test`, by their places, (n,); None: all."""
+        counted = None if rows.weight is None or bool(rows.weight.all()) else rows.weight.numpy() != 0
         if kind == "all" or not any(self.fractions.values()):
-            return None
+            return None if counted is None else torch.from_numpy(np.flatnonzero(counted))
         assert rows.numbers is not None
         u = uniform(rows.numbers, self.seed)
         test, val = self.fractions["test"], self.fractions["test"] + self.fractions["val"]
         of = {"test": u < test, "val": (u >= test) & (u < val), "train": u >= val}
-        return torch.from_numpy(np.flatnonzero(of[kind]))
+        return torch.from_numpy(np.flatnonzero(of[kind] if counted is None else of[kind] & counted))
 
     def tensors(self, rows: Rows, kind: str) -> tuple[Tensor, ...]:
         """x, y and, where there are any, weights of the rows that are for `kind`."""
@@ -288,8 +289,8 @@ class Stream(Source):
             for piece, rows in prefetch(self._converted(range(len(self.parts)), rank, world_size)):
                 if piece is None:
                     continue
-                for kind in ("val", "test"):
-                    chosen = self.chosen(rows, kind)
+                for kind, fraction in self.fractions.items():
+                    chosen = self.chosen(rows, kind) if fraction else None
                     sizes[kind] += 0 if chosen is None else len(chosen)
                 batch = self.tensors(rows, "train")
                 counts[piece.part, piece.number] = len(batch[0])

@@ -13,6 +13,9 @@ from linlight.functional.solve import Optimum
 from linlight.functional.statistic import Moments
 
 ROBUST = ("HC0", "HC1", "HC2", "HC3")
+EPS = torch.finfo(torch.float64).eps
+LEAST_REST = 1e-10
+"""A row has leverage 1 where this or less is left to it."""
 COEFFICIENT = ("estimate", "std_error", "t", "p", "ci_low", "ci_high")
 """What `summary.json` holds of a coefficient beside its name."""
 
@@ -52,37 +55,61 @@ class Inference:
     f_p: float
 
 
-def infer(m: Moments, fit: Optimum, target: int = 0, meat: Tensor | None = None, hc: str = "") -> Inference:
+@dataclass(frozen=True)
+class Meat:
+    """What heteroscedasticity-robust standard errors are made of, as sums over rows.
+
+    Attributes:
+        sums: Σ e² q qᵀ of each target, (T, rank, rank).
+        void: Σ q qᵀ over the rows of leverage 1, (rank, rank): what depends on those has no HC2 or HC3.
+        rows: The number of those rows, ().
+    """
+
+    sums: Tensor
+    void: Tensor
+    rows: Tensor
+
+
+def infer(
+    m: Moments, fit: Optimum, target: int = 0, meat: Meat | None = None, hc: str = "", rows: int | None = None
+) -> Inference:
     """Infers from a fit without penalty.
 
     Args:
         m: The statistic that was fitted.
         fit: Its optimum.
         target: Which target.
-        meat: For robust standard errors, this target's Σ e² q qᵀ, (rank, rank), from `robust_meat`.
+        meat: For robust standard errors, that of all rows.
         hc: Which of `ROBUST` it is for.
+        rows: The number of observations. Default: the statistic's rows.
     """
     bias = fit.b is not None
     estimates = fit.w[target] if fit.b is None else torch.cat([fit.b[target, None], fit.w[target]])
-    rows = int(m.rows)
+    rows = int(m.rows) if rows is None else rows
     degrees = rows - fit.rank
     squares = fit.residual_squares[target].item()
     variance = squares / degrees if degrees > 0 else math.nan
-    core = variance * torch.eye(fit.rank, dtype=torch.float64) if meat is None else meat
+    core = variance * torch.eye(fit.rank, dtype=torch.float64) if meat is None else meat.sums[target]
     if degrees <= 0:
         core = core * math.nan  # rows that are all met exactly say nothing of their errors
     elif hc == "HC1":
         core = core * (rows / degrees)
     # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
     std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
+    void = void_coefficients(fit, meat)
+    std_errors[void] = math.nan
     t = estimates / std_errors
     reach = float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
 
     total = m.triangle_of(bias).cpu()[:, m.features + target].square().sum().item()
-    r_squared = 1 - squares / total if total > 0 else math.nan
+    # A target that varies by its rounding only has nothing to explain. A fit with a bias is never worse than
+    # the mean; where both are exact, rounding alone decides.
+    mean = m.mean[m.features + target].item()
+    constant = total <= m.weight.item() * (EPS * mean) ** 2 if bias else total == 0
+    r_squared = math.nan if constant else max(1 - squares / total, 0.0)
     slopes = fit.rank - bias
     adjusted = 1 - (1 - r_squared) * (rows - bias) / degrees if degrees > 0 else math.nan
-    f = _wald(fit, estimates, core, bias) if slopes and degrees > 0 else math.nan
+    f = _wald(fit, estimates, core, bias) if slopes and degrees > 0 and not void[bias:].any() else math.nan
     return Inference(
         estimates=estimates,
         std_errors=std_errors,
@@ -100,6 +127,14 @@ def infer(m: Moments, fit: Optimum, target: int = 0, meat: Tensor | None = None,
     )
 
 
+def void_coefficients(fit: Optimum, meat: Meat | None) -> Tensor:
+    """Which coefficients, (K,), depend on rows of leverage 1, whose errors cannot be known."""
+    if meat is None:
+        return torch.zeros(len(fit.basis), dtype=torch.bool)
+    shares = ((fit.basis @ meat.void) * fit.basis).sum(1)
+    return shares > 1e-10 * fit.basis.square().sum(1)
+
+
 def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance."""
     slopes = fit.basis[bias:, bias:]
@@ -114,8 +149,16 @@ def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     return square / len(g)
 
 
-def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | None = None) -> Tensor:
-    """Σ e² q qᵀ over some rows for each target, (T, rank, rank); sums over all rows make up the whole.
+def robust_meat(
+    x: Tensor,
+    y: Tensor,
+    fit: Optimum,
+    hc: str,
+    weight: Tensor | None = None,
+    *,
+    frequency: bool = False,
+) -> Meat:
+    """Σ e² q qᵀ over some rows for each target; sums over all rows make up the whole.
 
     q = x̃ L is a row in the basis, so |q|² is its leverage h. HC2 divides e² by 1 − h and HC3 by (1 − h)²,
     since a row with leverage draws the fit to itself and its residual e is smaller than its error. See
@@ -129,6 +172,7 @@ def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | No
         hc: One of `ROBUST`.
         weight: Weights of the rows, (N,), with which they were fitted; √weight of each row and of its
             residual then stand in their place.
+        frequency: Whether a weight counts equal rows instead, each with a residual and a leverage of its own.
     """
     x, y = x.double(), y.double()
     w, basis = fit.w.to(x), fit.basis.to(x)
@@ -137,16 +181,21 @@ def robust_meat(x: Tensor, y: Tensor, fit: Optimum, hc: str, weight: Tensor | No
     else:
         residual = y - x @ w.T - fit.b.to(x)
         q = x @ basis[1:] + basis[0]  # (N, rank)
-    if weight is not None:
+    if weight is not None and not frequency:
         root = weight.to(x).sqrt()[:, None]
         residual, q = root * residual, root * q
     squares = residual.square()
+    alone = torch.zeros(len(q), dtype=torch.bool, device=q.device)
     if hc in ("HC2", "HC3"):
-        left = (1 - q.square().sum(1, keepdim=True)).clamp(min=0)
+        left = 1 - q.square().sum(1)
         # A row that alone determines a coefficient is met exactly: it has leverage 1 and no residual.
-        factor = torch.where(left > 1e-12, left, torch.inf)
-        squares = squares / (factor if hc == "HC2" else factor.square())
-    return torch.stack([(q * e[:, None]).T @ q for e in squares.T])
+        alone = left <= LEAST_REST
+        left = torch.where(alone, torch.inf, left)[:, None]
+        squares = squares / (left if hc == "HC2" else left.square())
+    if weight is not None and frequency:
+        squares = weight.to(squares)[:, None] * squares
+    sums = torch.stack([(q * e[:, None]).T @ q for e in squares.T])
+    return Meat(sums, q[alone].T @ q[alone], alone.sum().to(q))
 
 
 def as_json(names: Sequence[str], found: Inference) -> dict[str, Any]:

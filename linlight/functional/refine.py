@@ -45,7 +45,8 @@ class ExactProducts:
         m = m.cpu()
         self.bias = bias
         self.shift = m.mean if bias else torch.zeros_like(m.mean)
-        spread = (m.triangle_of(bias).norm(dim=0) / m.weight.sqrt()).clamp(min=2.0**-1000)
+        spread = m.triangle_of(bias).norm(dim=0) / m.weight.sqrt()
+        spread = spread.clamp(min=2.0**-480)  # less than an optimum takes
         self.exponents = spread.log2().ceil()
         p = len(self.shift) + 1
         self.sums = np.zeros((p, p), dtype=object)

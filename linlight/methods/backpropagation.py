@@ -22,4 +22,4 @@ class Backpropagation(ByHandModel):
             for w in self.parameters():
                 if w.grad is not None:
                     w.grad.data.zero_()
-        return mean_over(batches, losses)
+        return mean_over(losses, [self.expected_weight(one) for one in batches])

@@ -250,6 +250,25 @@ class LinearModel(LightningModule):
         total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
         return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
 
+    def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The same of a training batch, whose weighted sum is divided by its `expected_weight`."""
+        loss = self.loss(y_hat, y, weight)
+        if weight is None or self.loss_is_total:
+            return loss
+        return loss * (weight.sum() / self.expected_weight((y_hat, y, weight)))
+
+    def expected_weight(self, batch: Batch) -> float:
+        """What the mean over a training batch divides by: its rows, times the mean weight of all rows.
+
+        Divided by its own weights, a batch of one row would forget its weight, and small batches would end
+        elsewhere than the whole.
+        """
+        data = self._data()
+        if len(batch) < 3:
+            return len(batch[0])
+        # Another's loader does not tell the mean weight.
+        return len(batch[0]) * data.mean_weight if data is not None else batch[2].sum().item()
+
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
         return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
@@ -276,10 +295,10 @@ class LinearModel(LightningModule):
         x, y, *weight = batch = as_batch(batch)
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
-        loss = self.loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
         if self.trainer.world_size == 1:
             return loss
-        mass = total_weight(batch)
+        mass = loss.new_full((), self.expected_weight(batch))
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
         share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
         part = loss * (share * self.trainer.world_size)

@@ -46,17 +46,12 @@ def total_weight(batch: Batch) -> Tensor:
     return batch[2].sum() if len(batch) > 2 else torch.tensor(len(batch[0]), device=batch[0].device)
 
 
-def weight_of(batch: Batch) -> float:
-    """The same as a number."""
-    return batch[2].sum().item() if len(batch) > 2 else len(batch[0])
-
-
-def mean_over(batches: list[Batch], losses: list[Tensor]) -> Tensor:
-    """The mean loss over the rows of several batches, from the mean over each."""
+def mean_over(losses: list[Tensor], weights: list[float]) -> Tensor:
+    """The mean loss over the rows of several batches, from the mean over each and what it counts for."""
     if len(losses) == 1:
         return losses[0]
-    weights = torch.tensor([weight_of(batch) for batch in batches]).to(losses[0])
-    return torch.stack(losses) @ weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+    w = torch.tensor(weights).to(losses[0])
+    return torch.stack(losses) @ w / w.sum().clamp(min=torch.finfo(w.dtype).tiny)
 
 
 def _kind(item: Any) -> str:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.batch import mean_over, total_weight
+from linlight.methods.batch import mean_over
 from linlight.methods.by_hand import ByHandModel
 
 
@@ -25,11 +25,11 @@ class GradientDescent(ByHandModel):
             x, y, *weight = one
             with torch.no_grad():
                 error, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
-                count = total_weight(one) * y.shape[1]
+                count = error.new_full((), self.expected_weight(one) * y.shape[1])
                 error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
             losses.append(error / count)
             w.grad = grad_w / count
             if b is not None:
                 b.grad = grad_b / count
             self.step()
-        return mean_over(batches, losses)
+        return mean_over(losses, [self.expected_weight(one) for one in batches])

@@ -15,10 +15,12 @@ from linlight.errors import InputError
 from linlight.functional.inference import (
     ROBUST,
     Inference,
+    Meat,
     as_json,
     finite,
     infer,
     robust_meat,
+    void_coefficients,
     without_inference,
 )
 from linlight.functional.refine import ExactProducts
@@ -28,6 +30,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batch
 from linlight.methods.optim import SetParameters
 from linlight.methods.run_rows import batches_again, is_same_when_read_again, planned_batches
+from linlight.text import count
 
 FEW_ROWS = 8192
 """Up to so many rows the fit is refined without being asked."""
@@ -88,6 +91,8 @@ class LeastSquares(LinearModel):
         self.moments: Moments | None = None
         self.fit: Optimum | None = None
         self._inferred: list[Inference] = []
+        self._meat: Meat | None = None
+        self._weighted = False
 
     def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights at the optimum."""
@@ -173,10 +178,12 @@ class LeastSquares(LinearModel):
     def _infer(self) -> None:
         assert self.moments is not None
         assert self.fit is not None
-        meat = [None] * self.moments.targets if self.robust is None else self._meat(self.fit, self.robust)
+        self._meat = None if self.robust is None else self._robust_meat(self.fit, self.robust)
         if self.l2 == 0:
+            rows = self._observations()
             self._inferred = [
-                infer(self.moments, self.fit, t, m, self.robust or "") for t, m in enumerate(meat)
+                infer(self.moments, self.fit, t, self._meat, self.robust or "", rows)
+                for t in range(self.moments.targets)
             ]
 
     def _refines(self, fit: Optimum, m: Moments) -> bool:
@@ -213,12 +220,22 @@ class LeastSquares(LinearModel):
         whole = self.trainer.is_last_batch and math.isinf(planned_batches(self.trainer))
         return whole or is_same_when_read_again(self.trainer)
 
-    def _meat(self, fit: Optimum, hc: str) -> list[Tensor | None]:
-        total = torch.zeros(len(fit.w), fit.rank, fit.rank, dtype=torch.float64, device=self.device)
+    def _robust_meat(self, fit: Optimum, hc: str) -> Meat:
+        shapes = ((len(fit.w), fit.rank, fit.rank), (fit.rank, fit.rank), ())
+        total = [torch.zeros(shape, dtype=torch.float64, device=self.device) for shape in shapes]
         for x, y, *weight in self._rows_again():
-            total += robust_meat(x, y, fit, hc, *weight)
-        (total,) = self.sum_over_processes(total)
-        return list(total.cpu())
+            part = robust_meat(x, y, fit, hc, *weight, frequency=self._counts_rows)
+            total = [a + b for a, b in zip(total, (part.sums, part.void, part.rows), strict=True)]
+        return Meat(*(tensor.cpu() for tensor in self.sum_over_processes(*total)))
+
+    @property
+    def _counts_rows(self) -> bool:
+        data = self._data()
+        return data is not None and data.weighted and data.weight_kind == "frequency"
+
+    def _observations(self) -> int:
+        assert self.moments is not None
+        return int((self.moments.weight if self._counts_rows else self.moments.rows).round())
 
     # What it says ---------------------------------------------------------------------------------------
 
@@ -258,22 +275,51 @@ class LeastSquares(LinearModel):
         if len(estimates) == 1:
             found = {key: values[0] for key, values in found.items()}
         kind = None if self.l2 > 0 else self.robust or "classical"
-        return found | shared | {"std_errors": kind, "notes": self._notes()}
+        shared |= {"observations": self._observations(), "std_errors": kind, "notes": self._notes()}
+        return found | shared
 
     def _notes(self) -> list[str]:
         """What to know of the fit beside its numbers, a line each."""
         assert self.fit is not None
         notes = []
         if self.l2 > 0:
-            notes += [
-                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors",
-                "and p-values would say nothing true and are left out.",
-            ]
+            notes.append(
+                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors "
+                "and p-values would say nothing true and are left out."
+            )
+        notes += self._on_weights() + self._on_leverage()
         names = self._feature_names()
         notes += [f"collinear: {line}" for line in equations(self.fit, names)]
         if len(self.fit.dependent):
             notes.append("Of all weights that fit as well, these have the least norm.")
         return notes
+
+    def _on_weights(self) -> list[str]:
+        if not self._weighted:
+            return []
+        assert self.moments is not None
+        rows = int(self.moments.rows)
+        if self._counts_rows:
+            observations = count(self._observations(), "observation")
+            return [f"weights: they count rows, {count(rows, 'row')} for {observations}"]
+        return ["weights: precisions, so a row's error has the variance sigma^2/weight"]
+
+    def _on_leverage(self) -> list[str]:
+        """Names what robust standard errors cannot say, with the classical ones."""
+        if self._meat is None or not self._meat.rows or not self._inferred[0].degrees > 0:
+            return []
+        assert self.fit is not None
+        assert self.moments is not None
+        rows, names = int(self._meat.rows), self._coefficient_names()
+        void = void_coefficients(self.fit, self._meat).nonzero()[:, 0].tolist()
+        classical = infer(self.moments, self.fit, rows=self._observations()).std_errors
+        shown = ", ".join(f"{names[i]} {classical[i]:.3g}" for i in void[:8])
+        more = f" and {len(void) - 8} more" * (len(void) > 8)
+        return [
+            f"leverage: {count(rows, 'row')} of leverage 1 {'is' if rows == 1 else 'are'} met exactly, so "
+            f"{self.robust} cannot know the errors of what depends on {'it' if rows == 1 else 'them'}, which "
+            f"are left out; classical std err: {shown}{more}"
+        ]
 
     def _coefficient_names(self) -> list[str]:
         names = self._feature_names()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch, as_batch, weight_of
+from linlight.methods.batch import Batch, as_batch
 
 MOST_DIFFERENCES = 64
 """Finite differences are taken of so many parameters; each costs two losses."""
@@ -69,14 +69,14 @@ class Audit(Callback):
         def loss(parameters: Tensor) -> Tensor:
             w, b = _parts(parameters, shape)
             y_hat = x @ w.T if b is None else x @ w.T + b
-            return model.loss(y_hat, y, *weight)
+            return model.training_loss(y_hat, y, *weight)
 
         expected = torch.func.grad(loss)(theta)
         w, b = _parts(theta, shape)
         size = _natural_size(x, y, w, b)
         checks = {"finite differences": _differences(loss, theta)}
         if isinstance(model.criterion, nn.MSELoss):
-            count = 1 if model.loss_is_total else weight_of((x, y, *weight)) * y.shape[1]
+            count = 1 if model.loss_is_total else model.expected_weight((x, y, *weight)) * y.shape[1]
             _, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
             checks["the formula"] = _flat(grad_w, None if b is None else grad_b) / count
         for name, gradient in checks.items():

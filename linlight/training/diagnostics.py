@@ -129,6 +129,7 @@ class Diagnostics(Callback):
                 raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
             return
         self._moments = trainer.datamodule.train_moments.cpu()  # type: ignore[attr-defined]
+        self._observations = trainer.datamodule.observations(self._moments)  # type: ignore[attr-defined]
         self._fit: Optimum = optimum(self._moments, model.b is not None)
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
         self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
@@ -169,21 +170,21 @@ class Diagnostics(Callback):
             if rule.is_plain:
                 return Forecast("whole", rule.lr, bound)
             return Forecast("momentum", rule.lr, bound, "the largest stable step with this momentum")
-        in_order = not data.shuffle and not data.weighted and not data.streamed
+        in_order = not data.shuffle and not data.streamed
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
             of_epoch = _cycle(data, model)
             name = "the largest stable step of batches in this order"
             return Forecast("cycle", rule.lr, of_epoch.largest_stable_step(), name, of_epoch)
         seen, steepest = 0, 0.0
-        for x in _looked_at(data):
+        for x, weight in _looked_at(data):
             seen += len(x)
-            steepest = max(steepest, x.double().square().sum(1).amax().item())
-        steepest += model.b is not None
+            squares = x.double().square().sum(1) + (model.b is not None)
+            steepest = max(steepest, (squares * weight).amax().item())
         scale = 2.0 if model.loss_is_total else 2.0 / model.w.shape[0]
         n = data.train_size
         size = min(data.batch_size or n, n)
         curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
-        steepest *= scale * (size if model.loss_is_total else 1.0)
+        steepest *= scale * (size * data.mean_weight if model.loss_is_total else 1.0)
         order = "shuffled" if data.shuffle else "that many"
         source = f", from a sample of {seen:,} rows," if seen < n else ""
         name = f"an estimate{source} of the largest stable step of {order} batches"
@@ -294,7 +295,7 @@ class Diagnostics(Callback):
         For every c, (cᵀ(θ − θ*))² is at most |x̃(θ − θ*)|² cᵀ(X̃ᵀX̃)⁻¹c, by Cauchy and Schwarz.
         """
         assert self._moments is not None
-        degrees = int(self._moments.rows) - self._fit.rank
+        degrees = self._observations - self._fit.rank
         if degrees <= 0 or self._parabola.lowest == 0:
             return math.inf
         count = 1.0 if total else self._moments.weight.item() * self._moments.targets
@@ -370,20 +371,29 @@ def _rule_of(trainer: Trainer) -> str:
     return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
 
 
-def _looked_at(data: XYDataModule) -> Iterator[Tensor]:
-    """The features of all training rows as the training sees them, block by block; of a stream, of some."""
-    if not data.streamed:
-        yield from (x for x, *_ in data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE))
+def _looked_at(data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
+    """x, (n, D), and weights, (n,), as a step sees them, of all training rows; of a stream, x of some.
+
+    A batch's mean divides by the mean weight, so weights are relative to it.
+    """
+    if data.streamed:
+        x = data.sample(SAMPLE)[0]
+        yield x if data.scaling is None else data.scaling.scale(x), x.new_ones(len(x))
         return
-    x = data.sample(SAMPLE)[0]
-    yield x if data.scaling is None else data.scaling.scale(x)
+    for x, _, *weight in data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE):
+        yield x, weight[0] / data.mean_weight if weight else x.new_ones(len(x))
 
 
 def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for x, y, *_ in data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size):
+        for x, y, *weight in data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size):
             ones = x.new_ones(len(x), int(model.b is not None))
-            yield torch.cat([ones, x], dim=1).double().numpy(), y.double().numpy()
+            x, y = torch.cat([ones, x], dim=1).double(), y.double()
+            if weight:
+                unit = 1.0 if model.loss_is_total else data.mean_weight
+                root = (weight[0].double() / unit).sqrt()[:, None]
+                x, y = x * root, y * root
+            yield x.numpy(), y.numpy()
 
     return cycle(batches(), model.loss_is_total)
 

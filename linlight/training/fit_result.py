@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from linlight.errors import InputError
@@ -34,7 +35,8 @@ def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str
         names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
     terms = [f"{number(w)} {name}" for w, name in zip(weights[0], names, strict=True)]
     terms += [] if bias is None else [number(bias[0])]
-    return "y = " + " + ".join(terms).replace("+ -", "- ")
+    target = (summary.get("target_names") or ["y"])[0]
+    return f"{target} = " + " + ".join(terms).replace("+ -", "- ")
 
 
 def evaluated(method: str, metrics: dict[str, float], rows: int, set_aside: bool) -> str:
@@ -72,7 +74,8 @@ class FitResult:
             return ""
         # With a penalty there are no standard errors, and of an earlier version no such key.
         tables = self._of_targets() if self.summary.get("std_errors") is not None else ()
-        return "\n".join([*(_table(target, one) for target, one in tables), *self.summary.get("notes", ())])
+        notes = [fill(note, WIDTH, subsequent_indent="  ") for note in self.summary.get("notes", ())]
+        return "\n".join([*(_table(target, one) for target, one in tables), *notes])
 
     def _of_targets(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each target with the summary as if it were alone."""
@@ -103,7 +106,7 @@ class FitResult:
             "predicted gap": s.get("predicted", {}).get("gap"),
             "largest stable step": s.get("largest_stable_step"),
             "condition number": s.get("condition_number"),
-            "R²": s.get("r_squared"),
+            "R²" if s["bias"] is not None else "uncentred R²": s.get("r_squared"),
             "residual standard deviation": s.get("residual_sd"),
         }
         lines = [f"# {s['method']}", "", "| | |", "|---|---|"]
@@ -180,7 +183,7 @@ def _table(target: str, s: dict[str, Any]) -> str:
     condition = "inf" if s["condition_number"] is None else number(s["condition_number"], 4)
     adjusted = number(s["adjusted_r_squared"])
     pairs = [
-        ("rows", f"{s['rows']:,}", "R²" if intercept else "uncentred R²", number(s["r_squared"])),
+        ("rows", f"{s.get('observations', s['rows']):,}", "R²" if intercept else "uncentred R²", number(s["r_squared"])),
         ("degrees of freedom", f"{s['degrees_of_freedom']:,}", "adjusted R²", adjusted),
         ("residual std dev", number(s["residual_sd"]), f"F, {count(s['f_degrees'], 'slope')}", f),
         ("condition number", condition, "std errors", s["std_errors"]),
