@@ -183,7 +183,12 @@ def _table(target: str, s: dict[str, Any]) -> str:
     condition = "inf" if s["condition_number"] is None else number(s["condition_number"], 4)
     adjusted = number(s["adjusted_r_squared"])
     pairs = [
-        ("rows", f"{s.get('observations', s['rows']):,}", "R²" if intercept else "uncentred R²", number(s["r_squared"])),
+        (
+            "rows",
+            f"{s.get('observations', s['rows']):,}",
+            "R²" if intercept else "uncentred R²",
+            number(s["r_squared"]),
+        ),
         ("degrees of freedom", f"{s['degrees_of_freedom']:,}", "adjusted R²", adjusted),
         ("residual std dev", number(s["residual_sd"]), f"F, {count(s['f_degrees'], 'slope')}", f),
         ("condition number", condition, "std errors", s["std_errors"]),
