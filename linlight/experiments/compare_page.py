@@ -5,7 +5,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
 from linlight.data.datamodule import XYDataModule
@@ -13,12 +12,13 @@ from linlight.experiments.compare_plot import place, title
 from linlight.experiments.results import Result
 from linlight.functional.loss_surface import LossSurface
 from linlight.runs.style import COLORS, DASHES
-from linlight.text import count, shortened
+from linlight.runs.surface import PALE
+from linlight.text import count, number, shortened
 from linlight.training.fit_result import equation
 
 MOST_POINTS = 500
 """Of a longer path so many points are on the page."""
-BANDS = 18
+SHADES = 64
 
 
 def write_page(results: list[Result], data: XYDataModule, ground: LossSurface | None, path: Path) -> None:
@@ -71,23 +71,25 @@ def _weights(point: dict[str, Any], names: list[str]) -> str:
     weights, bias = point["weights"], point["bias"]
     if len(weights) > 1 or len(names) > 4:
         return ""
-    terms = [f"{name} {w:.4g}" for name, w in zip(shortened(names, 24), weights[0], strict=True)]
-    return ", ".join(terms + ([] if bias is None else [f"bias {bias[0]:.4g}"]))
+    called, of_bias = (["w"], "b") if len(names) == 1 else (shortened(names, 24), "bias")
+    terms = [f"{name} {number(w, 4)}" for name, w in zip(called, weights[0], strict=True)]
+    return ", ".join(terms + ([] if bias is None else [f"{of_bias} {number(bias[0], 4)}"]))
 
 
 def _ground(ground: LossSurface) -> dict[str, Any]:
     (x, *_), losses = ground.land.axes, ground.land.losses
     along, up = ground.limits()
     found: dict[str, Any] = {
-        "labels": (*ground.labels, "mean squared error")[:2],
+        "labels": (*ground.labels, "mean squared error" + ground.held)[:2],
         "x": [float(end) for end in along],
         "y": [float(end) for end in up],
+        "lowest": [*ground.land.lowest, *([ground.shape.lowest] if ground.is_curve else [])],
     }
     if ground.is_curve:
         return found | {"curve": [[float(a), float(b)] for a, b in zip(x, losses, strict=True)]}
-    # Bands that lie as close near the bottom as the bowl there is flat, as in the picture.
+    # Shades that lie as close near the bottom as the bowl there is flat, as in the picture.
     depth = np.sqrt((losses - losses.min()) / max(np.ptp(losses), 1e-30))
-    shades = mpl.colormaps["cividis_r"](np.linspace(0, 1, BANDS))[:, :3]
-    bands = np.minimum((depth * BANDS).astype(int), BANDS - 1)
-    colors = [",".join(str(round(255 * channel)) for channel in shade) for shade in shades]
-    return found | {"bands": bands.tolist(), "colors": colors, "lowest": ground.land.lowest}
+    colors = (255 * PALE(np.linspace(0, 1, SHADES))[:, :3]).round().astype(int)
+    shades = (depth * (SHADES - 1)).round().astype(int)
+    scale = [losses.min() + np.ptp(losses) * part**2 for part in (0, 0.5, 1)]
+    return found | {"shades": shades.tolist(), "colors": colors.tolist(), "scale": scale}

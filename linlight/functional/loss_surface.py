@@ -114,7 +114,7 @@ class LossSurface:
     @property
     def held(self) -> str:
         """What to say of the bias, where a weight is drawn alone."""
-        return "" if self.bias or not self.is_curve else " at a bias of 0"
+        return "" if self.bias or not self.is_curve else " at b = 0"
 
     @property
     def rest(self) -> str:
@@ -156,8 +156,8 @@ def make_surface(
     m = of_target(m.cpu())
     best = optimum(m, bias)
     shape = parabola(m, best)
-    called = [f"weight of {name}" for name in shortened(names, LABEL)]
-    called = ["bias", *called] if bias else called
+    called = ["w"] if len(names) == 1 else [f"weight of {name}" for name in shortened(names, LABEL)]
+    called = ["b" if len(names) == 1 else "bias", *called] if bias else called
     if len(called) == 1:
         chosen: tuple[int, ...] = (0,)
     else:

@@ -140,7 +140,7 @@ def test_a_bias_has_an_axis_of_its_own(linlight: Linlight) -> None:
     words = ["--bias=true", "--methods=GradientDescent,LinearRegression", "--epochs=5"]
     results = results_of(linlight("compare", *words, "--lr=0.01"))
     axes = drawn(results, XYDataModule(dtype="float64"))
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("weight of x", "bias")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("w", "b")
     assert axes.lines[1].get_ydata()[-1] == results[0].path[-1]["bias"][0]
 
 

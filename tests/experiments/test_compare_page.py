@@ -67,10 +67,10 @@ def test_the_pages_slider_moves_the_points(linlight: Linlight, tmp_path: Path) -
             for cells in (re.findall(r"<td.*?>(.*?)</td>", r) for r in rows)
         }
         assert list(found) == names
-        assert found["exhaustive search"][2] == "1"  # it trained for one epoch, wherever the slider is
+        assert found["exhaustive search"][3] == "1"  # it trained for one epoch, wherever the slider is
         for name in names[1:]:
-            assert found[name][2] == str(epoch)
-            assert float(found[name][3]) == pytest.approx(paths[name][epoch]["loss"], rel=0.05)
+            assert found[name][3] == str(epoch)
+            assert float(found[name][1]) == pytest.approx(paths[name][epoch]["loss"], rel=0.05)
         places[epoch] = circles(page)
         under, trail = (re.findall(f'<polyline class="{kind}"[^>]*', page) for kind in ("under", "trail"))
         drawn = [re.findall('points="([^"]*)"', " ".join(lines)) for lines in (under, trail)]
@@ -115,3 +115,54 @@ def test_the_page_needs_nothing_beside_it(linlight: Linlight) -> None:
     assert addresses == {"http://www.w3.org/2000/svg"}  # the name of a language, not an address
     assert page.count("</script>") == 2
     assert not re.search(r"(src|href)=", page)
+
+
+@needs_browser
+def test_a_loss_of_zero_has_its_own_place(linlight: Linlight, tmp_path: Path) -> None:
+    page = opened(linlight("compare", "--epochs", 3).folder / "compare.html", tmp_path)
+    (at,) = re.findall(r'<text class="zero"[^>]* y="([^"]*)"[^>]*>0</text>', page)
+    others = re.findall(r'<text x="56" y="([^"]*)" text-anchor="end">1e', page)
+    assert float(at) > max(map(float, others))  # below every power of ten
+    marks = re.findall(r'<circle r="[^"]*" fill="([^"]*)" class="halo" cx="[^"]*" cy="([^"]*)"', page)
+    assert min(abs(float(y) + 4 - float(at)) for _, y in marks) < 1e-6  # the search is on it
+    # Without a loss of 0 the axis has no break.
+    words = ["--methods=GradientDescent", "--epochs=3", "--folder=other"]
+    assert 'class="zero"' not in opened(linlight("compare", *words).folder / "compare.html", tmp_path)
+
+
+@needs_browser
+def test_the_legend_has_every_dash(linlight: Linlight, tmp_path: Path) -> None:
+    words = ["--optimizers=SGD,Adam,Rprop", "--lr=0.01,0.1", "--epochs=3", "--bias=true"]
+    page = opened(linlight("compare", *words).folder / "compare.html", tmp_path)
+    legend = re.search('<ul class="legend".*?</ul>', page, re.DOTALL)
+    assert legend is not None
+    items = re.findall("<li><svg.*?</svg>(.*?)</li>", legend[0])
+    names = [f"{o}, lr {lr}, MSE" for o in ("SGD", "Adam", "Rprop") for lr in (0.01, 0.1)]
+    assert items == [*names, "the optimum"]
+    looks = re.findall('stroke="(#[^"]*)" stroke-dasharray="([^"]*)"', legend[0])
+    assert len(set(looks)) == len(names)
+    assert "<image" in page  # a smooth ground
+    assert "mean squared error 0" in page  # and its scale
+
+
+@needs_browser
+def test_on_a_phone_a_hint_says_that_the_table_goes_on(linlight: Linlight, tmp_path: Path) -> None:
+    page = linlight("compare", "--epochs", 3).folder / "compare.html"
+    for width, hidden in ((400, False), (1400, True)):
+        frame = tmp_path / "frame.html"
+        measure = (
+            b"<script>parent.postMessage('hidden ' + document.getElementById('hint').hidden, '*')</script>"
+        )
+        frame.write_text(
+            f'<html><iframe src="data:text/html;base64,{b64encode(page.read_bytes() + measure).decode()}" '
+            f"style='width: {width}px'></iframe>"
+            "<script>onmessage = e => document.body.append(e.data)</script></html>"
+        )
+        assert f"hidden {str(hidden).lower()}" in opened(frame, tmp_path)
+
+
+def test_the_weight_is_called_w(linlight: Linlight) -> None:
+    page = (linlight("compare", "--epochs", 2).folder / "compare.html").read_text()
+    assert '"labels": ["w", "mean squared error at b = 0"]' in page
+    assert '"text": "w 1.9' in page or '"text": "w 1.' in page
+    assert "weight of x" not in page

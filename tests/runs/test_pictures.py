@@ -82,7 +82,7 @@ def test_the_textbooks_path_lies_on_its_curve(linlight: Callable[..., Any]) -> N
     np.testing.assert_allclose(path.get_ydata(), 14 / 3 * (2 - w) ** 2, rtol=1e-9)
     np.testing.assert_allclose(curve.get_ydata(), 14 / 3 * (2 - curve.get_xdata()) ** 2, atol=1e-9)
     assert end.get_xdata()[0] == w[-1]
-    assert axes.get_xlabel() == "weight of x"
+    assert axes.get_xlabel() == "w"
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -271,4 +271,4 @@ def test_a_path_on_the_surface_has_its_losses(linlight: Callable[..., Any]) -> N
 def test_one_weight_says_what_the_bias_is(linlight: Callable[..., Any]) -> None:
     run = load(linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2").folder)
     figure: Any = run.plot("loss")
-    assert figure.axes[0].lines[0].get_label() == "mean squared error at a bias of 0"
+    assert figure.axes[0].lines[0].get_label() == "mean squared error at b = 0"
