@@ -42,7 +42,7 @@ SCREENS = (
                 "methods/exhaustive_search.py",
             ),
             ("y_pred_val = forward(x_val)", "y_hat = torch.addmm(b, xs, w.T)", "functional/squared_error.py"),
-            ("plt.plot(w_list, mse_list)", "axes.plot(candidates[:, 0], loss", "runs/style.py"),
+            ("plt.plot(w_list, mse_list)", "axes.plot(candidates[:, 0], loss", "runs/search_curve.py"),
         ),
         command="linlight fit --model ExhaustiveSearch --data.dtype float64 --trace true",
         output=(5, 1),
@@ -88,7 +88,7 @@ SCREENS = (
         lines=(
             (
                 "for x, y in zip(x_data, y_data):",
-                "for one in self.updates(batch):",
+                "for one in self.updates(batches):",
                 "methods/gradient_descent.py",
             ),
             ("grad = gradient(x, y)", "w.grad = grad_w / count", "methods/gradient_descent.py"),
