@@ -13,10 +13,10 @@ from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
+from linlight.cli.console import COMMANDS, fail
 from linlight.cli.entry_config import from_config
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
-from linlight.cli.main import COMMANDS, fail
 from linlight.cli.messages import of_file, one_line
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError

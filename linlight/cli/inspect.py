@@ -8,7 +8,7 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
-from linlight.cli.main import fail
+from linlight.cli.console import fail
 from linlight.cli.messages import one_line
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError

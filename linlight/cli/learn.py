@@ -11,8 +11,8 @@ from typing import Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from linlight.cli.console import COMMANDS
 from linlight.cli.learn_text import SCREENS, WORDS, Screen
-from linlight.cli.main import COMMANDS
 from linlight.cli.messages import one_line
 from linlight.errors import InputError
 from linlight.text import display_width, language, padded, wrapped

@@ -9,24 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from types import FrameType
-from typing import NoReturn
 
+from linlight.cli.console import COMMANDS, fail
 from linlight.errors import InputError, closest_match
 from linlight.training.stopping import EXIT_CODE, handled
 
 STOPPED = "linlight: stopped"
-
-COMMANDS = {
-    "learn": "walk through the five programs of the notes, one screen each",
-    "compare": "run the five methods of the notes on the same data, side by side",
-    "sweep": "map where methods converge, over learning rates and batch sizes",
-    "inspect": "look at the data, and at what each method will need for them",
-    "fit": "train one method",
-    "validate": "evaluate a checkpoint on the validation rows",
-    "test": "evaluate a checkpoint on the test rows",
-    "predict": "predict with a checkpoint",
-    "plot": "draw the pictures of a finished run",
-}
 
 HELP = """\
 usage: linlight COMMAND [options]
@@ -115,9 +103,3 @@ def main(args: Sequence[str] | None = None) -> None:
         # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-
-
-def fail(error: Exception | str) -> NoReturn:
-    """Prints an error as one line on standard error and exits with code 2."""
-    print(f"linlight: error: {' '.join(str(error).split())}", file=sys.stderr)
-    raise SystemExit(2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from linlight.cli.main import COMMANDS, fail
+from linlight.cli.console import COMMANDS, fail
 from linlight.cli.messages import of_file, one_line
 from linlight.errors import InputError
 from linlight.methods import find_method

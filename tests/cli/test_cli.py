@@ -11,7 +11,8 @@ import pytest
 import yaml
 from conftest import ROOT, Run
 
-from linlight.cli.main import COMMANDS, main
+from linlight.cli.console import COMMANDS
+from linlight.cli.main import main
 
 Linlight = Callable[..., Run]
 Refused = Callable[..., str]
