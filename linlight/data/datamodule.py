@@ -433,7 +433,7 @@ class XYDataModule(LightningDataModule):
     def _batches_per_step(self) -> int:
         """How many batches the training hands out at once."""
         trainer = self.trainer
-        if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates"):
+        if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates_at_once"):
             return 1
         if self.updates_per_step is not None:
             return self.updates_per_step
@@ -441,8 +441,9 @@ class XYDataModule(LightningDataModule):
         counted = trainer.max_steps != -1 or trainer.limit_train_batches != 1.0
         if counted or trainer.val_check_interval != 1.0:
             return 1
-        together = min(64, 2**14 // (self.batch_size or self.train_size))  # rows that stay in the cache
-        return together if together > 1 and self.batches >= 4 * together else 1
+        batch_size = min(self.batch_size or self.train_size, self.train_size)
+        at_once: int = trainer.lightning_module.updates_at_once(self.batches, batch_size)  # type: ignore[operator]
+        return at_once
 
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""

@@ -1,20 +1,67 @@
 """Batches cut from tensors that are already in memory."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 
 
-class Batches(list[tuple[Tensor, ...]]):
+class Batches(Sequence[tuple[Tensor, ...]]):
     """Several batches handed out at once, for a step that updates the weights after each of them."""
+
+    def __init__(self, batches: Sequence[tuple[Tensor, ...]]) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._batches)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Batch i."""
+        return self._batches[i]
+
+    def to(self, device: torch.device, **options: Any) -> "Batches":
+        """The same on a device; Lightning calls it, and would look through a list one by one."""
+        return Batches([tuple(tensor.to(device, **options) for tensor in batch) for batch in self])
+
+
+class Block(Batches):
+    """Consecutive rows as batches of a size, cut when they are asked for.
+
+    To cut a row costs as much as many updates by a compiled kernel, which takes the rows as they are.
+
+    Args:
+        rows: Tensors with the same first dimension, at least 1.
+        size: Rows in a batch; the last may have fewer.
+    """
+
+    def __init__(self, rows: tuple[Tensor, ...], size: int) -> None:
+        self.rows, self.size = rows, size
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return -(-len(self.rows[0]) // self.size)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Batch i."""
+        first = range(len(self))[i] * self.size
+        return tuple(tensor[first : first + self.size] for tensor in self.rows)
+
+    def to(self, device: torch.device, **options: Any) -> "Block":
+        """The same on a device."""
+        return Block(tuple(tensor.to(device, **options) for tensor in self.rows), self.size)
+
+
+GATHERED = 2**22
+"""Bytes of rows that are gathered at a time, so that they are still in the cache when they are used."""
 
 
 class RowOrder:
@@ -160,12 +207,26 @@ class BatchLoader(Resumable):
 
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
-        order = self._order()
         begin, self._first = self._first, 0
-        for first in range(begin, self.batches, self.batches_per_step):
-            self._given = min(first + self.batches_per_step, self.batches)
-            cut = self._cut(first, self._given, order)
-            yield Batches(cut) if self.batches_per_step > 1 else cut[0]
+        for first, cut in self._ahead(begin):
+            for i in range(0, len(cut), self.batches_per_step):
+                self._given = min(first + i + self.batches_per_step, self.batches)
+                yield cut if self.batches_per_step > 1 else cut[i]
+
+    def _ahead(self, begin: int) -> Iterator[tuple[int, Batches]]:
+        """What `_cut` makes from batch `begin` on, with the number of its first batch.
+
+        Rows in a random order are gathered many batches at a time, while those before are used.
+        """
+        order = self._order()
+        step = self.batches_per_step
+        gathered = order is not None and self.place.device.type == "cpu" and self._of_a_pass > 1
+        if gathered and step == 1:
+            in_a_row = sum(tensor[0].nbytes for tensor in self.tensors)
+            step = max(1, GATHERED // max(1, in_a_row * self.batch_size))
+        starts = range(begin, self.batches, step)
+        cuts = ((first, self._cut(first, min(first + step, self.batches), order)) for first in starts)
+        return prefetch(cuts) if gathered and len(starts) > 1 else cuts
 
     def _order(self) -> Tensor | None:
         """The numbers of the rows in the order of the epoch; None: all, as they come."""
@@ -174,18 +235,17 @@ class BatchLoader(Resumable):
             return self.part if order is None else order
         return self.part[order]
 
-    def _cut(self, first: int, end: int, order: Tensor | None) -> list[tuple[Tensor, ...]]:
+    def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
         """This process's shares of the batches from `first` to before `end`."""
         rank, world_size, _ = self.place
         if self._of_a_pass == 1 and not self.sampler.shuffle:
             if self._whole is None:
                 start, stop = (self.rows * (rank + i) // world_size for i in (0, 1))
                 self._whole = self._rows(start, stop, order)
-            return [self._whole] * (end - first)
+            return Batches([self._whole] * (end - first))
         if world_size == 1 and self.passes == 1:  # taken at once, then divided
             start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
-            parts = [tensor.split(self.batch_size) for tensor in self._rows(start, stop, order)]
-            return list(zip(*parts, strict=True))
+            return Block(self._rows(start, stop, order), self.batch_size)
         shares = []
         for batch in range(first, end):
             start = batch % self._of_a_pass * self.batch_size
@@ -193,7 +253,7 @@ class BatchLoader(Resumable):
             mine = start + size * rank // world_size
             next_one = start + size * (rank + 1) // world_size
             shares.append(self._rows(mine, next_one, order))
-        return shares
+        return Batches(shares)
 
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:

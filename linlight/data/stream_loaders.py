@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.loaders import Batches, Resumable, RowOrder, permutation
+from linlight.data.loaders import Batches, Block, Resumable, RowOrder, permutation
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
 from linlight.distributed import gather
@@ -196,33 +196,37 @@ class Windows(Resumable):
     def __iter__(self) -> Iterator[Any]:
         """Yields this process's share of each batch, in order."""
         begin, self._first = self._first, 0
-        item = Batches()
-        for k, batch in enumerate(self._batches(begin), begin + 1):
-            item.append(batch)
-            if len(item) == self.batches_per_step or k == self.batches:
-                self._given = k
-                yield item if self.batches_per_step > 1 else item[0]
-                item = Batches()
+        for first, cut in self._cuts(begin):
+            self._given = first + len(cut)
+            yield cut if self.batches_per_step > 1 else cut[0]
 
-    def _batches(self, begin: int) -> Iterator[tuple[Tensor, ...]]:
-        """This process's shares of the batches from `begin` on."""
-        held: tuple[Tensor, ...] | None = None  # rows of a batch that is not complete
+    def _cuts(self, begin: int) -> Iterator[tuple[int, Batches]]:
+        """This process's shares of the batches from `begin` on, as many as go into an item."""
+        held: tuple[Tensor, ...] | None = None  # rows of an item that is not complete
         places = np.empty(0, np.int64)
-        batch = begin
+        batch, step = begin, self.batches_per_step
         windows = [w for w in self._windows() if w.first + w.rows > begin * self.batch_size]
         for window, (own, own_places) in zip(windows, prefetch(self._read(windows)), strict=True):
             held = own if held is None else tuple(torch.cat(pair) for pair in zip(held, own, strict=True))
             places = np.concatenate([places, own_places])
             seen = window.first + window.rows
             end = self.batches if seen == self.rows else seen // self.batch_size
+            # Whole items only, counted from where the iteration began.
+            end = end if seen == self.rows else end - (end - batch) % step
             if end <= batch:
                 continue
             # Where each batch begins among this process's rows.
-            cuts = np.searchsorted(places, np.arange(batch, end + 1) * self.batch_size).tolist()
-            for start, stop in pairwise(cuts):
-                yield tuple(tensor[start:stop] for tensor in held)
+            cuts = np.searchsorted(places, np.arange(batch, end + 1) * self.batch_size)
+            for first in range(batch, end, step):
+                yield first, self._cut(held, cuts[first - batch : first - batch + step + 1])
             held = tuple(tensor[cuts[-1] :] for tensor in held)
             places, batch = places[cuts[-1] :], end
+
+    def _cut(self, rows: tuple[Tensor, ...], cuts: np.ndarray) -> Batches:
+        if self.world_size == 1:
+            return Block(tuple(tensor[cuts[0] : cuts[-1]] for tensor in rows), self.batch_size)
+        shares = pairwise(cuts.tolist())
+        return Batches([tuple(tensor[start:stop] for tensor in rows) for start, stop in shares])
 
     def _windows(self) -> list[_Window]:
         windows, pieces, rows, first = [], [], 0, 0

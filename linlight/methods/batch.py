@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linlight.data.loaders import Batches
+from linlight.data.loaders import Batches, Block
 from linlight.errors import InputError
 
 Batch = tuple[Tensor, ...]
@@ -46,11 +46,16 @@ def total_weight(batch: Batch) -> Tensor:
     return batch[2].sum() if len(batch) > 2 else torch.tensor(len(batch[0]), device=batch[0].device)
 
 
+def in_one_piece(item: Any) -> list[Batch]:
+    """The rows of a training step, in as few batches as they are held in."""
+    return [item.rows] if isinstance(item, Block) else as_batches(item)
+
+
 def mean_over(losses: list[Tensor], weights: list[float]) -> Tensor:
     """The mean loss over the rows of several batches, from the mean over each and what it counts for."""
     if len(losses) == 1:
         return losses[0]
-    w = torch.tensor(weights).to(losses[0])
+    w = torch.tensor(weights, dtype=torch.float64).to(losses[0])
     return torch.stack(losses) @ w / w.sum().clamp(min=torch.finfo(w.dtype).tiny)
 
 

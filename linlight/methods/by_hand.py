@@ -61,6 +61,21 @@ class ByHandModel(LinearModel):
             optimizer.step()  # type: ignore[union-attr]
             return
         optimizer.optimizer.update()  # type: ignore[union-attr]
+        self.count_updates(1)
+
+    def count_updates(self, updates: int) -> None:
+        """Counts updates that did not take Lightning's way, as `global_step` does."""
         steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        steps.increment_ready()
-        steps.increment_completed()
+        for counted in (steps.total, steps.current):
+            counted.ready += updates
+            counted.completed += updates
+
+    def updates_at_once(self, batches: int, batch_size: int) -> int:
+        """How many batches a training step takes, where nothing looks at single ones.
+
+        Args:
+            batches: Batches in an epoch.
+            batch_size: Rows in a batch.
+        """
+        together = min(64, 2**14 // batch_size)  # rows that stay in the cache
+        return together if together > 1 and batches >= 4 * together else 1

@@ -8,6 +8,7 @@ from torch import Tensor
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.batch import mean_over
 from linlight.methods.by_hand import ByHandModel
+from linlight.methods.compiled import Kernel, compiled_step, kernel_for, rows_at_once
 
 
 class GradientDescent(ByHandModel):
@@ -17,8 +18,12 @@ class GradientDescent(ByHandModel):
     their stochastic gradient descent. The line of code is the same: the batch belongs to the data.
     """
 
+    _kernel: Kernel | None = None
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Computes the gradient of the mean squared error, and steps against it."""
+        if self._kernel is not None:  # the same where rows are many
+            return compiled_step(self, self._kernel, batch)
         w, b = self.w, self.b
         batches, losses = self.batches(batch), []
         for one in self.updates(batches):
@@ -33,3 +38,14 @@ class GradientDescent(ByHandModel):
                 b.grad = grad_b / count
             self.step()
         return mean_over(losses, [self.expected_weight(one) for one in batches])
+
+    def setup(self, stage: str) -> None:
+        """Chooses between the lines above and their compiled form."""
+        super().setup(stage)
+        self._kernel = kernel_for(self) if stage == "fit" else None
+
+    def updates_at_once(self, batches: int, batch_size: int) -> int:
+        """How many batches a training step takes, where nothing looks at single ones."""
+        if self._kernel is None:
+            return super().updates_at_once(batches, batch_size)
+        return max(1, min(rows_at_once(self) // batch_size, batches // 4))

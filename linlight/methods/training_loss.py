@@ -11,7 +11,7 @@ from linlight.distributed import check_replicas
 from linlight.errors import InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
-from linlight.methods.batch import as_batches
+from linlight.methods.batch import in_one_piece
 from linlight.methods.run_rows import our_data, planned_batches
 
 
@@ -66,7 +66,7 @@ class TrainingLoss(Callback):
         elif pl_module.loss_is_total:
             self._mean, self._weight = (self._mean + loss if self._weight else loss), 1.0
         else:
-            rows = sum(pl_module.expected_weight(one) for one in as_batches(batch))
+            rows = sum(pl_module.expected_weight(one) for one in in_one_piece(batch))
             self._weight += rows
             if rows:
                 self._mean = self._mean + (loss - self._mean) * (rows / self._weight)
