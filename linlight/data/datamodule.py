@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, plain_names
@@ -439,7 +440,8 @@ class XYDataModule(LightningDataModule):
             return self.updates_per_step
         # What counts batches would count several as one.
         counted = trainer.max_steps != -1 or trainer.limit_train_batches != 1.0
-        if counted or trainer.val_check_interval != 1.0:
+        averaged = any(isinstance(one, WeightAveraging) for one in trainer.callbacks)  # type: ignore[attr-defined]
+        if counted or averaged or trainer.val_check_interval != 1.0:
             return 1
         batch_size = min(self.batch_size or self.train_size, self.train_size)
         at_once: int = trainer.lightning_module.updates_at_once(self.batches, batch_size)  # type: ignore[operator]

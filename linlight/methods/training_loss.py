@@ -92,7 +92,7 @@ class TrainingLoss(Callback):
 
     def seen(self, trainer: Trainer) -> float:
         """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
-        return planned_batches(trainer) if self._reached_end else self._longest
+        return self._longest if self._longest and not self._reached_end else planned_batches(trainer)
 
     def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
         check_replicas(trainer, *model.parameters())

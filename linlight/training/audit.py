@@ -11,6 +11,7 @@ from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batch
+from linlight.methods.run_rows import our_data
 
 MOST_DIFFERENCES = 64
 """Finite differences are taken of so many parameters; each costs two losses."""
@@ -41,7 +42,9 @@ class Audit(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Sees to it that every batch is seen."""
-        trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
+        data = our_data(trainer)
+        if data is not None:
+            data.one_by_one = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Says so where there was no gradient."""

@@ -3,11 +3,17 @@
 import math
 import textwrap
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import (
+    GradientAccumulationScheduler,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from torch import Tensor, nn
 
 from linlight.data.datamodule import XYDataModule
@@ -19,7 +25,14 @@ from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
-from linlight.methods.training_loss import advice
+from linlight.methods.run_rows import (
+    batches_again,
+    is_same_every_epoch,
+    moments_again,
+    our_data,
+    planned_batches,
+)
+from linlight.methods.training_loss import advice, run_batches
 from linlight.text import count
 
 TOLERANCE = 1e-6
@@ -124,15 +137,23 @@ class Diagnostics(Callback):
         self._moments = self.exact = None
         self.epoch_metrics, self.divergence_message, self.diverged = {}, "", ""
         self._sure: int | None = None  # the epoch since which it is sure to diverge
-        if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
+        reason = _no_optimum(trainer, model)
+        if reason is not None:
             if self.stop_at_se is not None:
-                raise InputError("stop_at_se is for gradient methods on the squared error: leave it out")
+                raise InputError(
+                    f"stop_at_se is for gradient methods on the squared error{reason}: leave it out"
+                )
+            if reason and trainer.is_global_zero and not self.quiet:
+                print(textwrap.fill(f"no optimum and no forecast{reason}", 80, subsequent_indent="  "))
             return
-        self._moments = trainer.datamodule.train_moments.cpu()  # type: ignore[attr-defined]
-        self._observations = trainer.datamodule.observations(self._moments)  # type: ignore[attr-defined]
-        self._fit: Optimum = optimum(self._moments, model.b is not None)
-        self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
-        self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
+        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        planned = planned_batches(trainer)
+        limited = math.isfinite(planned)
+        self._batches = int(planned) if limited else data.batches
+        self._passes = self._batches if data.reduce else 1
+        self._take(
+            moments_again(trainer, planned) if limited and not data.reduce else data.train_moments, model
+        )
         rule = model.update_rule()
         self._lr = rule.lr if rule is not None and rule.is_plain else None
         self._start = self._predicted = stack(model.w, model.b)
@@ -140,15 +161,13 @@ class Diagnostics(Callback):
         self._reached: int | None = None
         self._epochs = 0
         self._curve: list[float] = []  # the gaps foretold for the next epochs, last first
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self._of = [data.batches, int(data.shuffle), self._parabola.lowest]
+        self._of = [self._batches, int(data.shuffle), self._parabola.lowest]
         same = self._so_far.get("of") == self._of  # as is the rule, if it has an lr
         if same and self._so_far.get("lr", math.nan) == self._lr:  # the same training goes on
             self._start, self._predicted = (np.array(self._so_far[key]) for key in ("start", "predicted"))
             self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
             self._reached = self._so_far["reached"]
         self._so_far = {}
-        self._passes = trainer.datamodule.passes  # type: ignore[attr-defined]
         self._forecast = self._stability(trainer, model, rule)
         if self._forecast.is_above:
             self.divergence_message = (
@@ -159,10 +178,23 @@ class Diagnostics(Callback):
             for line in self._foretold(trainer):
                 print(textwrap.fill(line, 80, subsequent_indent="  "))
 
+    def _take(self, m: Moments, model: LinearModel) -> None:
+        """Solves for the optimum of some rows."""
+        self._moments = m.cpu()
+        data: XYDataModule = model.trainer.datamodule  # type: ignore[attr-defined]
+        self._observations = data.observations(self._moments)
+        self._fit: Optimum = optimum(self._moments, model.b is not None)
+        self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
+        self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
+
     def _stability(self, trainer: Trainer, model: LinearModel, rule: UpdateRule | None) -> Forecast:
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        batches = data.batches
-        whole = batches == data.passes
+        assert self._moments is not None
+        batches = self._batches
+        whole = batches == self._passes
+        unknowable = _unknowable(trainer)
+        if unknowable:
+            return Forecast("unknown", name=unknowable)
         if rule is None or not (rule.is_plain or whole):
             return Forecast("unknown", name=_rule_of(trainer))
         if whole:
@@ -172,16 +204,16 @@ class Diagnostics(Callback):
             return Forecast("momentum", rule.lr, bound, "the largest stable step with this momentum")
         in_order = not data.shuffle and not data.streamed
         if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
-            of_epoch = _cycle(data, model)
+            of_epoch = _cycle(data, model, batches)
             name = "the largest stable step of batches in this order"
             return Forecast("cycle", rule.lr, of_epoch.largest_stable_step(), name, of_epoch)
         seen, steepest = 0, 0.0
-        for x, weight in _looked_at(data):
+        for x, weight in _looked_at(trainer, data):
             seen += len(x)
             squares = x.double().square().sum(1) + (model.b is not None)
             steepest = max(steepest, (squares * weight).amax().item())
         scale = 2.0 if model.loss_is_total else 2.0 / model.w.shape[0]
-        n = data.train_size
+        n = int(self._moments.rows)
         size = min(data.batch_size or n, n)
         curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
         steepest *= scale * (size * data.mean_weight if model.loss_is_total else 1.0)
@@ -333,9 +365,14 @@ class Diagnostics(Callback):
         return found
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Says how far the run came."""
+        """Says how far the run came, with the weights that it ends with."""
         if self._moments is None or not self._epochs:
             return
+        if run_batches(trainer) < planned_batches(trainer):  # stopped in its first epoch
+            self._take(moments_again(trainer, run_batches(trainer)), pl_module)
+            self._forecast, self._lr = Forecast("unknown"), None
+        self._gaps = self._parabola.gaps(stack(pl_module.w, pl_module.b))
+        self._gap = sum(self._gaps.tolist())
         found = self.findings = self._findings(trainer, pl_module)
         if self.diverged:
             found["diverged"] = self.diverged
@@ -371,22 +408,51 @@ def _rule_of(trainer: Trainer) -> str:
     return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
 
 
-def _looked_at(data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
+def _no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
+    """Why there is no optimum to hold a training against, if so; empty where nobody would expect one."""
+    if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
+        return ""
+    if our_data(trainer) is None:
+        return ", which need an XYDataModule"
+    if math.isfinite(planned_batches(trainer)) and not is_same_every_epoch(trainer):
+        return ": shuffled and limited, every epoch takes other rows"
+    return None
+
+
+def _unknowable(trainer: Trainer) -> str:
+    """What makes the effect of a step unknown beforehand, if anything does."""
+    averaging = (WeightAveraging, StochasticWeightAveraging)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if trainer.gradient_clip_val:
+        return "clipped gradients"
+    if trainer.accumulate_grad_batches != 1 or any(
+        isinstance(one, GradientAccumulationScheduler) for one in callbacks
+    ):
+        return "accumulated gradients"
+    if any(isinstance(one, averaging) for one in callbacks):
+        return "averaged weights"
+    return ""
+
+
+def _looked_at(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
     """x, (n, D), and weights, (n,), as a step sees them, of all training rows; of a stream, x of some.
 
     A batch's mean divides by the mean weight, so weights are relative to it.
     """
-    if data.streamed:
+    planned = planned_batches(trainer)
+    if data.streamed and math.isinf(planned):
         x = data.sample(SAMPLE)[0]
         yield x if data.scaling is None else data.scaling.scale(x), x.new_ones(len(x))
         return
-    for x, _, *weight in data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE):
+    whole = data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE)
+    for x, _, *weight in whole if math.isinf(planned) else batches_again(trainer, planned):
         yield x, weight[0] / data.mean_weight if weight else x.new_ones(len(x))
 
 
-def _cycle(data: XYDataModule, model: LinearModel) -> Cycle:
+def _cycle(data: XYDataModule, model: LinearModel, most: int) -> Cycle:
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for x, y, *weight in data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size):
+        loader = data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size)
+        for x, y, *weight in islice(loader, most):
             ones = x.new_ones(len(x), int(model.b is not None))
             x, y = torch.cat([ones, x], dim=1).double(), y.double()
             if weight:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from linlight.data.datamodule import XYDataModule
+from linlight.data.arrays import plain_names
 from linlight.errors import InputError
 from linlight.functional.descent import stack
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
 from linlight.methods.base import LinearModel
+from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import epoch_loss
 from linlight.training.diagnostics import Diagnostics
 
@@ -166,20 +167,23 @@ class History(Callback):
             self._points = [first, *(one for one in between if one[0] % self._every == 0), last]
 
     def _finish(self, trainer: Trainer) -> None:
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = our_data(trainer)
         model: LinearModel = trainer.lightning_module  # type: ignore[assignment]
         if not self._points:
             return
         epochs, thetas, losses = zip(*self._points, strict=True)
         theta, bias = np.stack(thetas), model.b is not None
-        if data.scaling is not None:
+        if data is not None and data.scaling is not None:
             theta = _original_units(theta, data.scaling)
         known = [name for name in LOSSES if any(name in one for one in losses)]
         columns = {name: np.array([one.get(name, math.nan) for one in losses]) for name in known}
         self.course = Course(np.array(epochs), theta, bias, columns)
         folder = Path(trainer.default_root_dir)
         if trainer.is_global_zero and folder.is_dir():
-            self.course.write(folder / FILE, data.feature_names, data.target_names)
+            targets, features = model.w.shape
+            names = (plain_names("x", features, None), plain_names("y", targets, None))
+            names = names if data is None else (data.feature_names, data.target_names)
+            self.course.write(folder / FILE, *names)
 
 
 def _original_units(theta: np.ndarray, scaling: Standardizer) -> np.ndarray:

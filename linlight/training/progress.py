@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
+from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import epoch_loss
 from linlight.text import count
 from linlight.training.diagnostics import Diagnostics
@@ -59,9 +60,9 @@ class Bar(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Makes the bar, which waits to be seen."""
-        if not self._shown:
+        data = our_data(trainer)
+        if not self._shown or data is None:  # whose rows are not known
             return
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         rows = data.known_sizes().get("training")
         if rows is None:  # a stream that is read for the first time
@@ -119,7 +120,7 @@ class Verbose(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints settings, data and device."""
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = our_data(trainer)
         model: LinearModel = pl_module
         epochs = trainer.max_epochs or 0
         self._every = max(1, epochs // LINES)
@@ -129,31 +130,32 @@ class Verbose(Callback):
         settings = (
             f"{name} {_short(value)}" for name, value in sorted(model.hparams.items()) if value is not None
         )
-        sizes = data.known_sizes()
-        order = "shuffled" if data.shuffle else "in order"
         dtype = str(model.w.dtype).removeprefix("torch.")
         where = f"device: {model.device}, {count(torch.get_num_threads(), 'thread')}, {dtype}"
         if trainer.world_size > 1:
             where += f", {trainer.world_size} processes"
-        print(
-            f"settings: {', '.join(settings)}",
-            f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "
-            + (", ".join(f"{size} for {name}" for name, size in sizes.items()) or "as many as there are"),
-            f"batches: {_batches(data, sizes.get('training'))}, {order}; {count(epochs, 'epoch')}",
-            where,
-            sep="\n",
-        )
+        print(f"settings: {', '.join(settings)}")
+        if data is not None:
+            sizes = data.known_sizes()
+            order = "shuffled" if data.shuffle else "in order"
+            print(
+                f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "
+                + (", ".join(f"{size} for {name}" for name, size in sizes.items()) or "as many as there are"),
+                f"batches: {_batches(data, sizes.get('training'))}, {order}; {count(epochs, 'epoch')}",
+                sep="\n",
+            )
+        print(where)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints one epoch of some."""
         epoch = trainer.current_epoch + 1
         if not trainer.is_global_zero or (epoch % self._every and epoch != 1):
             return
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        data = our_data(trainer)
         began, first = self._began
         line = f"epoch {epoch}: {figures(trainer, self._diagnostics)}"
-        rows = data.known_sizes().get("training")
-        if rows is not None:
+        rows = None if data is None else data.known_sizes().get("training")
+        if data is not None and rows is not None:
             speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
             line += f", {speed:.3g} rows/s"
         bar = trainer.progress_bar_callback

@@ -7,8 +7,9 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
-from linlight.data.datamodule import XYDataModule
+from linlight.data.arrays import plain_names
 from linlight.methods.base import LinearModel
+from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import write_json
@@ -62,7 +63,6 @@ class RunSummary(Callback):
         """Gathers the summary while all processes are there."""
         seconds = time.perf_counter() - self._started
         model: LinearModel = pl_module
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         train_loss = model.train_loss()
         check_finite(trainer, model, train_loss)
         metrics: dict[str, Any] = self._validated | {
@@ -72,7 +72,12 @@ class RunSummary(Callback):
         }
         if "val_loss" in trainer.callback_metrics:
             metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
-        names = {"feature_names": data.feature_names, "target_names": data.target_names}
+        data = our_data(trainer)
+        targets, features = model.w.shape
+        names = {
+            "feature_names": plain_names("x", features, None) if data is None else data.feature_names,
+            "target_names": plain_names("y", targets, None) if data is None else data.target_names,
+        }
         described = describe(model, model.rows) | names | metrics | {"seconds": seconds}
         self.summary = {"format": FORMAT} | described | self._diagnostics.findings | model.summary()
 
@@ -85,5 +90,7 @@ class RunSummary(Callback):
     @rank_zero_only
     def _write(self, trainer: Trainer, pl_module: Any) -> None:
         folder = Path(trainer.default_root_dir)
-        show_results(trainer, pl_module, trainer.datamodule, self.summary)  # type: ignore[attr-defined]
+        data = our_data(trainer)
+        if data is not None:
+            show_results(trainer, pl_module, data, self.summary)
         write_json(folder / "summary.json", self.summary)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
+from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.layout import write_layout
@@ -132,14 +133,14 @@ class Dashboard(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes sure that short epochs are seen: Lightning's default is every 50 steps."""
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        if stage == "fit":
-            self._one_batch = data.batches == 1
+        data = our_data(trainer)
+        if stage == "fit" and data is not None:
             trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, data.batches))  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Logs where the weights start, and arranges the charts."""
         self._logged = trainer.global_step
+        self._one_batch = trainer.num_training_batches == 1
         self._exact = {}
         if self._diagnostics.exact is not None:
             w, b, loss = self._diagnostics.exact

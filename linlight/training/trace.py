@@ -13,6 +13,7 @@ from linlight.methods.batch import Batch
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
+from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.text import wrapped
 from linlight.training.lesson import FirstUpdate, explanation
@@ -55,7 +56,9 @@ class Trace(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Sees to it that every batch is seen."""
-        trainer.datamodule.one_by_one = True  # type: ignore[attr-defined]
+        data = our_data(trainer)
+        if data is not None:
+            data.one_by_one = True
 
     def _explain(self, *texts: str) -> None:
         for text in texts:

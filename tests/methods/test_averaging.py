@@ -1,0 +1,83 @@
+"""Callbacks that average weights change every gradient method as they change a plain module."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import quiet_trainer
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
+from torch import Tensor, nn
+
+from linlight import XYDataModule
+from linlight.methods.backpropagation import Backpropagation
+from linlight.methods.gradient_descent import GradientDescent
+from linlight.methods.linear_regression import LinearRegression
+from linlight.methods.optim import ManualSGD
+from linlight.training.diagnostics import Diagnostics
+
+METHODS: dict[str, Callable[[], Any]] = {
+    "GradientDescent": lambda: GradientDescent(lr=0.01),
+    "Backpropagation": lambda: Backpropagation(lr=0.01),
+    "LinearRegression": lambda: LinearRegression(lr=0.01, bias=False, w0=1.0),
+}
+AVERAGES: dict[str, Callable[[], Any]] = {
+    "EMA": lambda: EMAWeightAveraging(decay=0.9),
+    "SWA": lambda: StochasticWeightAveraging(swa_lrs=0.02, swa_epoch_start=2),
+}
+
+
+class Plain(LightningModule):
+    """The same model and steps without linlight."""
+
+    def __init__(self, automatic: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+        nn.init.ones_(self.linear.weight)
+        self.automatic_optimization = automatic
+
+    def configure_optimizers(self) -> Any:
+        make = torch.optim.SGD if self.automatic_optimization else ManualSGD
+        return make(self.parameters(), lr=0.01)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x, y = batch
+        loss = nn.functional.mse_loss(self.linear(x), y)
+        if not self.automatic_optimization:
+            optimizer: Any = self.optimizers()
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+        return loss
+
+
+def train(model: Any, average: str, batch_size: int | None) -> float:
+    data = XYDataModule(torch.arange(1.0, 41) / 20, torch.arange(1.0, 41), batch_size, dtype="float64")
+    quiet_trainer(max_epochs=5, callbacks=[AVERAGES[average]()], num_sanity_val_steps=0).fit(
+        model, datamodule=data
+    )
+    weight: float = model.linear.weight.item()
+    return weight
+
+
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`:UserWarning")  # to the plain module
+@pytest.mark.parametrize("batch_size", [None, 4, 1])
+@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("name", METHODS)
+def test_averages_are_a_plain_modules(name: str, average: str, batch_size: int | None) -> None:
+    found = train(METHODS[name](), average, batch_size)
+    assert found == pytest.approx(train(Plain(name == "LinearRegression"), average, batch_size), rel=1e-12)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_a_gap_of_averaged_weights_is_measured_and_not_foretold(
+    average: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    diagnostics = Diagnostics()
+    callbacks = [AVERAGES[average](), diagnostics]
+    model = GradientDescent(lr=0.01)
+    quiet_trainer(max_epochs=5, callbacks=callbacks).fit(model, datamodule=XYDataModule(dtype="float64"))
+    assert "no largest stable step is known for averaged weights" in capsys.readouterr().out
+    assert diagnostics.findings["gap"] == pytest.approx(14 / 3 * (model.w.item() - 2) ** 2, rel=1e-9)
