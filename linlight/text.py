@@ -107,7 +107,12 @@ def _cut(name: str, width: int) -> str:
 
 
 def _begin(text: str, width: int) -> str:
-    return text[: next(i for i in range(len(text), -1, -1) if display_width(text[:i]) <= width)]
+    taken = 0
+    for i, letter in enumerate(text):
+        taken += display_width(letter)
+        if taken > width:
+            return text[:i]
+    return text
 
 
 def _alike(names: list[str]) -> int:

@@ -18,5 +18,8 @@ COMMANDS = {
 
 def fail(error: Exception | str) -> NoReturn:
     """Prints an error as one line on standard error and exits with code 2."""
-    print(f"linlight: error: {' '.join(str(error).split())}", file=sys.stderr)
+    # Nobody reads a word of thousands of letters; a path may have some hundred.
+    words = (word if len(word) <= 300 else f"{word[:60]}…{word[-30:]}" for word in str(error).split())
+    line = " ".join(words)
+    print(f"linlight: error: {line if len(line) <= 2000 else line[:2000] + '…'}", file=sys.stderr)
     raise SystemExit(2)

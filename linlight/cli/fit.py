@@ -38,12 +38,19 @@ from linlight.training.stopping import EXIT_CODE
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace
 
+USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What Lightning, torch and their parts raise where they cannot work with what they were given."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
 """Of the Trainer's settings those whose change is no news to who typed it, for it changes no result."""
 
 
-RESTORED = ("on_train_batch_end", "on_validation_start", "on_test_start", "on_predict_start")
-"""From these hooks on an error no longer comes from what a checkpoint holds."""
+WORKS = {
+    "fit": ("on_train_epoch_start", "on_train_end"),
+    "validate": ("on_validation_start",),
+    "test": ("on_test_start",),
+    "predict": ("on_predict_start",),
+}
+"""From these hooks on an error no longer comes from what was asked for, or from what a checkpoint holds."""
 
 
 def _rank() -> int:
@@ -73,7 +80,7 @@ class Cli(LightningCLI):
         self.summary: dict[str, Any] = {}
         self._run_summary = RunSummary()
         self._going_on = ""
-        self._restored = False
+        self._works = self._unfit = False
         super().__init__(
             LinearModel,
             XYDataModule,
@@ -194,6 +201,7 @@ class Cli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
         config = self._get(self.config_init, "trainer")
+        self._refuse_nothing_to_do(config)
         if not self.model.automatic_optimization:
             self._refuse_automatic_options(config)
         strategy = config["strategy"]
@@ -214,6 +222,10 @@ class Cli(LightningCLI):
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
+        with removed_on_failure(self.run_folder):
+            return self._make_trainer(config, given, root, kwargs)
+
+    def _make_trainer(self, config: Any, given: list[Any], root: Path, kwargs: dict[str, Any]) -> Trainer:
         # It is first, so that the others find what it measured.
         diagnostics = Diagnostics(
             self._get(self.config_init, "stop_at_se", default=None),
@@ -221,7 +233,7 @@ class Cli(LightningCLI):
         )
         self._run_summary = RunSummary(diagnostics)
         callbacks: list[Callback] = [
-            LambdaCallback(**dict.fromkeys(RESTORED, self._is_restored)),
+            LambdaCallback(**dict.fromkeys(WORKS[self._command], self._now_works)),
             diagnostics,
             TrainingLoss(),
             Dashboard(diagnostics),
@@ -252,8 +264,14 @@ class Cli(LightningCLI):
             config["logger"] = TensorBoardLogger(
                 root, name="", version="", sub_dir=label, default_hp_metric=False
             )
-        with removed_on_failure(self.run_folder):
-            return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+        return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+
+    @staticmethod
+    def _refuse_nothing_to_do(config: Any) -> None:
+        """Lightning divides by it."""
+        for key in ("val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"):
+            if config[key] is not None and not isinstance(config[key], str) and float(config[key]) <= 0:
+                raise InputError(f"trainer.{key} must be more than 0, got {config[key]}")
 
     def _refuse_automatic_options(self, config: Any) -> None:
         """Lightning raises on these in manual optimization, without a remedy."""
@@ -269,9 +287,23 @@ class Cli(LightningCLI):
                 "use a larger --data.batch_size"
             )
 
-    def _is_restored(self, *_: Any) -> None:
-        """Called when all that a checkpoint holds has been put back and used."""
-        self._restored = True
+    def _now_works(self, trainer: Trainer, *_: Any) -> None:
+        """Called when all that was asked for, and all that a checkpoint holds, may have been put to use."""
+        first = self._run_summary.first_step
+        self._works = self._command != "fit" or trainer.global_step > first
+
+    def _is_all_known(self) -> bool:
+        """Whether no code of the user's own runs, whose errors they want to see whole."""
+        parts = [self.model, self.datamodule, *self.trainer.callbacks]  # type: ignore[attr-defined]
+        return all(type(part).__module__.partition(".")[0] in ("linlight", "lightning") for part in parts)
+
+    def _why_not(self, error: Exception) -> str:
+        said = " ".join(str(error).split())
+        if path := self._get(self.config, "ckpt_path"):
+            return f"{path} does not go with this {self._command}: {said}"
+        used = {"criterion": self.model.criterion, "optimizer": next(iter(self.trainer.optimizers), None)}
+        names = " and ".join(f"{key} {type(value).__name__}" for key, value in used.items() if value)
+        return f"{type(self.model).__name__} cannot be trained like this, with {names}: {said}"
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Does nothing yet: `execute` runs the command, once all that is made of the options is made."""
@@ -287,12 +319,11 @@ class Cli(LightningCLI):
                     assert self.run_folder is not None
                     print(f"run: {folder_name(self.run_folder)}", flush=True)
                 raise
-            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-                path = self._get(self.config, "ckpt_path")
-                if self._restored or path is None:
+            except USUAL as error:
+                if self._works or not (self._get(self.config, "ckpt_path") or self._is_all_known()):
                     raise
-                said = " ".join(str(error).split())[:300]
-                raise InputError(f"{path} does not go with this {self._command}: {said}") from error
+                self._unfit = True
+                raise InputError(self._why_not(error)) from error
             except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
                 self._say_stopped()
                 # Lightning would end the first of several processes too, were another's exit code not 0.
@@ -338,7 +369,7 @@ class Cli(LightningCLI):
 
     def _worth_keeping(self) -> bool:
         began = self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
-        return began or self._last_checkpoint().exists()
+        return not self._unfit and (began or self._last_checkpoint().exists())
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluates the validation rows; `after_validate` says what was found."""

@@ -265,6 +265,8 @@ def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
 
 def _no_numbers(block: Block, name: str, remedy: str) -> str:
     column, example = block.batch[name], ""
+    if pa.types.is_temporal(column.type):  # of which Python knows but a few thousand years
+        return f"{block.file}: column {name!r} is {kind(column.type)}: store it as numbers, {remedy}"
     for i, value in enumerate(column.to_pylist()):
         try:
             float(value)

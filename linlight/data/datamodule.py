@@ -37,6 +37,8 @@ def _constant_target(name: str, value: float) -> str:
 def _check_batch_size(batch_size: int | None) -> None:
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    if batch_size is not None and batch_size >= 2**31:
+        raise InputError(f"batch_size must be below 2**31, got {batch_size}: leave it out for all rows")
 
 
 class XYDataModule(LightningDataModule):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -174,8 +175,10 @@ class Arrays(Table):
 def _arrays(path: str) -> dict[str, np.ndarray]:
     """The arrays of a file by their names; the one of a `.npy` has none."""
     try:
-        loaded = np.load(path, mmap_mode="r")  # a .npz cannot be mapped, and is read as it is used
-        return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        if path.lower().endswith(".npy"):
+            return {"": np.load(path, mmap_mode="r")}
+        with open(path, "rb") as file, np.load(file) as members:  # NumPy leaves a damaged one open
+            return dict(members)
     except ValueError as error:
         if "bject" not in str(error):  # NumPy says `Object arrays` or `Python objects`
             raise
@@ -244,6 +247,10 @@ def reading(file: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read, it is damaged, cut short or empty: {reason}") from error
+    except (RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError) as error:
+        # An archive that is encrypted or compressed in a way of its own, a header that is no header.
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file} cannot be read: {reason or type(error).__name__}") from error
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

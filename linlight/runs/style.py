@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,7 +42,9 @@ def drawing(settings: Any = None) -> Iterator[None]:
     """
     with mpl.rc_context({"font.family": _families(), **(settings or {})}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+        # A surface's faces are padded with NaN, which matplotlib multiplies with the rest.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
 
 
 def plain(name: str) -> str:

@@ -1,0 +1,204 @@
+"""Input that is damaged, absurd or meant to harm gets one line from every command, and leaves nothing."""
+
+import gzip
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import Run
+from pyarrow import parquet
+
+from linlight.cli.main import main
+
+Linlight = Callable[..., Run]
+CSV = b"x,y\n1,2\n2,4.1\n3,6\n4,8.2\n"
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.arange(12.0).reshape(6, 2))
+    return file.getvalue()
+
+
+def npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, x=np.arange(6.0), y=np.arange(6.0))
+    return file.getvalue()
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("t.csv", CSV)
+    return file.getvalue()
+
+
+def table(**columns: object) -> bytes:
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def in_headers(archive: bytes, local: int, central: int, change: Callable[[int], int]) -> bytes:
+    """A zip archive with a byte of each member's two headers changed."""
+    found = bytearray(archive)
+    for mark, offset in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        at = found.find(mark)
+        while at >= 0:
+            found[at + offset] = change(found[at + offset])
+            at = found.find(mark, at + 1)
+    return bytes(found)
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
+
+
+Y = [2.0, 4.0, 6.0]
+HOSTILE: dict[str, bytes] = {
+    "empty.csv": b"",
+    "header.csv": b"x,y\n",
+    "ragged.csv": b"x,y\n1,2\n1,2,3\n",
+    "twice.csv": b"x,x\n1,2\n",
+    "quote.csv": b'x,y\n1,"2\n3,4\n',
+    "infinite.csv": b"x,y\n1,inf\n2,3\n",
+    "latin.csv": b"x,y\n\xff,2\n",
+    "nul.csv": b"x,y\n1,\x002\n3,4\n",
+    "huge_cell.csv": b"x,y\n" + b"a" * 200_000 + b",1\n2,3\n",
+    "calendar.csv": b"x,y\n99999-01-01 00:00:00,1\n2020-01-01,2\n",
+    "cut.csv.gz": gzip.compress(CSV)[:-12],
+    "no.csv.bz2": b"BZhxxxx",
+    "no.csv.zst": b"zzzz",
+    "encrypted.csv.zip": in_headers(zipped(), 6, 8, lambda flags: flags | 1),
+    "method.csv.zip": in_headers(zipped(), 8, 10, lambda _: 77),
+    "cut.csv.zip": zipped()[:40],
+    "flipped.csv.zip": flipped(zipped(), 40),
+    "cut.npy": npy()[:-20],
+    "magic.npy": b"\x93NUMPY" + b"\xff" * 80,
+    "open_header.npy": npy().replace(b"(6, 2)", b"(((((("),
+    "negative.npy": npy().replace(b"(6, 2)", b"(6,-2)"),
+    "enormous.npy": npy().replace(b"(6, 2), }         ", b"(6000000000000, 2)")[:-90],
+    "objects.npy": npy().replace(b"'<f8'", b"'|O8'"),
+    "encrypted.npz": in_headers(npz(), 6, 8, lambda flags: flags | 1),
+    "method.npz": in_headers(npz(), 8, 10, lambda _: 77),
+    "cut.npz": npz()[:-30],
+    "flipped.npz": flipped(npz(), 190),
+    "marks.parquet": b"PAR1xxxxPAR1",
+    "cut.parquet": table(x=Y, y=Y)[:-30],
+    "flipped.parquet": table(x=Y, y=Y)[:20] + b"\xff" * 30 + table(x=Y, y=Y)[50:],
+    "seconds.parquet": table(x=pa.array([2**53, 1, 5], pa.timestamp("s")), y=Y),
+    "microseconds.parquet": table(x=pa.array([2**62, 1, 5], pa.timestamp("us")), y=Y),
+    "days.parquet": table(x=pa.array([2**30, 1, 5], pa.date32()), y=Y),
+    "nested.parquet": table(x=[[1.0], [2.0], [3.0]], y=Y),
+}
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of a command that must be refused."""
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    line = capsys.readouterr().err
+    assert line.startswith("linlight: error: ")
+    assert line.count("\n") == 1, words
+    assert len(line) < 2100
+    return line
+
+
+def folders() -> list[Path]:
+    return [path for path in Path("lightning_logs").glob("*/*") if path.is_dir()]
+
+
+def test_tables(linlight: Linlight, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_bytes(CSV)
+    done = linlight("fit", "--model=LeastSquares", "--data.path=t.csv", "--quiet=true")
+    for name, content in HOSTILE.items():
+        Path(name).write_bytes(content)
+        path = f"--data.path={name}"
+        for words in (
+            ["inspect", path],
+            ["fit", "--model=LeastSquares", "--quiet=true", path],
+            ["fit", "--model=LeastSquares", "--quiet=true", "--data.stream=true", path],
+        ):
+            said(words, capsys)
+        try:  # of some only the targets are damaged, which a prediction does not need
+            main(["predict", "--ckpt_path", str(done.checkpoint), "--quiet=true", path])
+        except SystemExit:
+            assert capsys.readouterr().err.count("\n") == 1
+        if name.endswith(".csv"):  # the run's own table, spoilt since
+            Path("t.csv").write_bytes(content)
+            said(["plot", str(done.folder)], capsys)
+            Path("t.csv").write_bytes(CSV)
+    assert {path.parent.name for path in folders()} == {"LeastSquares"}
+
+
+LONG = "a" * 200_000
+NESTED = "[" * 2000 + "]" * 2000
+LETTERS = zip("abcdefgh", "bcdefghi", strict=True)
+ANCHORS = "\n".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]" for a, b in LETTERS)
+CONFIGS = {
+    "anchors": ("a: &a [x, x]\n" + ANCHORS, "repeats its anchors until it has"),
+    "itself": ("data: &a\n  x: *a\n", "contains itself"),
+    "deep": (f"data: {{x: {NESTED}}}\n", "nests more than 64 levels deep"),
+    "tag": ("model: !!python/object/apply:os.system ['touch pwned']\n", "is not valid YAML"),
+    "torn": ("trainer: [1\n", "is not valid YAML (line 2"),
+}
+GRADIENT = ("fit", "--model=GradientDescent", "--trainer.max_epochs=2")
+LINEAR = ("fit", "--model=LinearRegression", "--trainer.max_epochs=2")
+WORDS = [
+    (*GRADIENT, "--data.x", NESTED),
+    (*GRADIENT, "--data.x", "&a [*a]"),
+    (*GRADIENT, "--data.x", LONG),
+    (*GRADIENT, "--model.lr", LONG),
+    (*GRADIENT, "--data.path", LONG),
+    (*GRADIENT, f"--{LONG}", "1"),
+    (*GRADIENT, "--trainer.logger", LONG),
+    (*LINEAR, "--optimizer", LONG),
+    (*LINEAR, "--model.criterion", LONG),
+    ("fit", "--model", LONG),
+    ("fit", "--config", LONG),
+    ("predict", "--ckpt_path", LONG),
+    ("plot", LONG),
+    ("inspect", "--data.x", LONG),
+    ("compare", "--methods", LONG),
+    (LONG,),
+    (*LINEAR, "--trainer.val_check_interval", "0"),
+    (*LINEAR, "--trainer.check_val_every_n_epoch", "0"),
+    (*LINEAR, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nothing"),
+    (*LINEAR, "--model.criterion=BCELoss"),
+    (*LINEAR, "--model.criterion=NLLLoss"),
+    (*LINEAR, "--optimizer=SparseAdam"),
+    (*LINEAR, "--optimizer=Adam", "--optimizer.lr=-1"),
+    (*LINEAR, "--lr_scheduler=LambdaLR"),
+    (*GRADIENT, "--data.batch_size", "9" * 20),
+    (*GRADIENT, "--stop_at_se=-1"),
+    (*GRADIENT, "--trainer.devices=0"),
+    (*GRADIENT, "--trainer.profiler=nope"),
+    ("fit", "--model=ExhaustiveSearch", "--model.step=1e-300"),
+    ("fit", "--model=ExhaustiveSearch", "--model.low=1e160", "--model.high=2e160", "--model.step=1"),
+]
+
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: " ".join(words)[-40:])
+def test_words(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    said(list(words), capsys)
+    assert not folders()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content, message = CONFIGS[name]
+    Path("c.yaml").write_text(content)
+    assert message in said([*GRADIENT, "--config=c.yaml"], capsys)
+    assert not Path("pwned").exists()
+    assert not folders()
+
+
+def test_what_is_large_or_close_is_no_error(linlight: Linlight) -> None:
+    Path("name.csv").write_text(LONG + ",y\n1,2\n2,3\n3,5\n")
+    assert linlight("fit", "--model=LeastSquares", "--data.path=name.csv").summary["rows"] == 3
+    Path("close.csv").write_text("x,y\n" + "".join(f"{i},{1 + i}\n" for i in range(20)))
+    assert linlight("fit", "--model=LeastSquares", "--data.path=close.csv", "--pictures=true").summary
