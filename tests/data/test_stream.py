@@ -223,7 +223,7 @@ def test_rows_dropped_from_row_groups_are_counted_once(
     words += ["--data.features=a,b,c"]
     for own in (["--model=LeastSquares"], ["--model=GradientDescent", "--data.batch_size=64"]):
         run = linlight("fit", *words, *own)
-        assert run.out.count("dropped 3 rows of 1003 that lack a value: b 3") == 1
+        assert run.out.count("dropped 3 rows of 1,003 that lack a value: b 3") == 1
         assert run.summary["rows"] == ROWS - 3
 
 
