@@ -50,12 +50,12 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
     low, high = data.ranges()
     m = data.train_moments.cpu()
-    fit = optimum(m, bias)
+    fit = optimum(m, bias, coded=data.coded(bias))
     unit = Standardizer.fit(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
     relations = equations(fit, data.feature_names)
-    unit_fit = optimum(unit, bias)
+    unit_fit = optimum(unit, bias, coded=data.coded(bias))
     shapes = parabola(m, fit), parabola(unit, unit_fit)
     before, after = shapes[0].condition_number(fit), shapes[1].condition_number(unit_fit)
     lines = [

@@ -21,7 +21,8 @@ from linlight.training import checkpointing as checkpoints
 
 _AHEAD = ("ckpt_path", "model", "optimizer", "data.x", "data.path", "trainer.default_root_dir")
 _COLUMNS = ("features", "target", "categorical")
-_OF_OTHER_DATA = ("dtype", *_COLUMNS, "weight", "weight_kind", "missing", "standardize", *DIALECT)
+_OF_TABLES = ("weight", "weight_kind", "unseen", "reference", *DIALECT)
+_OF_OTHER_DATA = ("dtype", *_COLUMNS, *_OF_TABLES, "missing", "standardize")
 _FLAGS = ("seed_everything", "trace", "lang", "audit", "pictures", "stop_at_se", "checkpoint")
 """Of a run's config what is remembered, beside the Trainer's settings: the rest is in its checkpoint."""
 _CALLBACKS = (
@@ -154,7 +155,7 @@ def _of_data(path: str, checkpoint: dict[str, Any], command: str, ahead: Ahead) 
     is_table = "data.path" in ahead.names or data.get("path") is not None
     if "data.x" in ahead.names:
         kept = (
-            data.keys() - {"x", "y", "path", *_COLUMNS, "weight", "weight_kind", "id", "stream", *DIALECT}
+            data.keys() - {"x", "y", "path", *_COLUMNS, *_OF_TABLES, "id", "stream"}
             if command == "fit"
             else {"dtype"}
         )

@@ -55,6 +55,34 @@ class Rows:
     ids: Any = None
 
 
+class Growing:
+    """A matrix that grows by rows without being copied: the system moves its pages.
+
+    Args:
+        expected: Its rows, as far as they are known beforehand.
+        columns: Its columns.
+        dtype: Type of its numbers.
+    """
+
+    def __init__(self, expected: int, columns: int, dtype: str) -> None:
+        self._array = np.empty((expected, columns), dtype)
+        self.rows = 0
+
+    def append(self, block: Tensor) -> None:
+        """Adds rows, (n, columns)."""
+        end = self.rows + len(block)
+        if end > len(self._array):  # by little only: NumPy fills with zeros what it adds
+            rows = max(end, len(self._array) * 33 // 32)
+            self._array.resize((rows, self._array.shape[1]), refcheck=False)
+        self._array[self.rows : end] = block.numpy()
+        self.rows = end
+
+    def tensor(self) -> Tensor:
+        """All rows, (rows, columns); nothing can be added after."""
+        self._array.resize((self.rows, self._array.shape[1]), refcheck=False)
+        return torch.from_numpy(self._array)
+
+
 def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
     """Turns numbers into a two-dimensional tensor, or says exactly which of them is not one.
 

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import Rows
+from linlight.data.arrays import Growing, Rows
 from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number
+from linlight.distributed import say
 from linlight.errors import InputError
 from linlight.text import count
 
@@ -22,6 +23,10 @@ REMEDIES = {
     "weight": "or name another column as --data.weight",
 }
 """What else can be done than to correct a text where a number should be; a message ends in it."""
+
+
+NO_LEVEL, UNSEEN = -1, -2
+"""Codes of a row without a value, and with one that no row to train on has."""
 
 
 def no_rows(table: str) -> str:
@@ -41,6 +46,9 @@ class Columns:
         weight: The column of row weights.
         ids: Columns that predictions are written with.
         missing: What a row without a value does: `error`, or `drop`.
+        weights_count: Whether weights say how many rows each stands for.
+        unseen: What a row whose level is none of `categories` does: `error`, or `missing`, to be dropped.
+        reference: The level of a category that has no column of its own.
         dtype: Type of the numbers: float32 or float64.
     """
 
@@ -52,15 +60,85 @@ class Columns:
     ids: list[str]
     missing: Literal["error", "drop"]
     dtype: str
-    weights_count: bool = field(default=False, init=False)  # how many rows each stands for
+    weights_count: bool = False
+    unseen: Literal["error", "missing"] = "error"
+    reference: dict[str, str] = field(default_factory=dict)
     dropped: int = field(default=0, init=False)
     lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
 
     @property
     def feature_names(self) -> list[str]:
         """A name for each column of x."""
-        one_hot = [f"{name}={value}" for name, values in self.categories.items() for value in values]
-        return self.features + one_hot
+        return self.features + [f"{name}={level}" for name, level in self.levels]
+
+    @property
+    def levels(self) -> list[tuple[str, str]]:
+        """Category and level of each column of 0 and 1; a reference level has none."""
+        return [
+            (name, level)
+            for name, levels in self.categories.items()
+            for level in levels
+            if self.reference.get(name) != level
+        ]
+
+    def coded(self, bias: bool) -> list[int]:
+        """Columns of x that follow from others by coding alone: a category's columns add up to 1.
+
+        Without a bias that makes a difference only from the second such category on.
+        """
+        last = {name: i for i, (name, _) in enumerate(self.levels, len(self.features))}
+        found = [i for name, i in last.items() if name not in self.reference]
+        return found if bias else found[1:]
+
+    @property
+    def coding(self) -> list[str]:
+        """How categories are coded, a line each."""
+        told = self.reference
+        return [
+            f"coding of {name}: "
+            + (
+                f"{told[name]!r} is the reference, from which a coefficient tells its level"
+                if name in told
+                else "each level has a column, and a coefficient tells it from the mean of all levels; "
+                f"--data.reference {name}=LEVEL tells it from one"
+            )
+            for name in self.categories
+        ]
+
+    def forget_unseen(self, rows: Rows, train: Tensor | None) -> tuple[Tensor, list[int]]:
+        """Forgets levels that no row to train on has.
+
+        Args:
+            rows: All rows.
+            train: The numbers of those to train on. None: all.
+
+        Returns:
+            Which rows have such a level, (N,), and the columns of those levels; neither can be used.
+
+        Raises:
+            InputError: If there are such rows, and they are not to be taken for rows without a value.
+        """
+        first = len(self.features)
+        seen = (rows.x[:, first:] if train is None else rows.x[train, first:]).any(dim=0)
+        absent = [(first + i, *self.levels[i]) for i in (~seen).nonzero()[:, 0].tolist()]
+        marked = rows.x[:, [i for i, _, _ in absent]].any(dim=1)
+        counted = marked if rows.weight is None else marked & (rows.weight > 0)
+        if counted.any():
+            row = int(counted.int().argmax())
+            name, level = next((name, level) for i, name, level in absent if rows.x[row, i])
+            if self.unseen == "error":
+                number = row if rows.numbers is None else int(rows.numbers[row])
+                raise InputError(unseen_level(self.table.name, name, level, number))
+            dropped = count(int(counted.sum()), "row")
+            say(f"dropped {dropped} of a level that training has not seen, such as {name} {level}")
+        for _, name, level in absent:
+            self.categories[name] = [one for one in self.categories[name] if one != level]
+        return marked, [i for i, _, _ in absent]
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether rows may be left out, and are counted then."""
+        return self.missing == "drop" or self.unseen == "missing"
 
     @property
     def used(self) -> dict[str, ColumnSpec]:
@@ -103,7 +181,7 @@ class Columns:
         width = len(self.feature_names)
         sizes = [part.rows for part in self.table.wholes()]
         expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
-        x, y, weight = (_Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
+        x, y, weight = (Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
         places: list[np.ndarray] = []
         ids: list[pa.RecordBatch] = []
         for rows in self.blocks():
@@ -112,7 +190,7 @@ class Columns:
                 y.append(rows.y)
             if rows.weight is not None:
                 weight.append(rows.weight[:, None])
-            if rows.numbers is not None and (self.missing == "drop" or self.weight is not None):
+            if rows.numbers is not None and (self.may_drop or self.weight is not None):
                 places.append(rows.numbers)
             if rows.ids is not None:
                 ids += rows.ids.to_batches()
@@ -151,8 +229,7 @@ class Columns:
         d, t = len(self.features), len(self.targets)
         x = matrix[:, :d]
         if codes:
-            one_hot = [np.eye(len(self.categories[n]), dtype=self.dtype)[code] for n, code in codes.items()]
-            x = np.concatenate([x, *one_hot], axis=1)
+            x = np.concatenate([x, *(self._one_hot(name)[code] for name, code in codes.items())], axis=1)
         if self.weight is not None:
             self._check_weights(block, matrix[:, d + t], keep)
         ids = None
@@ -167,6 +244,12 @@ class Columns:
             places if keep is None else places[keep],
             ids,
         )
+
+    def _one_hot(self, name: str) -> np.ndarray:
+        """What stands for each level of a category, (levels, columns)."""
+        levels = self.categories[name]
+        kept = [i for i, level in enumerate(levels) if self.reference.get(name) != level]
+        return np.eye(len(levels), dtype=self.dtype)[:, kept]
 
     def _check_weights(self, block: Block, weights: np.ndarray, keep: np.ndarray | None) -> None:
         for bad, rule in (
@@ -200,12 +283,12 @@ class Columns:
                 f"(counted from 0): {remedy}"
             )
         holes = {name: np.isnan(matrix[:, j]) for j, name in enumerate(names)}
-        holes |= {name: code < 0 for name, code in codes.items()}
+        holes |= {name: code == NO_LEVEL for name, code in codes.items()}
         missing = np.zeros(len(block.batch), bool)
         nothing = np.zeros(len(block.batch), bool)  # rows that count for nothing may lack anything
         if self.weight is not None:
             nothing = matrix[:, names.index(self.weight)] == 0
-            nothing &= np.logical_or.reduce(list(holes.values()))
+            nothing &= np.logical_or.reduce([*holes.values(), *(code < 0 for code in codes.values())])
             holes = {name: hole & ~nothing for name, hole in holes.items()}
         for name, hole in holes.items():
             if hole.any() and self.missing == "error":
@@ -215,6 +298,10 @@ class Columns:
                 )
             missing |= hole
             self.lacking[name] += int(hole.sum())
+        for name, code in codes.items():
+            unseen = (code == UNSEEN) & ~nothing
+            missing |= unseen
+            self.lacking[f"{name} (a level that training has not seen)"] += int(unseen.sum())
         self.dropped += int(missing.sum())
         missing |= nothing
         return ~missing if missing.any() else None
@@ -234,18 +321,23 @@ class Columns:
         return pa.table(found)
 
     def _codes(self, block: Block, name: str) -> np.ndarray:
-        """The number of each row's category, −1 for none, (rows,)."""
+        """The number of each row's level, `NO_LEVEL` or `UNSEEN` where it has none of them, (rows,)."""
         values = texts(block, name)
         codes = pc.index_in(values, value_set=pa.array(self.categories[name], pa.string()))
         unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
         row = pc.index(unknown, True).as_py()
-        if row >= 0:
-            raise InputError(
-                f"{block.file}: column {name!r} holds {values[row].as_py()!r} in row {block.first + row} "
-                f"(counted from 0), which the training did not have: leave such rows out, or fit again"
-            )
-        found: np.ndarray = codes.fill_null(-1).to_numpy(zero_copy_only=False)
-        return found
+        if row >= 0 and self.unseen == "error":
+            raise InputError(unseen_level(block.file, name, values[row].as_py(), block.first + row))
+        found: np.ndarray = codes.fill_null(NO_LEVEL).to_numpy(zero_copy_only=False)
+        return np.where(unknown.to_numpy(zero_copy_only=False), UNSEEN, found) if row >= 0 else found
+
+
+def unseen_level(file: str, column: str, level: str, row: int) -> str:
+    """What to say of a level that no row to train on has."""
+    return (
+        f"{file}: column {column!r} holds {level!r} in row {row} (counted from 0), which the training did "
+        "not have: leave such rows out by --data.unseen missing, or fit again"
+    )
 
 
 def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
@@ -296,29 +388,3 @@ def texts(block: Block, name: str) -> pa.Array:
     if block.na_values is None:
         return found
     return pc.if_else(pc.is_in(found, value_set=block.na_values), pa.scalar(None, pa.string()), found)
-
-
-class _Growing:
-    """A matrix that grows by rows without being copied: the system moves its pages.
-
-    Args:
-        expected: Its rows, as far as they are known beforehand.
-        columns: Its columns.
-        dtype: Type of its numbers.
-    """
-
-    def __init__(self, expected: int, columns: int, dtype: str) -> None:
-        self._array = np.empty((expected, columns), dtype)
-        self.rows = 0
-
-    def append(self, block: Tensor) -> None:
-        end = self.rows + len(block)
-        if end > len(self._array):  # by little only: NumPy fills with zeros what it adds
-            rows = max(end, len(self._array) * 33 // 32)
-            self._array.resize((rows, self._array.shape[1]), refcheck=False)
-        self._array[self.rows : end] = block.numpy()
-        self.rows = end
-
-    def tensor(self) -> Tensor:
-        self._array.resize((self.rows, self._array.shape[1]), refcheck=False)
-        return torch.from_numpy(self._array)

@@ -83,6 +83,10 @@ class XYDataModule(LightningDataModule):
         encoding: The encoding of a CSV, such as cp1252 or utf-16.
         header: Whether a CSV's first row holds the columns' names; else they are 0, 1, ….
         skip_rows: Lines of a CSV before that.
+        unseen: What to do about a row whose category has a value that no row to train on has: `error`, or
+            take it for `missing`, and drop it.
+        reference: A category's level that gets no column, so that the others are told from it: `plan=basic`.
+            Default: every level has a column.
         weight_kind: What weights mean. `precision`: a row's error has the variance σ²/weight, as in R's `lm`
             and statsmodels' WLS. `frequency`: a row stands for so many equal ones, a whole number, in
             standard errors and degrees of freedom too.
@@ -122,6 +126,8 @@ class XYDataModule(LightningDataModule):
         skip_rows: int = 0,
         na_values: str | list[str] | None = None,
         weight_kind: Literal["precision", "frequency"] = "precision",
+        unseen: Literal["error", "missing"] = "error",
+        reference: str | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
@@ -143,6 +149,8 @@ class XYDataModule(LightningDataModule):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
         if weight_kind not in ("precision", "frequency"):
             raise InputError(f"weight_kind must be precision or frequency, got {weight_kind!r}")
+        if unseen not in ("error", "missing"):
+            raise InputError(f"unseen must be error or missing, got {unseen!r}")
         if missing not in ("error", "drop"):
             raise InputError(f"missing must be error or drop, got {missing!r}")
         if reduce and batch_size is not None:
@@ -163,6 +171,7 @@ class XYDataModule(LightningDataModule):
         self.dtype = getattr(torch, dtype)
         self.streamed = stream
         self.weight_kind = weight_kind
+        self._columns: Columns | None = None  # of a table
         self.is_table = path is not None  # whose columns have names
         self._constant = ""
         self._no_targets = "x is given without y: only predict can do without y"
@@ -185,7 +194,9 @@ class XYDataModule(LightningDataModule):
                 )
             self.source = Stream(columns, window, seed, val_fraction, test_fraction)
         else:
-            self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
+            memory = self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
+            if columns.categories and not isinstance(categorical, dict):
+                self._leave_out_unseen(memory, columns)
 
     def sharing_rows(
         self, batch_size: int | None = None, shuffle: bool = False, standardize: bool = False, dtype: str = ""
@@ -254,17 +265,52 @@ class XYDataModule(LightningDataModule):
             ids=ids,
             missing=missing,
             dtype=dtype,
+            trains_on=self._trains_on(),
+            weights_count=self.weight_kind == "frequency",
+            unseen=self.hparams["unseen"],
+            reference=self.hparams["reference"],
         )
         for line in left_out:
             say(line)
-        columns.weights_count = self.weight_kind == "frequency"
+        self._remember(columns)
+        return columns
+
+    def _remember(self, columns: "Columns") -> None:
+        """Keeps what `predict` needs to know of the columns it was trained on."""
         self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
         self.targets = len(columns.targets) or None
-        # What `predict` needs to know of the columns it was trained on.
+        self._columns = columns
         self.hparams.update(
-            features=columns.features, target=columns.targets or None, categorical=columns.categories or None
+            features=columns.features,
+            target=columns.targets or None,
+            categorical=columns.categories or None,
+            reference=columns.reference or None,
         )
-        return columns
+
+    def _trains_on(self) -> Any:
+        """Which rows of a stream are to train on, by their numbers; None: all, or unknown by now."""
+        held_back = self.hparams["val_fraction"] + self.hparams["test_fraction"]
+        if not self.streamed or not held_back:
+            return None
+        from linlight.data.stream import uniform
+
+        return lambda rows: uniform(rows, self.seed) >= held_back
+
+    def _leave_out_unseen(self, memory: Memory, columns: "Columns") -> None:
+        """Leaves out levels that no row to train on has, with the rows that have them."""
+        marked, absent = columns.forget_unseen(memory.rows, memory.part("train"))
+        if absent:
+            memory.leave_out(marked, absent)
+            self._remember(columns)
+
+    def coded(self, bias: bool) -> list[int]:
+        """Features that follow from others by the coding of categories alone; see `optimum`."""
+        return [] if self._columns is None else self._columns.coded(bias)
+
+    @property
+    def coding(self) -> list[str]:
+        """How categories are coded, a line each."""
+        return [] if self._columns is None else self._columns.coding
 
     def _read(self, columns: "Columns") -> Rows:
         rows = columns.read()

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,26 @@ class Memory(Source):
         """The number of rows, and the sums of their numbers."""
         tensors = (t for t in (self.rows.x, self.rows.y, self.rows.weight) if t is not None)
         return (len(self.rows.x), *(t.sum(dtype=torch.float64).item() for t in tensors))
+
+    def part(self, kind: str) -> Tensor | None:
+        """The numbers of the rows of a kind, in order; None: every row."""
+        return self._parts[kind]
+
+    def leave_out(self, rows: Tensor, columns: list[int]) -> None:
+        """Leaves out rows, marked in (N,), that none is trained on, and columns of x."""
+        stays, held = ~rows, self.rows
+        kept_columns = [i for i in range(held.x.shape[1]) if i not in set(columns)]
+        numbers = np.arange(len(rows)) if held.numbers is None else held.numbers
+        self.rows = Rows(
+            held.x[stays][:, kept_columns],
+            None if held.y is None else held.y[stays],
+            None if held.weight is None else held.weight[stays],
+            numbers[stays.numpy()] if rows.any() else held.numbers,
+            None if held.ids is None else held.ids.filter(stays.tolist()),
+        )
+        place = stays.cumsum(0) - 1
+        for kind, part in self._parts.items():
+            self._parts[kind] = None if part is None else place[part[stays[part]]]
 
     def keeps(self, kind: str) -> bool:
         """Whether rows are kept for `val` or `test`."""

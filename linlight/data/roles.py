@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -36,10 +37,23 @@ def assign_roles(
     weight: Any,
     categorical: Any,
     ids: Any,
-    missing: Literal["error", "drop"],
-    dtype: str,
+    trains_on: Callable[[np.ndarray], np.ndarray] | None = None,
+    reference: Any = None,
+    **settings: Any,
 ) -> tuple[Columns, str, list[str]]:
-    """Decides which columns of a table are what; see `XYDataModule` for the arguments.
+    """Decides which columns of a table are what.
+
+    Args:
+        table: The table.
+        features: As `XYDataModule` has it, like `target`, `weight`, `categorical`, `ids` and `reference`.
+        target: The same.
+        weight: The same.
+        categorical: The same.
+        ids: The same.
+        trains_on: Which rows, by their numbers in the table, are to train on, where that is known: only their
+            levels count. Default: all.
+        reference: As `XYDataModule` has it.
+        settings: The other settings of `Columns`.
 
     Returns:
         The columns; why there is no target, or ""; and what to say of columns left out, a line each.
@@ -100,9 +114,18 @@ def assign_roles(
     if left_out:
         kinds = ", ".join(f"{name} ({kind(types[name])})" for name in left_out)
         said.append(f"left out of the features, for they are not numbers: {kinds}")
-    read = _categories(table, [name for name in categories if not given.get(name)])
+    read = _categories(table, [name for name in categories if not given.get(name)], trains_on)
     values = {name: given.get(name) or read[name] for name in categories}
-    found = Columns(table, chosen, targets, values, weights[0] if weights else None, id_names, missing, dtype)
+    found = Columns(
+        table,
+        chosen,
+        targets,
+        values,
+        weights[0] if weights else None,
+        id_names,
+        reference=_references(reference, values),
+        **settings,
+    )
     return found, no_target, said
 
 
@@ -147,12 +170,35 @@ def _refuse_text(table: Table, name: str, remedy: str) -> None:
         numbers(block, name, remedy)
 
 
-def _categories(table: Table, names: Sequence[str]) -> dict[str, list[str]]:
+def _references(given: Any, categories: Mapping[str, list[str]]) -> dict[str, str]:
+    """Reference levels by category, from a mapping or from words, `g=a` or `g=a,h=b`."""
+    words = [] if given is None or isinstance(given, Mapping) else as_names(given)
+    found = dict(given) if isinstance(given, Mapping) else dict(word.partition("=")[::2] for word in words)
+    found = {str(name): str(level) for name, level in found.items()}
+    for name, level in found.items():
+        if name not in categories:
+            raise InputError(f"reference names {name!r}, which is not among --data.categorical: add it there")
+        if level not in categories[name]:
+            raise InputError(
+                f"column {name!r} has no level {level!r} to be the --data.reference, {name}=LEVEL: "
+                f"{nearest(level, categories[name])}"
+            )
+    return found
+
+
+def _categories(
+    table: Table, names: Sequence[str], trains_on: Callable[[np.ndarray], np.ndarray] | None
+) -> dict[str, list[str]]:
     """The values of text columns, sorted."""
     found: dict[str, set[str]] = {name: set() for name in names}
+    row = 0
     for block in table.blocks(dict.fromkeys(names, ColumnSpec(pa.string()))) if names else ():
+        places = np.arange(row, row + len(block.batch))
+        row += len(block.batch)
         for name, values in found.items():
-            values |= set(pc.unique(texts(block, name)).drop_null().to_pylist())
+            column = texts(block, name)
+            column = column if trains_on is None else column.filter(pa.array(trains_on(places)))
+            values |= set(pc.unique(column).drop_null().to_pylist())
             if len(values) > MOST_CATEGORIES:
                 raise InputError(
                     f"{table.name}: column {name!r} has more than {MOST_CATEGORIES} different values: it is "

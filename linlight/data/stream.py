@@ -134,7 +134,7 @@ class Stream(Source):
         if self._survey is not None:
             names = {"train": "training", "val": "validation", "test": "test"}
             return {names[kind]: n for kind, n in self._survey.sizes.items() if n}
-        whole = not any(self.fractions.values()) and self.columns.missing == "error" and not self.weighted
+        whole = not any(self.fractions.values()) and not self.columns.may_drop and not self.weighted
         return {"training": self.rows} if whole and self.rows is not None else {}
 
     # Reading --------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ class Stream(Source):
 
     def _count_dropped(self, kept: int) -> None:
         """Says once how many rows were dropped; every process must call it."""
-        if self.columns.missing == "error" or self._said_dropped:
+        if not self.columns.may_drop or self._said_dropped:
             return
         self._said_dropped = True
         columns = self.columns
@@ -353,7 +353,7 @@ class Stream(Source):
 
     def passed(self, kept: int) -> None:
         """Hears that a pass over all rows has ended, of which this process kept so many; all must call it."""
-        if self.columns.missing == "drop" and not self._said_dropped:
+        if self.columns.may_drop and not self._said_dropped:
             self._count_dropped(sum(gather(kept)))
 
     def sample(self, most: int) -> tuple[Tensor, Tensor]:

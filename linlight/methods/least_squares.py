@@ -163,7 +163,7 @@ class LeastSquares(LinearModel):
         data = self._data()
         if data is not None and data.streamed:
             data.check_not_constant(self.moments)
-        self.fit = optimum(self.moments, self._bias, self.l2)
+        self.fit = optimum(self.moments, self._bias, self.l2, self._coded())
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)
         return [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
@@ -191,7 +191,8 @@ class LeastSquares(LinearModel):
             return bool(self.refine)
         if self._weighted or not self._sees_the_same_again():
             return False
-        return self.l2 == 0 and len(fit.dependent) == 0 and m.features <= 32 and int(m.rows) <= FEW_ROWS
+        full = fit.rank == m.features + self._bias
+        return self.l2 == 0 and full and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
         products = ExactProducts(m, self._bias)
@@ -254,7 +255,7 @@ class LeastSquares(LinearModel):
         assert self.fit is not None
         names = self._coefficient_names()
         assert self.moments is not None
-        best = optimum(self.moments, self._bias) if self.l2 > 0 else self.fit
+        best = optimum(self.moments, self._bias, coded=self._coded()) if self.l2 > 0 else self.fit
         lowest = loss(self.moments, best.w, best.b).mean().item()
         shared: dict[str, Any] = {
             "rank": self.fit.rank,
@@ -287,12 +288,18 @@ class LeastSquares(LinearModel):
                 f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors "
                 "and p-values would say nothing true and are left out."
             )
+        data = self._data()
+        notes += [] if data is None else data.coding
         notes += self._on_weights() + self._on_leverage()
         names = self._feature_names()
         notes += [f"collinear: {line}" for line in equations(self.fit, names)]
         if len(self.fit.dependent):
             notes.append("Of all weights that fit as well, these have the least norm.")
         return notes
+
+    def _coded(self) -> list[int]:
+        data = self._data()
+        return [] if data is None else data.coded(self._bias)
 
     def _on_weights(self) -> list[str]:
         if not self._weighted:

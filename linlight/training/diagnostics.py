@@ -183,7 +183,8 @@ class Diagnostics(Callback):
         self._moments = m.cpu()
         data: XYDataModule = model.trainer.datamodule  # type: ignore[attr-defined]
         self._observations = data.observations(self._moments)
-        self._fit: Optimum = optimum(self._moments, model.b is not None)
+        bias = model.b is not None
+        self._fit: Optimum = optimum(self._moments, bias, coded=data.coded(bias))
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
         self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
 
