@@ -33,7 +33,7 @@ from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import silence, watch
 from linlight.training.resume import ResumedSettings, differences
-from linlight.training.run_summary import RunSummary, describe
+from linlight.training.run_summary import RunSummary, describe, figures
 from linlight.training.stopping import EXIT_CODE
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace
@@ -214,9 +214,10 @@ class Cli(LightningCLI):
         given = config["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         for callback in given:
-            if getattr(callback, "monitor", None) == "val_loss" and not self.datamodule.has_validation:
+            monitor = getattr(callback, "monitor", None) or ""
+            if monitor.startswith("val_") and not self.datamodule.has_validation:
                 raise InputError(
-                    f"{type(callback).__name__} monitors val_loss and there are no validation rows: "
+                    f"{type(callback).__name__} monitors {monitor} and there are no validation rows: "
                     "set --data.val_fraction, or monitor train_loss"
                 )
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
@@ -391,7 +392,7 @@ class Cli(LightningCLI):
 
     def _after_evaluation(self) -> None:
         kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]
-        metrics = {name: value.item() for name, value in self.trainer.callback_metrics.items()}
+        metrics = figures(self.trainer.callback_metrics)
         self.summary = describe(self.model, self.model.rows) | metrics
         if _rank() == 0:
             rows = self.summary["rows"]

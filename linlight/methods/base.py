@@ -15,7 +15,6 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import loss as moments_loss
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.batch import Batch, as_batch, features_of, total_weight
 from linlight.methods.fits import (
@@ -26,6 +25,7 @@ from linlight.methods.fits import (
     check_units,
     sizes_of_first_batch,
 )
+from linlight.methods.metrics import collection, metrics_of
 from linlight.methods.run_rows import batches_again, our_data
 from linlight.methods.training_loss import TrainingLoss, run_batches
 
@@ -49,29 +49,38 @@ class LinearModel(LightningModule):
         w0: Starting value of every weight, the bias then starting at 0; None leaves both to `nn.Linear`,
             which draws them at random.
         criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
+        metrics: Further regression metrics of torchmetrics, by the names of their classes.
     """
 
     single_pass = False
     """Whether an epoch only adds up over the rows, in whatever batches they come; then it is the only one."""
 
-    def __init__(self, bias: bool, w0: float | None, criterion: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        bias: bool,
+        w0: float | None,
+        criterion: nn.Module | None = None,
+        metrics: list[str] | None = None,
+    ) -> None:
         super().__init__()
         # Lightning collects the arguments of the subclass's __init__ here. Only primitives are kept, so
         # that every checkpoint loads with weights_only=True. TensorBoard gets them at the end, with results.
         own = inspect.signature(type(self).__init__).parameters
-        inherited = [name for name in ("bias", "w0") if name not in own]
+        inherited = [name for name in ("bias", "w0", "metrics") if name not in own]
         self.save_hyperparameters(logger=False, ignore=[*inherited, "criterion"])
         if w0 is not None and not math.isfinite(w0):
             raise InputError(f"w0 must be a finite number, got {w0}")
         self._bias = bias
         self._w0 = w0
         self.criterion = criterion or nn.MSELoss()
+        self._metric_names = metrics or []
+        collection(self._metric_names)  # refuses a name that it does not know
         self.linear: nn.Linear | None = None
         self._until: int | None = None  # the Trainer's epochs
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
-        self.val_loss: torchmetrics.Metric | None = None
-        self.test_loss: torchmetrics.Metric | None = None
+        self.val_metrics: torchmetrics.MetricCollection | None = None
+        self.test_metrics: torchmetrics.MetricCollection | None = None
 
     # The model ------------------------------------------------------------------------------------------
 
@@ -122,7 +131,7 @@ class LinearModel(LightningModule):
                 f"precision {self.trainer.precision} is not used here: "
                 "--data.dtype float32 or float64 is the type of all numbers"
             )
-        self.val_loss, self.test_loss = self.loss_metric(), self.loss_metric()
+        self.val_metrics, self.test_metrics = self._collection("val_"), self._collection("test_")
         if self.linear is None:
             self.build(*sizes_of_first_batch(self.trainer))
         data = self._data()
@@ -321,31 +330,53 @@ class LinearModel(LightningModule):
 
     # Evaluation -----------------------------------------------------------------------------------------
 
-    def _shared_step(self, batch: Batch, name: str) -> None:
-        metric: torchmetrics.Metric = getattr(self, name)
-        self.add_loss(metric, batch)
-        # The dashboard draws it beside the training loss; `validate` and `test` print it.
-        logged = self.trainer.state.fn != "fit" and bool(self.trainer.loggers)
-        self.log(name, metric, on_step=False, on_epoch=True, logger=logged)
+    def make_metrics(self) -> dict[str, torchmetrics.Metric]:
+        """The metrics of an evaluation by their names, which get `val_`, `test_` or `train_` before them.
 
-    def add_loss(self, metric: torchmetrics.Metric, batch: Batch) -> None:
-        """Adds the loss of a batch to a metric made by `loss_metric`."""
+        A subclass adds its own: `return super().make_metrics() | {"mape": MeanAbsolutePercentageError()}`.
+        """
+        return collection(self._metric_names)
+
+    def _collection(self, prefix: str) -> torchmetrics.MetricCollection:
+        return torchmetrics.MetricCollection(
+            {"loss": self.loss_metric(), **self.make_metrics()}, prefix=prefix, compute_groups=False
+        )
+
+    def _shared_step(self, batch: Any, metrics: torchmetrics.MetricCollection | None) -> None:
+        assert metrics is not None  # made in `setup`
+        self.add_to(metrics, batch)
+        # The dashboard draws them beside the training loss; `validate` and `test` print them.
+        logged = self.trainer.state.fn != "fit" and bool(self.trainer.loggers)
+        self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
+
+    @torch.no_grad()
+    def add_to(self, metrics: torchmetrics.MetricCollection, batch: Any) -> None:
+        """Adds a batch to the loss and the metrics."""
         # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
         # has no float64.
-        if metric.dtype != torch.float64 and self.device.type != "mps":
-            metric.set_dtype(torch.float64)
+        if self.device.type != "mps" and any(metric.dtype != torch.float64 for metric in metrics.values()):
+            metrics.set_dtype(torch.float64)
         x, y, *weight = batch = as_batch(batch)
         self._evaluated += len(x)
-        loss = self.loss(self(x), y, *weight).detach() if len(x) else x.new_zeros(())
-        metric.update(*(loss,) if self.loss_is_total else (loss, total_weight(batch)))
+        y_hat = self(x)
+        loss = self.loss(y_hat, y, *weight) if len(x) else x.new_zeros(())
+        for name, metric in metrics.items(keep_base=True, copy_state=False):
+            if name != "loss":
+                metric.update(
+                    y_hat, y, **({"weight": weight[0]} if weight and _takes_weights(metric) else {})
+                )
+            elif self.loss_is_total:
+                metric.update(loss)
+            else:
+                metric.update(loss, total_weight(batch))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds up the loss of the validation rows."""
-        self._shared_step(batch, "val_loss")
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Adds up the metrics of the validation rows."""
+        self._shared_step(batch, self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Adds up the loss of the test rows."""
-        self._shared_step(batch, "test_loss")
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Adds up the metrics of the test rows."""
+        self._shared_step(batch, self.test_metrics)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predicts a batch: (B, D) in, (B, T) out."""
@@ -362,26 +393,33 @@ class LinearModel(LightningModule):
         """What the command line prints after training, if anything, before the line that all methods get."""
         return ""
 
-    @torch.no_grad()
     def train_loss(self) -> float:
         """The loss at the present weights over the rows of the run; every process must call it."""
+        return self.train_metrics()["train_loss"]
+
+    @torch.no_grad()
+    def train_metrics(self) -> dict[str, float]:
+        """Loss and metrics at the present weights over the rows of the run; every process must call it.
+
+        Of a stream, and of rows that stand for others, those that the statistic tells: not the MAE.
+        """
         data, seen = self._data(), run_batches(self.trainer)
         whole = data is not None and math.isinf(seen)
-        if data is not None and whole and data.source.is_surveyed and isinstance(self.criterion, nn.MSELoss):
-            # Known without reading the stream again.
-            m = data.train_moments
+        squared = isinstance(self.criterion, nn.MSELoss)
+        if data is not None and squared and (data.reduce or (whole and data.source.is_surveyed)):
+            m = data.train_moments.cpu()
             self.rows = int(m.rows)
-            b = None if self.b is None else self.b.cpu()
-            mean = moments_loss(m.cpu(), self.w.cpu(), b).mean()
-            return float(mean * m.weight * m.targets if self.loss_is_total else mean)
-        metric = self.loss_metric()
+            found = metrics_of(m, self.w.cpu(), self._cpu_bias())
+            total = m.weight.item() * m.targets if self.loss_is_total else 1.0
+            return {"train_loss": found["train_mse"] * total, **found}
+        metrics = self._collection("train_").to(self.device)
         for batch in data.train_pass() if data is not None and whole else batches_again(self.trainer, seen):
-            self.add_loss(metric, batch)
+            self.add_to(metrics, batch)
         self._count_rows()
-        if data is not None and data.reduce:
-            self.rows = int(data.train_moments.rows)
-        loss: float = metric.compute().item()
-        return loss
+        return {name: value.item() for name, value in metrics.compute().items()}
+
+    def _cpu_bias(self) -> Tensor | None:
+        return None if self.b is None else self.b.cpu()
 
     def _count_rows(self) -> None:
         """Adds up what each process has evaluated; every process must call it."""
@@ -401,3 +439,7 @@ class LinearModel(LightningModule):
     def _check_evaluated(self) -> None:
         if not self.rows:
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
+
+
+def _takes_weights(metric: torchmetrics.Metric) -> bool:
+    return "weight" in inspect.signature(metric.update).parameters

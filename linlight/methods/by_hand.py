@@ -19,13 +19,20 @@ class ByHandModel(LinearModel):
         lr: Learning rate, the length of a step in units of the gradient.
         bias: Whether the model has a bias; the notes have none.
         w0: Starting value of every weight; the bias starts at 0.
+        metrics: Further regression metrics of torchmetrics, by the names of their classes.
 
     Raises:
         InputError: If `lr` is not positive and finite.
     """
 
-    def __init__(self, lr: float = 0.01, bias: bool = False, w0: float = 1.0) -> None:
-        super().__init__(bias, w0)
+    def __init__(
+        self,
+        lr: float = 0.01,
+        bias: bool = False,
+        w0: float = 1.0,
+        metrics: list[str] | None = None,
+    ) -> None:
+        super().__init__(bias, w0, metrics=metrics)
         self.lr = check_lr(lr)
         self.automatic_optimization = False
         self._is_seen = True

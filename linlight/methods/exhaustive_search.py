@@ -45,6 +45,7 @@ class ExhaustiveSearch(LinearModel):
         bias: Whether to search for a bias as well.
         bias_low: Smallest bias to try.
         bias_high: Largest bias to try.
+        metrics: Further regression metrics of torchmetrics, by the names of their classes.
 
     Raises:
         InputError: If a limit or the step makes no grid.
@@ -64,8 +65,9 @@ class ExhaustiveSearch(LinearModel):
         bias: bool = False,
         bias_low: float = -2.0,
         bias_high: float = 2.0,
+        metrics: list[str] | None = None,
     ) -> None:
-        super().__init__(bias, w0=0.0)
+        super().__init__(bias, w0=0.0, metrics=metrics)
         self._weight_grid = grid(low, high, step, "")
         self._bias_grid = grid(bias_low, bias_high, step, "bias_")
         self.automatic_optimization = False

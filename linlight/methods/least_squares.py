@@ -28,6 +28,7 @@ from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batch
+from linlight.methods.metrics import metrics_of
 from linlight.methods.optim import SetParameters
 from linlight.methods.run_rows import batches_again, is_same_when_read_again, planned_batches
 from linlight.text import count
@@ -52,6 +53,7 @@ class LeastSquares(LinearModel):
         refine: Whether to read the data once more, in more than twice the precision of float64, for
             coefficients and standard errors right to all its digits however ill-conditioned the columns.
             Default: where it costs next to nothing, up to 8,192 rows of 32 columns that are independent.
+        metrics: Further regression metrics of torchmetrics, by the names of their classes.
 
     Raises:
         InputError: If `l2` is negative, or given together with `robust`.
@@ -69,8 +71,9 @@ class LeastSquares(LinearModel):
         l2: float = 0.0,
         robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None,
         refine: bool | int | None = None,
+        metrics: list[str] | None = None,
     ) -> None:
-        super().__init__(bias, w0=0.0)
+        super().__init__(bias, w0=0.0, metrics=metrics)
         if not (l2 >= 0 and math.isfinite(l2)):
             raise InputError(f"l2 must be 0 or a positive finite number, got {l2:g}")
         if robust is not None and robust not in ROBUST:
@@ -247,8 +250,17 @@ class LeastSquares(LinearModel):
             self._infer()
         assert self.moments is not None
         self.rows = int(self.moments.rows)
-        b = None if self.b is None else self.b.cpu()
-        return loss(self.moments, self.w.cpu(), b).mean().item()
+        return loss(self.moments, self.w.cpu(), self._cpu_bias()).mean().item()
+
+    def train_metrics(self) -> dict[str, float]:
+        """Of a stream those that need no further pass."""
+        assert self.moments is not None
+        data = self._data()
+        if data is not None and data.streamed:
+            found = metrics_of(self.moments, self.w.cpu(), self._cpu_bias())
+        else:
+            found = super().train_metrics()
+        return found | {"train_loss": self.train_loss()}
 
     def summary(self) -> dict[str, Any]:
         """Coefficients in float64 with their inference; lists over the targets where there are several."""

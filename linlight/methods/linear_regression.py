@@ -52,6 +52,7 @@ class LinearRegression(LinearModel):
         criterion: The loss of predictions (B, T) against targets (B, T). Default: `nn.MSELoss()`.
         optimizer: `{"class_path": ..., "init_args": ...}`; `--optimizer` on the command line.
         lr_scheduler: The same for a scheduler, stepped every epoch; `--lr_scheduler` on the command line.
+        metrics: Further regression metrics of torchmetrics, by the names of their classes.
 
     Raises:
         InputError: If `lr` is not positive and finite.
@@ -65,9 +66,10 @@ class LinearRegression(LinearModel):
         criterion: nn.Module | dict[str, Any] | None = None,
         optimizer: dict[str, Any] | None = None,
         lr_scheduler: dict[str, Any] | None = None,
+        metrics: list[str] | None = None,
     ) -> None:
         made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
-        super().__init__(bias, w0, made)
+        super().__init__(bias, w0, made, metrics)
         try:
             self.criterion(torch.zeros(1, 1), torch.zeros(1, 1))
         except (RuntimeError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """What a run found, as text, Markdown, JSON or a frame: all are made of the content of `summary.json`."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,9 @@ def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str
     return f"{target} = " + " + ".join(terms).replace("+ -", "- ")
 
 
-def evaluated(method: str, metrics: dict[str, float], rows: int, set_aside: bool) -> str:
+def evaluated(method: str, metrics: Mapping[str, float | None], rows: int, set_aside: bool) -> str:
     """The line about an evaluation of `rows` rows, all of them where none were set aside."""
-    found = ", ".join(f"{name} {number(value)}" for name, value in metrics.items())
+    found = ", ".join(f"{name} {number(value)}" for name, value in metrics.items() if value is not None)
     where = count(rows, "row") if set_aside else f"all {count(rows, 'row')}, for none were set aside"
     return f"{method}: {found} on {where}"
 

@@ -17,7 +17,10 @@ from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.training.fit_result import FitResult
 
-FINAL = ("train_loss", "val_loss", "gap", "condition_number", "epochs", "steps", "seconds")
+FINAL = (
+    *(f"{rows}_{name}" for rows in ("train", "val") for name in ("loss", "rmse", "mae", "r2")),
+    *("gap", "condition_number", "epochs", "steps", "seconds"),
+)
 """The columns of figures in the HParams table."""
 MOST_RESIDUALS = 10_000
 """Of more rows than this the histogram shows a sample, evenly spaced over them, and its name says so."""

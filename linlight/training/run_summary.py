@@ -1,6 +1,8 @@
 """`summary.json`: what a run found, written last, so that a folder that has one is finished."""
 
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,17 @@ def describe(model: LinearModel, rows: int) -> dict[str, Any]:
     }
 
 
+def figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
+    """Losses and metrics as numbers, None where one has no value, such as R² of one row.
+
+    Args:
+        metrics: Numbers or tensors of one, by their names.
+        prefix: Of the names that count, such as `val_`.
+    """
+    found = {name: float(value) for name, value in metrics.items() if name.startswith(prefix)}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
+
+
 class RunSummary(Callback):
     """Writes `summary.json` once training is over, and what TensorBoard is given at the end.
 
@@ -48,7 +61,7 @@ class RunSummary(Callback):
 
     def state_dict(self) -> dict[str, float]:
         """What only the run itself found out."""
-        return {"val_loss": self.summary["val_loss"]} if "val_loss" in self.summary else {}
+        return {name: value for name, value in self.summary.items() if name.startswith("val_")}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Keeps it for a run that has nothing left to do."""
@@ -63,15 +76,14 @@ class RunSummary(Callback):
         """Gathers the summary while all processes are there."""
         seconds = time.perf_counter() - self._started
         model: LinearModel = pl_module
-        train_loss = model.train_loss()
-        check_finite(trainer, model, train_loss)
-        metrics: dict[str, Any] = self._validated | {
-            "train_loss": train_loss,
+        trained = model.train_metrics()
+        check_finite(trainer, model, trained["train_loss"])
+        metrics: dict[str, Any] = {
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
+            **figures(trained),
+            **(figures(trainer.callback_metrics, "val_") or self._validated),
         }
-        if "val_loss" in trainer.callback_metrics:
-            metrics["val_loss"] = trainer.callback_metrics["val_loss"].item()
         data = our_data(trainer)
         targets, features = model.w.shape
         names = {

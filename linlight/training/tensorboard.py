@@ -191,8 +191,9 @@ class Dashboard(Callback):
             values[name] = value
             if name.endswith("gap") and value > 0:
                 values[f"log10_{name}"] = math.log10(value)
-        if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
-            values["val_loss"] = trainer.callback_metrics["val_loss"].item()
+        if trainer.enable_validation:
+            found = trainer.callback_metrics.items()
+            values |= {name: value.item() for name, value in found if name.startswith("val_")}
         by_epoch = _named("epoch", values)
         if trainer.global_step == epoch:
             _log(trainer, epoch, step | by_epoch)

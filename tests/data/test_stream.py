@@ -190,7 +190,16 @@ def test_training_evaluation_and_prediction(
     expected = linlight("fit", *words, *own).summary
     run = linlight("fit", *words, *own, *stream)
     found = run.summary
-    ignored = ("seconds", "steps", "largest_stable_step", "predicted", "optimum", "condition_number")
+    # Another pass over a stream would be needed for the absolute errors.
+    ignored = (
+        "train_mae",
+        "seconds",
+        "steps",
+        "largest_stable_step",
+        "predicted",
+        "optimum",
+        "condition_number",
+    )
     for key in expected.keys() - set(ignored):
         assert found[key] == approximately(expected[key]), key
     if method == "LeastSquares":

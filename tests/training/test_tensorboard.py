@@ -93,4 +93,5 @@ def test_search_curve_is_an_image(linlight: Linlight) -> None:
 
 def test_an_evaluation_logs_what_it_found_and_no_chart_of_its_epoch(linlight: Linlight) -> None:
     trained = linlight("fit", "--model", "GradientDescent", "--trainer.max_epochs", 2)
-    assert events(linlight("test", "--ckpt_path", trained.checkpoint)).Tags()["scalars"] == ["test_loss"]
+    tags = events(linlight("test", "--ckpt_path", trained.checkpoint)).Tags()["scalars"]
+    assert set(tags) == {f"test_{name}" for name in ("loss", "mse", "rmse", "mae", "r2")}

@@ -1,0 +1,112 @@
+"""Metrics of predictions: torchmetrics' own, with row weights where torchmetrics has none."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import Tensor
+from torchmetrics import Metric, regression
+
+from linlight.errors import InputError
+from linlight.functional.squared_error import check_same_shape
+from linlight.functional.statistic import Moments, loss
+
+
+class MeanSquaredError(regression.MeanSquaredError):
+    """torchmetrics' mean squared error over all residuals, or its root, of rows with or without weights."""
+
+    def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
+        if weight is None:
+            super().update(preds, target)
+            return
+        check_same_shape(preds, target)
+        self.sum_squared_error = self.sum_squared_error + (weight[:, None] * (preds - target).square()).sum()
+        self.total = self.total + weight.sum() * target.shape[1]
+
+
+class MeanAbsoluteError(regression.MeanAbsoluteError):
+    """torchmetrics' mean absolute error over all residuals, of rows with or without weights."""
+
+    def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
+        if weight is None:
+            super().update(preds, target)
+            return
+        check_same_shape(preds, target)
+        self.sum_abs_error = self.sum_abs_error + (weight[:, None] * (preds - target).abs()).sum()
+        self.total = self.total + weight.sum() * target.shape[1]
+
+
+class R2Score(regression.R2Score):
+    """torchmetrics' R², averaged over the targets, of rows with or without weights; NaN below two rows."""
+
+    rows: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("rows", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
+        self.rows = self.rows + len(target)
+        if weight is None:
+            super().update(preds, target)
+            return
+        check_same_shape(preds, target)
+        weight = weight[:, None]
+        self.sum_squared_error = self.sum_squared_error + (weight * target.square()).sum(0)
+        self.sum_error = self.sum_error + (weight * target).sum(0)
+        self.residual = self.residual + (weight * (preds - target).square()).sum(0)
+        self.total = self.total + weight.sum()
+
+    def compute(self) -> Tensor:
+        """1 less the residual's share of the targets' squared deviations from their mean."""
+        if self.rows < 2:
+            return torch.full((), torch.nan, device=self.residual.device)
+        if self.total == self.rows:
+            return super().compute()
+        deviations = self.sum_squared_error - self.sum_error.square() / self.total  # (T,)
+        return (1 - self.residual / deviations).mean()
+
+
+def collection(names: Sequence[str] = ()) -> dict[str, Metric]:
+    """MSE, RMSE, MAE and R², and further metrics of torchmetrics by the names of their classes.
+
+    Raises:
+        InputError: If torchmetrics has no regression metric of that name, or it needs arguments.
+    """
+    found: dict[str, Metric] = {
+        "mse": MeanSquaredError(),
+        "rmse": MeanSquaredError(squared=False),
+        "mae": MeanAbsoluteError(),
+        "r2": R2Score(),
+    }
+    for name in names:
+        if name not in regression.__all__:
+            raise InputError(f"torchmetrics has no regression metric {name!r}: such as MinkowskiDistance")
+        try:
+            metric: Metric = getattr(torchmetrics.regression, name)()
+        except TypeError as error:
+            raise InputError(
+                f"metric {name} needs arguments: add it in a subclass, in make_metrics"
+            ) from error
+        found[re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", name).lower()] = metric
+    return found
+
+
+def metrics_of(m: Moments, w: Tensor, b: Tensor | None) -> dict[str, float]:
+    """What the statistic of the training rows tells of the metrics without reading them: not the MAE.
+
+    Args:
+        m: The statistic.
+        w: Weights, (T, D).
+        b: Bias, (T,), or None.
+    """
+    errors = loss(m, w, b)  # (T,)
+    deviations = m.triangle[:, m.features :].square().sum(0) / m.weight  # (T,)
+    mse = errors.mean().item()
+    r2 = (1 - errors / deviations).mean().item()
+    return {"train_mse": mse, "train_rmse": mse**0.5, "train_r2": r2}
