@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Input that cannot be used.
 
     Its message is one line that names what is wrong, where, and the remedy. The command line prints
     that line alone and exits with code 2.

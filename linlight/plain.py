@@ -1,4 +1,4 @@
-"""Values that a file or a command line brings: plain data, of bounded depth and size."""
+"""Values from a file or a command line: plain data, of bounded depth and size."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Words and numbers in little room: counted nouns, names cut short, columns of a terminal."""
+"""Text for a terminal: counted nouns, shortened names, columns, and its language."""
 
 import math
 import os
@@ -71,7 +71,7 @@ def language(asked: str | None = None) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """A text with blanks after it, so that it takes up so many columns.
+    """A text padded with blanks to `width` columns.
 
     Examples:
         >>> [padded(name, 6) + "|" for name in ("ab", "人口")]
@@ -116,7 +116,7 @@ def _begin(text: str, width: int) -> str:
 
 
 def _alike(names: list[str]) -> int:
-    """With how many letters all names begin."""
+    """The length of the common prefix of all names."""
     return next(
         (i for i, row in enumerate(zip(*names, strict=False)) if len(set(row)) > 1), min(map(len, names))
     )

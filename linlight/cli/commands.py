@@ -80,7 +80,7 @@ def run(args: Sequence[str]) -> None:
 
 
 def _fail_once(error: Exception | str) -> NoReturn:
-    """Of several processes the first that fails says why; the others fail alike, or for want of it."""
+    """Exits: the first process that fails prints the reason, the others say nothing."""
     if _fails_first():
         fail(error)
     raise SystemExit(2)

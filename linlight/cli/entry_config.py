@@ -19,7 +19,7 @@ NOT_TAKEN = (
     *("max_steps", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run", "precision"),
     *("gradient_clip_val", "accumulate_grad_batches", "callbacks", "plugins"),
 )
-"""Of the Trainer's settings those that change what is trained, which a comparison has no place for."""
+"""Trainer settings that change what is trained, which a comparison refuses."""
 
 
 class _Reader(Cli):

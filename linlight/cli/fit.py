@@ -41,7 +41,7 @@ from linlight.training.trace import Trace
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What Lightning, torch and their parts raise where they cannot work with what they were given."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
-"""Of the Trainer's settings those whose change is no news to who typed it, for it changes no result."""
+"""Trainer settings that do not affect results; not reported on resume."""
 
 
 WORKS = {
@@ -50,7 +50,7 @@ WORKS = {
     "test": ("on_test_start",),
     "predict": ("on_predict_start",),
 }
-"""From these hooks on an error no longer comes from what was asked for, or from what a checkpoint holds."""
+"""From these hooks on, an error is no longer due to the options or the checkpoint."""
 
 
 def _rank() -> int:
@@ -161,7 +161,7 @@ class Cli(LightningCLI):
         return config
 
     def _say_changes(self, before: Path, config: Namespace) -> None:
-        """Notes which of the Trainer's settings are others than those of the run that goes on.
+        """Reports the Trainer settings that differ from those of the resumed run.
 
         The model says so of its own and of the data's.
         """
@@ -269,7 +269,7 @@ class Cli(LightningCLI):
 
     @staticmethod
     def _refuse_nothing_to_do(config: Any) -> None:
-        """Lightning divides by it."""
+        """Refuses intervals of zero, by which Lightning would divide."""
         for key in ("val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"):
             if config[key] is not None and not isinstance(config[key], str) and float(config[key]) <= 0:
                 raise InputError(f"trainer.{key} must be more than 0, got {config[key]}")
@@ -307,7 +307,7 @@ class Cli(LightningCLI):
         return f"{type(self.model).__name__} cannot be trained like this, with {names}: {said}"
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Does nothing yet: `execute` runs the command, once all that is made of the options is made."""
+        """Does nothing yet: `execute` runs the command once all objects are made."""
 
     def execute(self) -> None:
         """Runs the command."""
@@ -381,7 +381,7 @@ class Cli(LightningCLI):
         self.trainer.test(**kwargs, verbose=False)
 
     def after_fit(self) -> None:
-        """Says what was found."""
+        """Prints what was found."""
         self.summary = self._run_summary.summary
         if _rank() == 0:
             found = FitResult(self.summary)

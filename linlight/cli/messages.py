@@ -23,7 +23,7 @@ def of_file(error: OSError) -> str:
 
 
 def one_line(message: str, parser: ArgumentParser | None = None) -> str:
-    """Says in one line what jsonargparse says in ten.
+    """Shortens a message of jsonargparse to one line.
 
     Args:
         message: The parser's message.

@@ -24,14 +24,14 @@ _COLUMNS = ("features", "target", "categorical")
 _OF_TABLES = ("weight", "weight_kind", "unseen", "reference", *DIALECT)
 _OF_OTHER_DATA = ("dtype", *_COLUMNS, *_OF_TABLES, "missing", "standardize")
 _FLAGS = ("seed_everything", "trace", "lang", "audit", "pictures", "stop_at_se", "checkpoint")
-"""Of a run's config what is remembered, beside the Trainer's settings: the rest is in its checkpoint."""
+"""What is kept of a run's config beside the Trainer's settings; the rest is in its checkpoint."""
 _CALLBACKS = (
     *("BatchSizeFinder", "DeviceStatsMonitor", "EarlyStopping", "EMAWeightAveraging"),
     *("GradientAccumulationScheduler", "LearningRateFinder", "LearningRateMonitor", "ModelCheckpoint"),
     *("ModelSummary", "RichModelSummary", "RichProgressBar", "SpikeDetection"),
     *("StochasticWeightAveraging", "TQDMProgressBar", "ThroughputMonitor", "Timer", "WeightAveraging"),
 )
-"""Lightning's callbacks that go on with a run: given no folder, they write to no place but the run's."""
+"""Lightning's callbacks that a resumed run keeps: without a folder of their own they write to the run's."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ TRAINER = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
 }
-"""Settings of the Trainer that are others here than Lightning's."""
+"""Trainer defaults that differ from Lightning's."""
 
 
 def add_core_arguments(parser: LightningArgumentParser) -> None:
@@ -52,7 +52,7 @@ def add_arguments(parser: LightningArgumentParser, command: str) -> None:
             "--stop_at_se",
             type=float | None,
             default=None,
-            help="Stop within so many standard errors of the optimum, such as 0.01.",
+            help="Stop within this many standard errors of the optimum, such as 0.01.",
         )
         parser.add_argument(
             "--on_divergence",

@@ -38,7 +38,7 @@ class Parquet:
         return [Part(file, rows=int(self._metadata_of(file).num_rows))]
 
     def parts(self, file: str, rows: int) -> list[Part]:
-        """The file, divided between row groups into parts of about so many rows."""
+        """The file, divided between row groups into parts of about this many rows."""
         metadata = self._metadata_of(file)
         found: list[Part] = []
         first, groups, held = 0, [], 0

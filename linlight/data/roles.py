@@ -165,7 +165,7 @@ def _check_not_mostly_numbers(table: Table, name: str) -> None:
 
 
 def _refuse_text(table: Table, name: str, remedy: str) -> None:
-    """Says where a column that is to be numbers is text; without any value it may be."""
+    """Raises where a numeric column holds text; a column without any value may be text."""
     for block in table.blocks({name: ColumnSpec(pa.float64(), remedy)}):
         numbers(block, name, remedy)
 

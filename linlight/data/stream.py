@@ -2,8 +2,8 @@
 
 A stream is read in pieces of at most `window` rows. Several processes share them out: of Parquet each reads
 row groups of its own; a CSV file, whose lines cannot be found without reading it, all of them read, and each
-converts every so manieth piece. What is in memory is a window of rows, a piece read ahead, and what pyarrow
-holds of a row group while it is read.
+converts every world_size-th chunk. In memory are a window of rows, a piece read ahead, and what pyarrow holds
+of a row group while it is read.
 
 Whether a row is for training, validation or testing depends on the seed and the row's number alone.
 """
@@ -36,7 +36,7 @@ PIECE_ROWS = 2**17
 PIECE_NUMBERS = 2**22
 """Rows and numbers of the largest piece: enough to keep two cores busy, few enough to be held some times."""
 SAMPLED_PARTS = 16
-"""A sample is taken from so many parts."""
+"""The number of parts that a sample is taken from."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Stream(Source):
         self._know_start(part + 1, start + number * self.piece + (self.piece - room))
 
     def _know_start(self, part: int, start: int) -> None:
-        """Hears the number of a part's first row, and so of those after it up to the next CSV file."""
+        """Records a part's row offset, and those that follow from it up to the next CSV file."""
         self._starts[part] = start
         for i, one in enumerate(self.parts[part:], part + 1):
             if one.rows is None:
@@ -338,7 +338,7 @@ class Stream(Source):
             yield piece, self.convert(piece)
 
     def _count_dropped(self, kept: int) -> None:
-        """Says once how many rows were dropped; every process must call it."""
+        """Reports, once, how many rows were dropped; every process must call it."""
         if not self.columns.may_drop or self._said_dropped:
             return
         self._said_dropped = True
@@ -352,7 +352,7 @@ class Stream(Source):
             say(columns.about_dropped(kept))
 
     def passed(self, kept: int) -> None:
-        """Hears that a pass over all rows has ended, of which this process kept so many; all must call it."""
+        """Records the end of a pass over all rows, and how many this process kept; all must call it."""
         if self.columns.may_drop and not self._said_dropped:
             self._count_dropped(sum(gather(kept)))
 

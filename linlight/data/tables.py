@@ -80,7 +80,7 @@ class Table:
         return [Part(self.name, rows=len(self._table))]
 
     def parts(self, rows: int) -> list[Part]:
-        """The table as parts of about so many rows, in order."""
+        """The table in order, as parts of about this many rows."""
         total = sum(part.rows or 0 for part in self.wholes())
         return [Part(self.name, first, min(rows, total - first)) for first in range(0, total, rows)]
 

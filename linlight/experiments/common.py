@@ -93,7 +93,7 @@ class Watch:
 
 @contextmanager
 def watched(epochs: int) -> Iterator[Watch]:
-    """Shows how far trainings of so many epochs in all are, until they are over."""
+    """Shows the progress of several trainings, by their epochs."""
     look = {"bar_format": "{percentage:3.0f} %{postfix}, {remaining} left", "dynamic_ncols": True}
     # `disable=None`: only on a terminal.
     bar = tqdm(total=epochs, delay=progress.PATIENCE, leave=False, file=sys.stderr, disable=None, **look)

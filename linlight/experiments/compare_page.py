@@ -17,7 +17,7 @@ from linlight.text import count, number, shortened
 from linlight.training.fit_result import equation
 
 MOST_POINTS = 500
-"""Of a longer path so many points are on the page."""
+"""The most points of a path that are on the page."""
 SHADES = 64
 
 

@@ -46,7 +46,7 @@ class Parabola:
         return float(2 / top) if top > 0 else float("inf")
 
     def condition_number(self, fit: Optimum) -> float:
-        """That of the design; see `Optimum.condition_number`, which takes another factorisation."""
+        """Of the design; `Optimum.condition_number` takes another factorisation."""
         last = fit.design.shape[1] - fit.coded - 1
         if len(fit.dependent) or last >= len(self.curvatures):
             return math.inf
@@ -64,7 +64,7 @@ class Parabola:
         return above
 
     def gap_after(self, theta: np.ndarray, lr: float, epochs: int) -> float:
-        """The gap after so many whole-batch steps of length `lr` from θ."""
+        """The gap after a number of whole-batch steps of length `lr` from θ."""
         return self.gaps_after(theta, lr, range(epochs, epochs + 1))[0]
 
     def gaps_after(self, theta: np.ndarray, lr: float, epochs: range) -> list[float]:

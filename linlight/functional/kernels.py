@@ -1,4 +1,4 @@
-"""Descent compiled: many updates in one call, for rows so many that PyTorch's cost per operation decides.
+"""Descent compiled: many updates in one call, where PyTorch's cost per operation dominates.
 
 Importing this takes a third of a second, and the first call compiles once for each type of numbers (kept in
 numba's cache); so it is imported where rows are many. The readable reference is

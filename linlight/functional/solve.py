@@ -138,7 +138,7 @@ def _terms(shares: Tensor) -> Tensor:
 
 
 def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Of all weights that predict the same, those of least norm in the data's own units.
+    """The weights of least norm, in the original units, among all that predict the same.
 
     With C the shares, w of the independent columns and v of the others predict what `slopes` do where
     w + C v = slopes; least is (w, v) = Mᵀ(M Mᵀ)⁻¹ slopes with M = (1, C), of which a QR of Mᵀ is taken.

@@ -1,4 +1,4 @@
-"""Features with mean 0 and standard deviation 1, and the way back to the data's own units."""
+"""Features with mean 0 and standard deviation 1, and the way back to the original units."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ class Standardizer:
 
     @classmethod
     def fit(cls, m: Moments) -> "Standardizer":
-        """That of the rows behind a statistic.
+        """The standardiser of the rows behind a statistic.
 
         Examples:
             >>> from linlight.functional.statistic import moments
@@ -38,7 +38,7 @@ class Standardizer:
         return cls(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))
 
     def scale(self, x: Tensor) -> Tensor:
-        """Features (N, D) in their own units in, standardised out."""
+        """Standardises features, (N, D), given in their original units."""
         return self.scale_(x.clone())
 
     def scale_(self, x: Tensor) -> Tensor:

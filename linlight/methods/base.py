@@ -30,7 +30,7 @@ from linlight.methods.run_rows import batches_again, our_data
 from linlight.methods.training_loss import TrainingLoss, run_batches
 
 NOTICED = 1e-3
-"""Of a target's standard deviation: by how much predictions may be off without a word."""
+"""Warn when rounding shifts predictions by more than this fraction of the target's standard deviation."""
 
 
 class LinearModel(LightningModule):
@@ -164,7 +164,7 @@ class LinearModel(LightningModule):
             loop.max_epochs = 1
 
     def on_fit_end(self) -> None:
-        """Leaves the model as it applies to the data as they were given."""
+        """Converts the model to the original units of the data."""
         self.trainer.fit_loop.max_epochs = self._until
         w, b = self.original_units()
         self._warn_of_rounding(w)
@@ -173,7 +173,7 @@ class LinearModel(LightningModule):
             self.b.data.copy_(b)
 
     def _warn_of_rounding(self, w: Tensor) -> None:
-        """Says so where features far from zero make predictions lose what the standardised training had."""
+        """Warns where features far from zero cost predictions the precision of standardised training."""
         scaling = self._scaling()
         if scaling is None:
             return
@@ -212,7 +212,7 @@ class LinearModel(LightningModule):
             check_units(checkpoint, data)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers the method, so that `linlight predict --ckpt_path` needs no `--model`."""
+        """Stores the method, so that `linlight predict --ckpt_path` needs no `--model`."""
         if self._scaling() is not None:
             w, b = self.original_units()
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
@@ -318,7 +318,7 @@ class LinearModel(LightningModule):
         return None
 
     def configure_callbacks(self) -> list[Callback]:
-        """Brings along what adds up the training loss, and makes the weights.
+        """Adds the callback that averages the training loss, and makes the weights.
 
         Callbacks that average weights copy the model in their `setup`, before the model's own.
         """
@@ -427,12 +427,12 @@ class LinearModel(LightningModule):
         self.rows, self._evaluated = int(rows), 0
 
     def on_validation_epoch_end(self) -> None:
-        """Knows how many rows that were."""
+        """Counts the rows of all processes."""
         self._count_rows()
         self._check_evaluated()
 
     def on_test_epoch_end(self) -> None:
-        """Knows how many rows that were."""
+        """Counts the rows of all processes."""
         self._count_rows()
         self._check_evaluated()
 

@@ -25,7 +25,7 @@ MOST_ROWS = 2**14
 """Rows in a batch up to which a kernel, which adds up one by one, is as exact as PyTorch, and faster."""
 
 MOST_TARGETS = 8
-"""Targets up to which it is faster than matrix products are."""
+"""The most targets for which it is faster than matrix products."""
 
 BLOCK_BYTES = 2**23
 """Bytes of rows that a training step takes at most: they stay in the cache from gathering to use."""

@@ -119,7 +119,7 @@ class ExhaustiveSearch(LinearModel):
         return self.losses.amin(dim=1).mean()
 
     def report(self) -> str:
-        """Says where the best candidate lies on the edge of the grid, so that a better one may lie beyond."""
+        """A warning for each parameter whose best candidate lies on the edge of the grid."""
         names = ["weight"] * self.w.shape[1] + ["bias"] * (self.b is not None)
         options = {"weight": ("low", "high"), "bias": ("bias_low", "bias_high")}
         best = self.candidates[self.losses.argmin(dim=1)]  # (T, parameters)

@@ -34,7 +34,7 @@ from linlight.methods.run_rows import batches_again, is_same_when_read_again, pl
 from linlight.text import count
 
 FEW_ROWS = 8192
-"""Up to so many rows the fit is refined without being asked."""
+"""The most rows for which the fit is refined by default."""
 
 
 class LeastSquares(LinearModel):
@@ -133,7 +133,7 @@ class LeastSquares(LinearModel):
             self._is_complete = state.get("complete", False)
 
     def on_train_epoch_start(self) -> None:
-        """Forgets the rows of an earlier pass."""
+        """Resets the statistic."""
         self._seen, self._batches, self._solved = empty(self.w.shape[1], self.w.shape[0]), 0, False
         self._is_complete = False
 
@@ -172,7 +172,7 @@ class LeastSquares(LinearModel):
         return [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
 
     def on_train_epoch_end(self) -> None:
-        """Infers."""
+        """Computes the inference."""
         if not self._solved:  # it was stopped before the last batch
             for parameter, value in zip(self.parameters(), self._solve(), strict=True):
                 parameter.data.copy_(value)

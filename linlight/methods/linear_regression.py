@@ -121,7 +121,7 @@ class LinearRegression(LinearModel):
             super().lr_scheduler_step(scheduler, metric)
 
     def on_train_epoch_end(self) -> None:
-        """Lets a scheduler see whether the loss is on a plateau.
+        """Passes the loss to schedulers that watch for a plateau.
 
         Lightning would do so after checkpoints are saved, and not in an epoch that is resumed.
         """
@@ -140,7 +140,7 @@ class LinearRegression(LinearModel):
         return self.differentiable_loss(batch)
 
     def update_rule(self) -> UpdateRule | None:
-        """That of SGD with or without momentum, where no scheduler moves its learning rate."""
+        """The rule of SGD with or without momentum, unless a scheduler changes its learning rate."""
         sgd = self._sgd()
         if sgd is None:
             return None

@@ -54,7 +54,7 @@ class ManualSGD(torch.optim.Optimizer):
 
 
 class SetParameters(torch.optim.Optimizer):
-    """Puts the parameters where the closure's search has found them: `w.data` is replaced, not moved.
+    """Sets parameters to given values, counted as one step.
 
     Exhaustive search has no gradient, but its answer too has to count as a step (see `ManualSGD`).
 
@@ -67,7 +67,7 @@ class SetParameters(torch.optim.Optimizer):
         self.values: list[Tensor] = []
 
     def place(self, *values: Tensor) -> None:
-        """Says where the next step puts the parameters."""
+        """Sets the values that the next step assigns to the parameters."""
         self.values = list(values)
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

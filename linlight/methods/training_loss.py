@@ -48,7 +48,7 @@ class TrainingLoss(Callback):
         self._reached_end = state_dict["reached_end"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Begins anew; not called where an epoch goes on in its middle."""
+        """Resets the sums; not called where an epoch is resumed in its middle."""
         self._mean, self._weight, self._batches = torch.zeros((), dtype=torch.float64), 0.0, 0
 
     def on_train_batch_end(

@@ -24,10 +24,10 @@ from linlight.runs.surface import contours, surface
 from linlight.text import language, shortened
 
 MOST_POINTS = 2000
-"""Of more rows so many are drawn, evenly spaced."""
+"""The most rows that are drawn; of more, some evenly spaced."""
 MOST_BARS = 30
 LETTERS = 32
-"""Of a longer name so many letters are written."""
+"""The most letters of a name that are written."""
 DECADES = 3
 """How far below the smallest gap the picture of a forecast goes on."""
 

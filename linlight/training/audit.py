@@ -14,7 +14,7 @@ from linlight.methods.batch import Batch, as_batch
 from linlight.methods.run_rows import our_data
 
 MOST_DIFFERENCES = 64
-"""Finite differences are taken of so many parameters; each costs two losses."""
+"""The most parameters checked by finite differences; each costs two losses."""
 
 
 class Audit(Callback):
@@ -41,13 +41,13 @@ class Audit(Callback):
         self._previous, self._steps = None, 0
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Sees to it that every batch is seen."""
+        """Makes every batch a training step of its own."""
         data = our_data(trainer)
         if data is not None:
             data.one_by_one = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Says so where there was no gradient."""
+        """Reports where there was no gradient."""
         if not self._steps and not trainer.interrupted:
             print(f"audit: {type(pl_module).__name__} computes no gradient: there is nothing to check")
 

@@ -27,7 +27,7 @@ _OWN = {
         torch.optim.lr_scheduler.LRScheduler,
     ),
 }
-"""Whence the classes come that a checkpoint may name, by the setting that names them."""
+"""The modules that hold the classes a checkpoint may name, by setting."""
 
 
 def load(path: str | Path) -> dict[str, Any]:

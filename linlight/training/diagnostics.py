@@ -36,7 +36,7 @@ from linlight.methods.training_loss import advice, run_batches
 from linlight.text import count
 
 TOLERANCE = 1e-6
-"""Of the gap at the start: the tolerance to which epochs are predicted and counted."""
+"""Epochs are predicted and counted until the gap is this fraction of the first."""
 WATCHED = 10
 """Epochs that a training still goes on for once it is sure to diverge, so that its growth is seen."""
 SEEN = 1e6
@@ -46,9 +46,9 @@ OUT_OF_HAND = 1e3
 ENDLESS = 1e12
 """Rules without a bound are stopped where the loss has grown by this factor."""
 SAMPLE = 10_000
-"""Of a stream so many rows are asked for the steepest."""
+"""How many rows of a stream are sampled to find the steepest."""
 MOST_CYCLE = 512
-"""Up to so many batches of an epoch are multiplied out for their exact bound."""
+"""The most batches of an epoch that are multiplied out for their exact bound."""
 
 
 class Diagnostics(Callback):
@@ -128,7 +128,7 @@ class Diagnostics(Callback):
         self._so_far = state_dict
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Takes up what had been found, in case that nothing is left to train."""
+        """Restores earlier findings, in case nothing is left to train."""
         self.findings = self._so_far.get("findings", {})
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -317,7 +317,7 @@ class Diagnostics(Callback):
         return not gap < math.sqrt(torch.finfo(model.w.dtype).max)
 
     def _has_grown(self, gap: float, factor: float) -> bool:
-        """Whether the loss is so many times what it was, or what it would be without any features."""
+        """Whether the loss exceeds `factor` times its start, or times its value without any features."""
         zero = float(self._parabola.gaps(np.zeros_like(self._start)).sum())
         lowest = self._parabola.lowest
         return not gap + lowest <= factor * (max(self._first_gap, zero) + lowest)
@@ -366,7 +366,7 @@ class Diagnostics(Callback):
         return found
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Says how far the run came, with the weights that it ends with."""
+        """Prints how far the run came, with its final weights."""
         if self._moments is None or not self._epochs:
             return
         if run_batches(trainer) < planned_batches(trainer):  # stopped in its first epoch
@@ -410,7 +410,7 @@ def _rule_of(trainer: Trainer) -> str:
 
 
 def _no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
-    """Why there is no optimum to hold a training against, if so; empty where nobody would expect one."""
+    """The reason why there is no optimum to compare with; empty where nobody would expect one."""
     if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
         return ""
     if our_data(trainer) is None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 PRINTED = 40
-"""Up to so many coefficients are printed; `summary.json` has all."""
+"""The most coefficients that are printed; `summary.json` has all."""
 ON_CARD = 100
-"""Up to so many stand on the card."""
+"""The most coefficients on the card."""
 OF_A_TARGET = ("coefficients", "residual_sd", "r_squared", "adjusted_r_squared", "f", "f_p")
 """What a summary holds once for each target, in a list where there are several."""
 
@@ -58,7 +58,7 @@ class FitResult:
 
     @property
     def line(self) -> str:
-        """All in one line: the model, its loss, how long it took."""
+        """One line: the model, its loss, how long it took."""
         s = self.summary
         return (
             f"{s['method']}: {equation(s, s['feature_names'])}, loss {number(s['train_loss'])} on "
@@ -135,7 +135,7 @@ class FitResult:
         return pd.DataFrame([{"target": target, **row} for target, table in targets for row in table])
 
     def _coefficients(self) -> list[list[dict[str, Any]]]:
-        """Of each target: what was inferred, or what was reached and the exact answer where it is known."""
+        """For each target what was inferred, or what was reached and the exact answer if it is known."""
         s = self.summary
         if table := s.get("coefficients"):
             nested = table if isinstance(table[0], list) else [table]
@@ -153,7 +153,7 @@ class FitResult:
 
 
 def _stacked(found: dict[str, Any]) -> list[list[float]]:
-    """(b, w) of each target."""
+    """The values (b, w) of each target."""
     weights, bias = found["weights"], found["bias"]
     return weights if bias is None else [[b, *w] for b, w in zip(bias, weights, strict=True)]
 

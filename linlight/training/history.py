@@ -23,9 +23,9 @@ from linlight.training.diagnostics import Diagnostics
 FILE = "history.csv"
 LOSSES = ("train_loss", "val_loss", "gap", "predicted_gap")
 MOST_POINTS = 2000
-"""Of a longer training every second epoch is kept, then every fourth, and so on."""
+"""The most epochs that are kept; of more, every second, then every fourth, and so on."""
 MOST_NUMBERS = 2**17
-"""As many numbers are kept of many weights: fewer epochs."""
+"""The most numbers that are kept: with many weights, fewer epochs."""
 
 ROUNDING = 8 * np.finfo(float).eps
 """Residuals of less than this part of the targets are what rounding leaves of 0."""
@@ -70,7 +70,7 @@ class Course:
 
     @classmethod
     def read(cls, path: Path, targets: int, bias: bool) -> "Course":
-        """Reads what `write` wrote of a model with so many targets.
+        """Reads what `write` wrote for a model with this number of targets.
 
         Raises:
             InputError: If the file is damaged.

@@ -101,7 +101,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Listens no more."""
+        """Stops handling signals."""
         self._stop.close()
         if isinstance(exception, KeyboardInterrupt):
             hear_again()

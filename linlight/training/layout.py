@@ -20,7 +20,7 @@ LAYOUT: dict[str, dict[str, list[Any]]] = {
 
 
 def write_layout(writer: Any) -> None:
-    """Gives the layout to a `SummaryWriter`; the runs of one log folder share it."""
+    """Writes the layout to a `SummaryWriter`; the runs of one log folder share it."""
     writer.add_custom_scalars(
         {
             category: {title: ["Multiline", tags] for title, tags in charts.items()}

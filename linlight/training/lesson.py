@@ -19,7 +19,7 @@ from linlight.text import count
 from linlight.training.lesson_text import TEXT, said
 
 MOST_NUMBERS = 6
-"""Of a longer tensor only the first numbers are shown."""
+"""The most numbers of a tensor that are shown."""
 
 
 def shown(tensor: Tensor | None) -> str:

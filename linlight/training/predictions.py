@@ -40,7 +40,7 @@ class PredictionWriter(Callback):
         self._path = Path()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Knows where to write."""
+        """Determines where to write."""
         self._path = Path(trainer.default_root_dir) / f"predictions.{self.kind}"
 
     def on_predict_batch_end(

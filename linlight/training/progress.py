@@ -102,11 +102,11 @@ class Bar(ProgressBar):
             self._bar = None
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Takes the bar away before the message."""
+        """Removes the bar before the message."""
         self._close()
 
 
@@ -193,7 +193,7 @@ def watch(
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Lets nothing be printed but errors."""
+    """Suppresses all output but errors."""
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

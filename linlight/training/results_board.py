@@ -23,7 +23,7 @@ FINAL = (
 )
 """The columns of figures in the HParams table."""
 MOST_RESIDUALS = 10_000
-"""Of more rows than this the histogram shows a sample, evenly spaced over them, and its name says so."""
+"""The most rows in a histogram; of more it shows an evenly spaced sample, and its name says so."""
 
 
 def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, 
 
 
 class ResumedSettings(Callback):
-    """Lets the settings of this run win over those of the checkpoint it goes on from, and prints each."""
+    """Applies the settings of this run over those of the checkpoint that it resumes, and prints each."""
 
     def __init__(self) -> None:
         self._changed: dict[str, tuple[Any, Any]] = {}
@@ -47,7 +47,7 @@ def changes(checkpoint: dict[str, Any], settings: dict[str, Any], data: Any) -> 
 
 
 def apply(changed: dict[str, tuple[Any, Any]], trainer: Trainer) -> None:
-    """Lets the settings of this run win over the checkpoint's, and says so.
+    """Applies the settings of this run over those of the checkpoint, and prints each.
 
     The checkpoint's learning rate comes back with the optimizer's state
     (Lightning-AI/pytorch-lightning#21455).
@@ -61,7 +61,7 @@ def apply(changed: dict[str, tuple[Any, Any]], trainer: Trainer) -> None:
 
 
 def _set_lr(trainer: Trainer, old: float, new: float) -> None:
-    """Puts another learning rate into optimizers that were restored with theirs.
+    """Replaces the learning rate of restored optimizers.
 
     Where a scheduler has moved on from `old`, it keeps its course in proportion.
     """

@@ -18,7 +18,7 @@ from linlight.training.folder import write_json
 from linlight.training.results_board import show_results
 
 FORMAT = 1
-"""Of `summary.json`; raised by a change that an older `linlight.load` would misread."""
+"""Version of `summary.json`, raised by a change that an older `linlight.load` would misread."""
 
 
 def describe(model: LinearModel, rows: int) -> dict[str, Any]:

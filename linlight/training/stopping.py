@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 EXIT_CODE = 130
-"""Of a run that was stopped from outside: by convention 128 and the number of SIGINT."""
+"""Exit code of a run stopped from outside: by convention 128 plus the number of SIGINT."""
 
 
 def _handlers() -> dict[int, Any]:
@@ -57,7 +57,7 @@ class StopRequest:
             signal.signal(number, self._note)
 
     def close(self) -> None:
-        """Puts the former handlers back."""
+        """Restores the former handlers."""
         while self._former:
             signal.signal(*self._former.popitem())
 
@@ -68,7 +68,7 @@ class StopRequest:
 
 
 def hear_again() -> None:
-    """Lets SIGINT raise `KeyboardInterrupt` again.
+    """Makes SIGINT raise `KeyboardInterrupt` again.
 
     Lightning ignores it from the first one on, for ever where a training was interrupted before it began.
     """

@@ -22,7 +22,7 @@ from linlight.training.diagnostics import Diagnostics
 from linlight.training.layout import write_layout
 
 MOST_CURVES = 16
-"""Up to so many weights are drawn one by one; of more, their norm."""
+"""The most weights that are drawn one by one; of more, their norm."""
 
 
 class TensorBoardLogger(lightning_loggers.TensorBoardLogger):

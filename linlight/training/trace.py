@@ -20,7 +20,7 @@ from linlight.training.lesson import FirstUpdate, explanation
 from linlight.training.lesson_text import said
 
 MOST_ROWS = 10
-"""Under each candidate of a search so many rows are printed."""
+"""The most rows that are printed under each candidate of a search."""
 
 
 def number(tensor: Tensor) -> float | list[Any]:
@@ -55,7 +55,7 @@ class Trace(Callback):
         self._seen = 0
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Sees to it that every batch is seen."""
+        """Makes every batch a training step of its own."""
         data = our_data(trainer)
         if data is not None:
             data.one_by_one = True
@@ -148,7 +148,7 @@ class Trace(Callback):
             print("epoch:", epoch, weights, "loss=", before)
 
     def _remark(self, trainer: Trainer, key: str, **losses: float) -> None:
-        """Says once which w a loss belongs to."""
+        """Explains, once, which w a loss belongs to."""
         if not self._remarked and trainer.world_size == 1:
             self._explain(said(key, self._lang, **losses))
         self._remarked = True
