@@ -4,7 +4,8 @@ For z = (x, y), p = D + T columns, it is the total weight W of the rows, their m
 triangle R, (p, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
 weights, the optimum, standard errors and the loss curve of gradient descent, without the rows.
 
-R comes from QR factorisations and never from XᵀX, which squares the condition number. Householder's QR is
+R comes from QR factorisations, and from products only of centred columns that are nearly uncorrelated, since
+XᵀX squares the condition number. Householder's QR is
 backward stable column by column (Higham, Accuracy and Stability of Numerical Algorithms, theorem 19.4), so
 columns of very different sizes do no harm. How means and scatter of parts combine: Chan, Golub and LeVeque,
 "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
@@ -24,6 +25,9 @@ BLOCK = 4096
 """Rows to a QR factorisation: enough to keep LAPACK busy, few enough to stay in the cache."""
 TASK = 16 * BLOCK
 """Rows to a task; how rows are grouped does not depend on the machine's cores, so neither does rounding."""
+
+INFLATION = 10.0
+"""Mean variance inflation factor up to which a block's products keep all digits that matter."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,12 @@ def _task(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
     if weights is not None:
         used = weights > 0
         x, y, weights = x[used], y[used], weights[used]
-    total = empty(x.shape[1], y.shape[1])
+    blocks = [empty(x.shape[1], y.shape[1])]
     for first in range(0, len(x), BLOCK):
         part = slice(first, first + BLOCK)
         z = torch.cat([x[part].double(), y[part].double()], dim=1)  # (B, p)
-        total = merge([total, _block(x.shape[1], z, None if weights is None else weights[part])])
-    return total
+        blocks.append(_block(x.shape[1], z, None if weights is None else weights[part]))
+    return merge(blocks)
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
@@ -256,7 +260,26 @@ def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
         offset = weights @ z / weight
         z -= offset
         z *= weights.sqrt()[:, None]
-    return Moments(features, count, weight, origin, offset, _triangle(z))
+    return Moments(features, count, weight, origin, offset, _triangle_of_many(z))
+
+
+def _triangle_of_many(rows: Tensor) -> Tensor:
+    """R of a block of rows, (k, p), by Cholesky's factorisation of RᵀR where that costs no digit, or by QR.
+
+    Rounding reaches R multiplied by the condition number of the columns' correlations, instead of by its
+    square root, so they must be far from collinear: their inverse's diagonal holds the variance inflation
+    factors. A GPU would have to wait for the answer.
+    """
+    if len(rows) < BLOCK or rows.device.type != "cpu":
+        return _triangle(rows)
+    products = rows.T @ rows
+    norms = products.diagonal().sqrt()
+    # nan where a column is constant or overflows, which no comparison lets pass.
+    r, failed = torch.linalg.cholesky_ex(products / norms / norms[:, None], upper=True)
+    inverse = torch.linalg.solve_triangular(r, torch.eye(len(r), dtype=r.dtype), upper=True)
+    if failed or not inverse.square().sum() <= INFLATION * len(r):
+        return _triangle(rows)
+    return r * norms
 
 
 def _triangle(rows: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
-from linlight.functional.statistic import Moments, empty, gradient, loss, merge, moments
+from linlight.functional.statistic import BLOCK, Moments, empty, gradient, loss, merge, moments
 
 
 def _data(seed: int, rows: int, features: int = 3, targets: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,7 +26,7 @@ def _data(seed: int, rows: int, features: int = 3, targets: int = 2) -> tuple[to
 def _assert_same(a: Moments, b: Moments) -> None:
     assert a.rows == b.rows
     torch.testing.assert_close(a.weight, b.weight, rtol=1e-12, atol=0)
-    torch.testing.assert_close(a.mean, b.mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(a.mean, b.mean, rtol=1e-12, atol=1e-15)  # of numbers around 1
     scale = b.triangle.norm(dim=0).clamp(min=1e-300)
     # R is unique up to the signs of its rows; RᵀR of unit columns is unique.
     gram = [(m.triangle / scale).T @ (m.triangle / scale) for m in (a, b)]
@@ -124,3 +124,24 @@ def test_saves_and_loads(tmp_path: Path) -> None:
     _assert_same(merge([again, again]), merge([m, m]))
     assert again.features == 3
     assert again.targets == 2
+
+
+@pytest.mark.parametrize("collinear", [1e-1, 1e-4, 1e-8, 0.0])
+@pytest.mark.parametrize(("offset", "scale"), [(0.0, 1.0), (1e6, 1.0), (0.0, 1e-200), (0.0, 1e200)])
+def test_products_take_the_place_of_qr_only_where_no_digit_is_lost(
+    collinear: float, offset: float, scale: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(2 * BLOCK + 17, 4, generator=generator, dtype=torch.float64)
+    z[:, 3] = z[:, 0] + collinear * z[:, 3]
+    y = z.sum(1, keepdim=True) + torch.randn(len(z), 1, generator=generator, dtype=torch.float64)
+    x = offset + scale * z
+    r = moments(x, scale * y).triangle
+    rows = torch.cat([x - x[0], scale * (y - y[0])], dim=1)
+    expected = torch.linalg.qr(rows - rows.mean(0), mode="r").R
+    r, expected = r / scale, expected / scale  # squares of the smallest numbers are 0
+    r, expected = (t * torch.where(t.diagonal() < 0, -1.0, 1.0)[:, None] for t in (r, expected))
+    # The smallest of the diagonal is what collinearity leaves: it is right to the rounding of the columns.
+    size = expected.norm(dim=0)
+    assert float(((r - expected).abs() / size)[:3].max()) < 1e-13
+    assert float((r[3, 3] - expected[3, 3]).abs() / size[3]) < 1e-13
