@@ -275,11 +275,13 @@ def _triangle_of_many(rows: Tensor) -> Tensor:
     products = rows.T @ rows
     norms = products.diagonal().sqrt()
     # nan where a column is constant or overflows, which no comparison lets pass.
+    r: Tensor
     r, failed = torch.linalg.cholesky_ex(products / norms / norms[:, None], upper=True)
     inverse = torch.linalg.solve_triangular(r, torch.eye(len(r), dtype=r.dtype), upper=True)
     if failed or not inverse.square().sum() <= INFLATION * len(r):
         return _triangle(rows)
-    return r * norms
+    r *= norms
+    return r
 
 
 def _triangle(rows: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class ExhaustiveSearch(LinearModel):
         self.candidates = torch.empty(0)
         self.losses = torch.empty(0)
         self._squared_errors: Tensor | float = 0.0
-        self._rows = 0.0
+        self._rows: Tensor | float = 0.0
 
     def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights where the search found them."""
@@ -83,6 +83,14 @@ class ExhaustiveSearch(LinearModel):
     def grids(self) -> list[Tensor]:
         """The values tried for each parameter, the weights' before the bias's."""
         return [self._weight_grid] * self.w.shape[1] + [self._bias_grid] * self._bias
+
+    def on_train_start(self) -> None:
+        """Takes to the device what a checkpoint has brought."""
+        self.candidates = self.candidates.to(self.w)
+        if isinstance(self._squared_errors, Tensor):
+            self._squared_errors = self._squared_errors.to(self.w)
+        if isinstance(self._rows, Tensor):
+            self._rows = self._rows.to(self.w.device)
 
     def on_train_epoch_start(self) -> None:
         """Lays out the candidates and forgets the squared errors of an earlier pass."""
@@ -106,10 +114,11 @@ class ExhaustiveSearch(LinearModel):
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
         sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
         sums, rows = self.sum_over_processes(sums, total_weight(batch))
-        if not rows:  # a stream's piece without any row of this kind
+        # A stream's piece without any row of this kind. What has rows need not wait for a GPU to count them.
+        if not (len(x) or rows):
             return None
         self._squared_errors = self._squared_errors + sums
-        self._rows += rows.item()
+        self._rows = self._rows + rows.to(torch.float32 if rows.device.type == "mps" else torch.float64)
         self.losses = self._squared_errors / self._rows
         best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
         optimizer = self.optimizers()
