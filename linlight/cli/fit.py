@@ -1,6 +1,5 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,7 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LambdaCallback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 
-from linlight.cli import schema
+from linlight.cli import checks, schema
+from linlight.cli.help import short_help, wants_short_help
 from linlight.cli.messages import no_method, one_line
 from linlight.cli.remember import Ahead, find_last, look_ahead, remember
 from linlight.data.datamodule import XYDataModule
@@ -38,6 +38,7 @@ from linlight.training.stopping import EXIT_CODE
 from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
 from linlight.training.trace import Trace
 
+PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What Lightning, torch and their parts raise where they cannot work with what they were given."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
@@ -89,7 +90,7 @@ class Cli(LightningCLI):
             seed_everything_default=0,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            parser_kwargs={"exit_on_error": False, self._command: {"exit_on_error": False}},
+            parser_kwargs={**PARSER, self._command: PARSER},
             # Here the optimizer is made when the weights exist, and a checkpoint keeps plain arguments.
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -112,6 +113,10 @@ class Cli(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself as the defaults."""
         words = list(args[1:])
+        if wants_short_help(words):
+            print(short_help(self._subcommand_parsers[self._command], self._command))
+            raise SystemExit(0)
+        words = [word for word in words if word != "all" or "--help" not in words]
         ahead = look_ahead(words)
         path = ahead.values.get("ckpt_path")
         if path == "last":
@@ -139,13 +144,10 @@ class Cli(LightningCLI):
             raise InputError("quiet and verbose ask for opposite things: leave out one")
         if self._going_on and not config.quiet and _rank() == 0:
             print(self._going_on.strip())
-        name = config.model.class_path.rpartition(".")[2]
-        for key in ("optimizer", "lr_scheduler"):
-            if config.get(key) and key not in config.model.init_args:
-                raise InputError(
-                    f"{name} moves its weights by hand and takes no --{key}: set --model.lr, "
-                    "or use --model LinearRegression"
-                )
+        checks.optimizer(config)
+        said = checks.pass_lr_on(config, ahead)
+        if said and not config.quiet and _rank() == 0:
+            print(said)
 
     def _parse(self, words: list[str]) -> Namespace:
         subparser = self._subcommand_parsers[self._command]
@@ -201,25 +203,7 @@ class Cli(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
         config = self._get(self.config_init, "trainer")
-        self._refuse_nothing_to_do(config)
-        if not self.model.automatic_optimization:
-            self._refuse_automatic_options(config)
-        strategy = config["strategy"]
-        start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
-        if re.search("spawn|fork|notebook", start or ""):
-            raise InputError(
-                f"strategy {start} leaves what it trained in processes that are gone: "
-                "use --trainer.strategy ddp"
-            )
-        given = config["callbacks"] or []
-        given = given if isinstance(given, list) else [given]
-        for callback in given:
-            monitor = getattr(callback, "monitor", None) or ""
-            if monitor.startswith("val_") and not self.datamodule.has_validation:
-                raise InputError(
-                    f"{type(callback).__name__} monitors {monitor} and there are no validation rows: "
-                    "set --data.val_fraction, or monitor train_loss"
-                )
+        given = checks.trainer(config, self.model, self.datamodule)
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)
@@ -266,27 +250,6 @@ class Cli(LightningCLI):
                 root, name="", version="", sub_dir=label, default_hp_metric=False
             )
         return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
-
-    @staticmethod
-    def _refuse_nothing_to_do(config: Any) -> None:
-        """Refuses intervals of zero, by which Lightning would divide."""
-        for key in ("val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"):
-            if config[key] is not None and not isinstance(config[key], str) and float(config[key]) <= 0:
-                raise InputError(f"trainer.{key} must be more than 0, got {config[key]}")
-
-    def _refuse_automatic_options(self, config: Any) -> None:
-        """Lightning raises on these in manual optimization, without a remedy."""
-        name = type(self.model).__name__
-        if config["gradient_clip_val"] is not None:
-            raise InputError(
-                f"{name} moves its weights by hand and takes no --trainer.gradient_clip_val: "
-                "use a smaller --model.lr, or --model LinearRegression"
-            )
-        if config["accumulate_grad_batches"] != 1:
-            raise InputError(
-                f"{name} moves its weights by hand and takes no --trainer.accumulate_grad_batches: "
-                "use a larger --data.batch_size"
-            )
 
     def _now_works(self, trainer: Trainer, *_: Any) -> None:
         """Called when all that was asked for, and all that a checkpoint holds, may have been put to use."""

@@ -95,7 +95,17 @@ def _unknown_option(word: str, options: Iterable[str]) -> str:
     if not word.startswith("-") and "." not in word:
         return f"{word!r} is not an option: options begin with --, see --help"
     word = "--" + word.lstrip("-").partition("=")[0]
+    if full := _full_name(word, options):
+        return f"there is no option {word}: did you mean {full}?"
     return f"there is no option {word}: {did_you_mean(word, options, 'see --help for those there are')}"
+
+
+def _full_name(word: str, options: Iterable[str]) -> str | None:
+    """The option that a name without its group stands for: `--model.lr` for `--lr`."""
+    short = {"--epochs": "--max_epochs", "--steps": "--max_steps"}.get(word, word).removeprefix("--")
+    of_methods = {f"--model.{name}" for cls in METHODS.values() for name in inspect.signature(cls).parameters}
+    known = [*sorted(of_methods), *options]
+    return next((option for option in known if option.count(".") == 1 and option.endswith(f".{short}")), None)
 
 
 def _unaccepted(path: str, owner: str, option: str) -> str:

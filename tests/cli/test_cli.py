@@ -28,6 +28,14 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit", "no method: add --model with one of ExhaustiveSearch, GradientDescent"),
         ("fit --model GradientDescnt", "no method 'GradientDescnt': did you mean GradientDescent?"),
         ("fit --model gradientdescent", "did you mean GradientDescent?"),
+        ("fit --model GradientDescent --lr 1", "there is no option --lr: did you mean --model.lr?"),
+        ("fit --model GradientDescent --epochs 1", "--epochs: did you mean --trainer.max_epochs?"),
+        ("fit --model GradientDescent --max_epochs=1", "--max_epochs: did you mean --trainer.max_epochs?"),
+        ("fit --model GradientDescent --batch_size 1", "--batch_size: did you mean --data.batch_size?"),
+        (
+            "fit --model LinearRegression --model.lr 0.1 --optimizer Adam --optimizer.lr 0.2",
+            "model.lr is 0.1 and optimizer.lr is 0.2: Adam has one rate, give one",
+        ),
         ("fit --modle GradientDescent", "there is no option --modle: did you mean --model?"),
         ("fit --model GradientDescent --model.lrr 1", "no option --model.lrr: did you mean --model.lr?"),
         ("fit --model GradientDescent --model.step 1", "it takes --model.lr, --model.bias, --model.w0"),
@@ -225,3 +233,37 @@ def test_an_option_of_a_few_words_names_them(refused: Callable[..., str]) -> Non
     assert message == "--model.robust must be one of 'HC0', 'HC1', 'HC2', 'HC3', got HC9"
     message = refused("fit", "--model", "LeastSquares", "--data.dtype", "float16")
     assert message == "--data.dtype must be one of 'float32', 'float64', got float16"
+
+
+def test_the_optimizer_is_given_the_methods_learning_rate(linlight: Linlight) -> None:
+    words = ["fit", "--model=LinearRegression", "--trainer.max_epochs=5", "--optimizer"]
+    own = linlight(*words, "Adam", "--optimizer.lr=0.1").summary["weights"]
+    passed = linlight(*words, "Adam", "--model.lr=0.1")
+    assert "Adam is given --model.lr as its learning rate, 0.1" in passed.out
+    assert passed.summary["weights"] == own
+    assert linlight(*words, "Adam").summary["weights"] != own  # its own rate
+    again = linlight("fit", "--ckpt_path", passed.checkpoint, "--trainer.max_epochs=6")
+    assert "learning rate" not in again.out
+    assert linlight(*words, "LBFGS").summary["train_loss"] < 1e-6  # needs one flag
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_help_fits_on_a_screen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    short = capsys.readouterr().out
+    assert short.count("\n") <= 66
+    assert max(map(len, short.splitlines())) <= 101
+    for option in ("--data.path", "--trainer.max_epochs", "--optimizer", "--model.help METHOD"):
+        assert option in short
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help", "all"])
+    assert "--trainer.detect_anomaly" in capsys.readouterr().out
+
+
+def test_help_of_one_method(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "--model.help", "GradientDescent"])
+    out = capsys.readouterr().out
+    assert "--model.lr" in out
+    assert "--model.criterion" not in out

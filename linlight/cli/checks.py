@@ -1,0 +1,100 @@
+"""What is asked for and does not go together, found before anything runs."""
+
+import re
+from typing import Any
+
+from jsonargparse import Namespace
+
+from linlight.cli.remember import Ahead
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.methods import LinearModel
+
+
+def optimizer(config: Namespace) -> None:
+    """Makes sure that a method takes the optimizer and the scheduler that it is given.
+
+    Raises:
+        InputError: If it moves its weights by hand.
+    """
+    name = config.model.class_path.rpartition(".")[2]
+    for key in ("optimizer", "lr_scheduler"):
+        if config.get(key) and key not in config.model.init_args:
+            raise InputError(
+                f"{name} moves its weights by hand and takes no --{key}: set --model.lr, "
+                "or use --model LinearRegression"
+            )
+
+
+def pass_lr_on(config: Namespace, ahead: Ahead) -> str:
+    """Gives the optimizer the learning rate of `--model.lr`, which would else be SGD's alone.
+
+    Args:
+        config: All settings.
+        ahead: Which of them were given.
+
+    Returns:
+        A line that says so; empty where there is nothing to say.
+
+    Raises:
+        InputError: If the optimizer is given another rate of its own.
+    """
+    if not config.get("optimizer") or "model.lr" not in ahead.names:
+        return ""
+    name, arguments = config.optimizer.class_path.rpartition(".")[2], config.optimizer.init_args
+    lr = config.model.init_args.lr
+    if "lr" not in arguments or lr is None:
+        return f"model.lr is not used: {name} takes no learning rate" if "lr" not in arguments else ""
+    if "optimizer.lr" in ahead.names:
+        if arguments.lr != lr:
+            raise InputError(
+                f"model.lr is {lr} and optimizer.lr is {arguments.lr}: {name} has one rate, give one"
+            )
+        return ""
+    arguments.lr = config.model.init_args.optimizer["init_args"]["lr"] = lr
+    return f"{name} is given --model.lr as its learning rate, {lr:g}"
+
+
+def trainer(config: Any, model: LinearModel, data: XYDataModule) -> list[Any]:
+    """Makes sure that the Trainer's settings go with the method and the data.
+
+    Returns:
+        The user's callbacks.
+
+    Raises:
+        InputError: If one does not; Lightning would raise too, without a remedy.
+    """
+    for key in ("val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"):
+        if config[key] is not None and not isinstance(config[key], str) and float(config[key]) <= 0:
+            raise InputError(f"trainer.{key} must be more than 0, got {config[key]}")
+    if not model.automatic_optimization:
+        _by_hand(config, type(model).__name__)
+    strategy = config["strategy"]
+    start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
+    if re.search("spawn|fork|notebook", start or ""):
+        raise InputError(
+            f"strategy {start} leaves what it trained in processes that are gone: use --trainer.strategy ddp"
+        )
+    given = config["callbacks"] or []
+    given = given if isinstance(given, list) else [given]
+    for callback in given:
+        monitor = getattr(callback, "monitor", None) or ""
+        if monitor.startswith("val_") and not data.has_validation:
+            raise InputError(
+                f"{type(callback).__name__} monitors {monitor} and there are no validation rows: "
+                "set --data.val_fraction, or monitor train_loss"
+            )
+    return given
+
+
+def _by_hand(config: Any, name: str) -> None:
+    if config["gradient_clip_val"] is not None:
+        raise InputError(
+            f"{name} moves its weights by hand and takes no --trainer.gradient_clip_val: "
+            "use a smaller --model.lr, or --model LinearRegression"
+        )
+    if config["accumulate_grad_batches"] != 1:
+        raise InputError(
+            f"{name} moves its weights by hand and takes no --trainer.accumulate_grad_batches: "
+            "use a larger --data.batch_size"
+        )
