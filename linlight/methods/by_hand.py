@@ -66,6 +66,10 @@ class ByHandModel(LinearModel):
         optimizer = self.optimizers()
         if self._is_seen:
             optimizer.step()  # type: ignore[union-attr]
+            for config in self.trainer.lr_scheduler_configs:
+                # Lightning steps them in automatic optimization only.
+                if config.interval == "step" and not config.reduce_on_plateau:
+                    config.scheduler.step()  # type: ignore[call-arg]
             return
         optimizer.optimizer.update()  # type: ignore[union-attr]
         self.count_updates(1)

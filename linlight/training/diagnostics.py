@@ -432,7 +432,7 @@ def _unknowable(trainer: Trainer) -> str:
         return "accumulated gradients"
     if any(isinstance(one, averaging) for one in callbacks):
         return "averaged weights"
-    return ""
+    return _rule_of(trainer) if trainer.lr_scheduler_configs else ""
 
 
 def _looked_at(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
