@@ -84,7 +84,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     from linlight.training.folder import new_folder
     from linlight.training.last_checkpoint import LastCheckpoint
     from linlight.training.run_summary import RunSummary
-    from linlight.training.tensorboard import Dashboard, TensorBoardLogger
+    from linlight.training.tensorboard import BatchedTensorBoardLogger, Dashboard
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     names: dict[str, Callable[[int], None]] = {}
@@ -99,7 +99,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=run,
-            logger=TensorBoardLogger(run, name="", version="", default_hp_metric=False),
+            logger=BatchedTensorBoardLogger(run, name="", version="", default_hp_metric=False),
             callbacks=[diagnostics, Dashboard(diagnostics), LastCheckpoint(), RunSummary(diagnostics)],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())

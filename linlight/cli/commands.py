@@ -42,6 +42,10 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="The number of training batches")
         # Lightning asks for an empty list where there is no validation, and warns of it.
         warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+        # What is saved after an update is what is to be saved.
+        warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
+        # config.yaml cannot repeat a callback that is given a function; it says so where it stands.
+        warnings.filterwarnings("ignore", message=r"\s*Unable to serialize instance")
         try:
             yield
         finally:

@@ -7,14 +7,16 @@ from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.fabric.utilities.spike import TrainingSpikeException
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LambdaCallback, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from linlight.cli import checks, schema
 from linlight.cli.help import short_help, wants_short_help
 from linlight.cli.messages import no_method, one_line
 from linlight.cli.remember import Ahead, find_last, look_ahead, remember
+from linlight.cli.save_config import SaveConfig
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
@@ -35,7 +37,7 @@ from linlight.training.progress import silence, watch
 from linlight.training.resume import ResumedSettings, differences
 from linlight.training.run_summary import RunSummary, describe, figures
 from linlight.training.stopping import EXIT_CODE
-from linlight.training.tensorboard import Dashboard, TensorBoardLogger, run_label
+from linlight.training.tensorboard import BatchedTensorBoardLogger, Dashboard, run_label
 from linlight.training.trace import Trace
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
@@ -59,15 +61,6 @@ def _rank() -> int:
     return getattr(rank_zero_only, "rank", 0)
 
 
-class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml`, from which the run can be repeated, into the run's folder."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Called once, on rank 0."""
-        path = Path(trainer.default_root_dir) / "config.yaml"
-        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
-
-
 class Cli(LightningCLI):
     """LightningCLI for the methods of linlight.
 
@@ -80,6 +73,7 @@ class Cli(LightningCLI):
         self.run_folder: Path | None = None
         self.summary: dict[str, Any] = {}
         self._run_summary = RunSummary()
+        self._stopped = False
         self._going_on = ""
         self._works = self._unfit = False
         super().__init__(
@@ -235,9 +229,8 @@ class Cli(LightningCLI):
         # The bar goes first, so that it is gone when the others print.
         callbacks = [*watching, *callbacks] if bar else [*callbacks, *watching]
         config["enable_progress_bar"] = bar or (bars and wanted)
-        # In `fit` the checkpoint has options of its own.
-        if self._command != "fit" and config["enable_checkpointing"] is not False and not config["barebones"]:
-            callbacks.append(LastCheckpoint())
+        if config["enable_checkpointing"] is not False and not config["barebones"]:
+            callbacks.append(self._get(self.config_init, "checkpoint", default=None) or LastCheckpoint())
         if self._get(self.config_init, "trace", default=False):  # explains before the others foretell
             callbacks.insert(0, Trace(language(self._get(self.config_init, "lang", default=None))))
         if self._get(self.config_init, "audit", default=False):
@@ -246,7 +239,7 @@ class Cli(LightningCLI):
         if config["logger"] in (None, True) and not config["barebones"]:
             # TensorBoard names a run after the folders of its events: there the settings tell runs apart.
             label = run_label(self.model, self.datamodule)
-            config["logger"] = TensorBoardLogger(
+            config["logger"] = BatchedTensorBoardLogger(
                 root, name="", version="", sub_dir=label, default_hp_metric=False
             )
         return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
@@ -284,11 +277,17 @@ class Cli(LightningCLI):
                     print(f"run: {folder_name(self.run_folder)}", flush=True)
                 raise
             except USUAL as error:
+                if isinstance(error, TrainingSpikeException) or "conditioned on metric" in str(error):
+                    self._unfit = True
+                    raise InputError(str(error)) from error
                 if self._works or not (self._get(self.config, "ckpt_path") or self._is_all_known()):
                     raise
                 self._unfit = True
                 raise InputError(self._why_not(error)) from error
+            except ModuleNotFoundError as error:  # what a callback of Lightning's needs
+                raise InputError(str(error)) from error
             except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
+                self._stopped = True
                 self._say_stopped()
                 # Lightning would end the first of several processes too, were another's exit code not 0.
                 raise SystemExit(EXIT_CODE if _rank() == 0 else 0) from None
@@ -303,7 +302,7 @@ class Cli(LightningCLI):
         figures = run.plot()
         assert isinstance(figures, dict)
         for logger in self.trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
+            if isinstance(logger, BatchedTensorBoardLogger):
                 with drawing():
                     for name, figure in figures.items():
                         logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
@@ -332,8 +331,10 @@ class Cli(LightningCLI):
         return self.run_folder / "checkpoints" / "last.ckpt"
 
     def _worth_keeping(self) -> bool:
+        """Whether a run that has not finished can go on, has diverged, or was stopped with what it logged."""
         began = self.trainer.state.fn == "fit" and self.trainer.global_step > self._run_summary.first_step
-        return not self._unfit and (began or self._last_checkpoint().exists())
+        kept = self._last_checkpoint().exists() or bool(self._run_summary.summary)
+        return not self._unfit and (kept or (began and self._stopped))
 
     def validate(self, **kwargs: Any) -> None:
         """Evaluates the validation rows; `after_validate` says what was found."""

@@ -44,6 +44,11 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
     if unaccepted:
         return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
+    missing = re.search(
+        r"given class_path '([^']+)':\s+(?:Requirement|No module named|`?\w+`? requires).*", message
+    )
+    if missing:
+        return f"{missing[1].rpartition('.')[2]}: {_squeeze(missing[0].partition(':')[2])}"
     missing_class = re.search(r"Expected a dot import path string: (\S+)", message)
     missing_class = missing_class or re.search(
         r"Unable to import|is not a subclass of|Not a valid subclass", message

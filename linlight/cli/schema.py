@@ -40,7 +40,7 @@ def add_arguments(parser: LightningArgumentParser, command: str) -> None:
     parser.add_argument("--quiet", type=bool, default=False, help="Print only `run:` and errors.")
     if command == "fit":
         parser.add_argument("--verbose", type=bool, default=False, help="Print settings and epochs.")
-        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.add_class_arguments(LastCheckpoint, "checkpoint")
         parser.add_argument("--trace", type=bool, default=False, help="Print what the notes print.")
         languages = Literal["en", "zh"] | None
         parser.add_argument("--lang", type=languages, help="Of what --trace explains (default: locale's).")

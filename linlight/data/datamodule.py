@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, plain_names
@@ -166,7 +165,7 @@ class XYDataModule(LightningDataModule):
         if updates_per_step is not None and updates_per_step < 1:
             raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
         self.updates_per_step = updates_per_step
-        self.one_by_one = False  # set by callbacks that look at every batch
+        self.batches_per_step = 1  # that training is handed at once: a method that takes several says so
         self.standardize = standardize
         self.dtype = getattr(torch, dtype)
         self.streamed = stream
@@ -479,26 +478,10 @@ class XYDataModule(LightningDataModule):
             raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
         return ProcessInfo(self.trainer.global_rank, self.trainer.world_size, device)
 
-    def _batches_per_step(self) -> int:
-        """How many batches the training hands out at once."""
-        trainer = self.trainer
-        if trainer is None or self.one_by_one or not hasattr(trainer.lightning_module, "updates_at_once"):
-            return 1
-        if self.updates_per_step is not None:
-            return self.updates_per_step
-        # What counts batches would count several as one.
-        counted = trainer.max_steps != -1 or trainer.limit_train_batches != 1.0
-        averaged = any(isinstance(one, WeightAveraging) for one in trainer.callbacks)  # type: ignore[attr-defined]
-        if counted or averaged or trainer.val_check_interval != 1.0:
-            return 1
-        batch_size = min(self.batch_size or self.train_size, self.train_size)
-        at_once: int = trainer.lightning_module.updates_at_once(self.batches, batch_size)  # type: ignore[operator]
-        return at_once
-
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""
         if self.reduce:
-            return self._reduced(batches_per_step=self._batches_per_step(), passes=self.passes)
+            return self._reduced(batches_per_step=self.batches_per_step, passes=self.passes)
         self.check_targets()
         if self.streamed and self.batch_size is not None:
             self.check_not_constant(self.raw_moments)
@@ -509,8 +492,9 @@ class XYDataModule(LightningDataModule):
             self._place(),
             self.scaling,
             self.batch_size,
-            shuffle=self.shuffle,
-            batches_per_step=self._batches_per_step(),
+            # Lightning can turn the shuffling off in its own loaders only.
+            shuffle=self.shuffle and not (self.trainer is not None and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            batches_per_step=self.batches_per_step,
             in_blocks=single_pass,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
@@ -64,10 +65,11 @@ GATHERED = 2**22
 """Bytes of rows that are gathered at a time, so that they are still in the cache when they are used."""
 
 
-class RowOrder:
+class RowOrder(SequentialSampler):
     """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
 
-    Lightning calls `set_epoch` on the `sampler` of a loader before every epoch.
+    Lightning calls `set_epoch` on the `sampler` of a loader before every epoch, and takes a loader whose
+    sampler is of another type for one that shuffles.
 
     Args:
         rows: Number of rows.
@@ -76,6 +78,7 @@ class RowOrder:
     """
 
     def __init__(self, rows: int, *, shuffle: bool = False, seed: int = 0) -> None:
+        super().__init__(range(rows))
         self.rows = rows
         self.shuffle = shuffle
         self.seed = seed

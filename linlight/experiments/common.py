@@ -20,7 +20,7 @@ from linlight.training import progress
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.history import Course, History
 from linlight.training.run_summary import RunSummary
-from linlight.training.tensorboard import TensorBoardLogger
+from linlight.training.tensorboard import BatchedTensorBoardLogger
 
 MOST_SEED = 2**32 - 1
 
@@ -167,7 +167,7 @@ def run_one(
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=str(folder),
-        logger=TensorBoardLogger(folder, name="", version="", default_hp_metric=False),
+        logger=BatchedTensorBoardLogger(folder, name="", version="", default_hp_metric=False),
         callbacks=[diagnostics, history, *callbacks, summary, watch.callback(name)],
         **options,
     )

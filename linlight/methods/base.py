@@ -17,6 +17,7 @@ from linlight.functional.squared_error import check_same_shape
 from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.batch import Batch, as_batch, features_of, total_weight
+from linlight.methods.callback_checks import check_trainer
 from linlight.methods.fits import (
     check_columns,
     check_data,
@@ -136,6 +137,7 @@ class LinearModel(LightningModule):
             self.build(*sizes_of_first_batch(self.trainer))
         data = self._data()
         if data is not None:
+            data.batches_per_step = 1
             check_data(self, data, stage)
             check_sizes(self, data)
 
@@ -322,6 +324,8 @@ class LinearModel(LightningModule):
 
         Callbacks that average weights copy the model in their `setup`, before the model's own.
         """
+        if self.trainer.state.fn == "fit":  # before their `setup`, where some of them fail
+            check_trainer(self, self.trainer)
         data = self._data()
         if self.linear is None and data is not None:
             self.build(data.features, data.targets or 1, data.dtype)
@@ -346,7 +350,7 @@ class LinearModel(LightningModule):
         assert metrics is not None  # made in `setup`
         self.add_to(metrics, batch)
         # The dashboard draws them beside the training loss; `validate` and `test` print them.
-        logged = self.trainer.state.fn != "fit" and bool(self.trainer.loggers)
+        logged = False if self.trainer.state.fn == "fit" else None  # by default, without a warning
         self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
 
     @torch.no_grad()

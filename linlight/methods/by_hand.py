@@ -6,6 +6,7 @@ from typing import Any
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batches
+from linlight.methods.batching import batches_per_step
 from linlight.methods.optim import ManualSGD, check_lr
 
 
@@ -37,6 +38,13 @@ class ByHandModel(LinearModel):
         self.automatic_optimization = False
         self._is_seen = True
 
+    def setup(self, stage: str) -> None:
+        """Asks for several batches at once, where nobody minds."""
+        super().setup(stage)
+        data = self._data()
+        if stage == "fit" and data is not None:
+            data.batches_per_step = batches_per_step(self.trainer, self, data)
+
     def configure_optimizers(self) -> ManualSGD:
         """The update `w.data -= lr * w.grad.data`."""
         return ManualSGD(self.parameters(), self.lr)
@@ -53,9 +61,13 @@ class ByHandModel(LinearModel):
     def updates(self, batches: list[Batch]) -> Iterator[Batch]:
         """Goes over the batches of a training step; see `step`."""
         for i, one in enumerate(batches):
-            logged = self.trainer.global_step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
-            self._is_seen = logged or i == len(batches) - 1
+            every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+            logged = every and self.trainer.global_step % every == 0
+            self._is_seen = bool(logged) or i == len(batches) - 1
             yield one
+        # Lightning's LearningRateFinder is a scheduler, and steps those of automatic optimization only.
+        for config in self.trainer.lr_scheduler_configs:
+            config.scheduler.step()  # type: ignore[call-arg]
 
     def step(self) -> None:
         """Updates the weights by hand.

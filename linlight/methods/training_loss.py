@@ -24,6 +24,8 @@ class TrainingLoss(Callback):
     data. A loss that has left the finite numbers ends the training before anything is saved.
     """
 
+    takes_several_batches = True
+
     def __init__(self) -> None:
         self._mean = torch.zeros((), dtype=torch.float64)
         self._weight = 0.0

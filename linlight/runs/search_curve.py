@@ -21,7 +21,7 @@ class SearchCurve(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Draws, where the method is a search."""
-        if not isinstance(pl_module, ExhaustiveSearch):
+        if not isinstance(pl_module, ExhaustiveSearch) or not trainer.global_step:
             return
         figure = search_curve(pl_module)
         save_figure(figure, Path(trainer.default_root_dir) / "loss_curve")

@@ -11,7 +11,6 @@ from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batch
-from linlight.methods.run_rows import our_data
 
 MOST_DIFFERENCES = 64
 """The most parameters checked by finite differences; each costs two losses."""
@@ -39,12 +38,6 @@ class Audit(Callback):
         if trainer.world_size > 1:
             raise InputError("audit looks at one process's gradients: use --trainer.devices 1")
         self._previous, self._steps = None, 0
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Makes every batch a training step of its own."""
-        data = our_data(trainer)
-        if data is not None:
-            data.one_by_one = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Reports where there was no gradient."""

@@ -73,6 +73,8 @@ class Diagnostics(Callback):
         diverged: Why it has diverged, once it has.
     """
 
+    takes_several_batches = True
+
     def __init__(
         self,
         stop_at_se: float | None = None,

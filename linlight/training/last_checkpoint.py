@@ -31,6 +31,8 @@ class LastCheckpoint(Checkpoint):
             that only adds up makes one step in all: there they are its batches.
     """
 
+    takes_several_batches = True
+
     def __init__(self, every_seconds: float = 60.0, every_steps: int | None = None) -> None:
         if every_steps is not None and every_steps < 1:
             raise InputError(f"every_steps must be at least 1, got {every_steps}")
@@ -107,6 +109,8 @@ class LastCheckpoint(Checkpoint):
             hear_again()
 
     def _save(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial, which nobody wants to go on with
+            return
         path = Path(trainer.strategy.broadcast(trainer.default_root_dir)) / "checkpoints" / "last.ckpt"
         # In one move: a run that is killed while it saves keeps the checkpoint before.
         draft = path.with_name("last.ckpt.part")

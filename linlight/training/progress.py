@@ -38,6 +38,8 @@ class Bar(ProgressBar):
     It goes away with the training. Only for a terminal.
     """
 
+    takes_several_batches = True
+
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
         super().__init__()
         self._diagnostics = diagnostics

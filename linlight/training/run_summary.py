@@ -10,6 +10,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
 from linlight.data.arrays import plain_names
+from linlight.errors import InputError
 from linlight.methods.base import LinearModel
 from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import check_finite
@@ -95,6 +96,10 @@ class RunSummary(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes what makes the folder look finished, last."""
+        if not trainer.global_step:
+            raise InputError(
+                "nothing was trained: max_epochs, max_steps, limit_train_batches and max_time must be above 0"
+            )
         if not self.summary:  # at its end already when it was resumed
             self.on_train_end(trainer, pl_module)
         self._write(trainer, pl_module)

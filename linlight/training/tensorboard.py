@@ -25,7 +25,7 @@ MOST_CURVES = 16
 """The most weights that are drawn one by one; of more, their norm."""
 
 
-class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
+class BatchedTensorBoardLogger(lightning_loggers.TensorBoardLogger):
     """Lightning's logger, except that it writes values that belong together as one event, once a second.
 
     On small data logging is most of what a step costs. Every event wakes the thread that writes, which then
@@ -123,6 +123,8 @@ class Dashboard(Callback):
     Args:
         diagnostics: Who knows the optimum and the gaps; it has to come before this callback.
     """
+
+    takes_several_batches = True
 
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
         self._diagnostics = diagnostics or Diagnostics()

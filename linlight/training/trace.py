@@ -13,7 +13,6 @@ from linlight.methods.batch import Batch
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
-from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.text import wrapped
 from linlight.training.lesson import FirstUpdate, explanation
@@ -53,12 +52,6 @@ class Trace(Callback):
         self._remarked = False  # on the loss of an epoch's last row
         self._rows: list[tuple[Tensor, Tensor]] = []  # the first, for a search
         self._seen = 0
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Makes every batch a training step of its own."""
-        data = our_data(trainer)
-        if data is not None:
-            data.one_by_one = True
 
     def _explain(self, *texts: str) -> None:
         for text in texts:

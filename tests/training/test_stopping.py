@@ -71,14 +71,12 @@ DATA: dict[str, dict[str, Any]] = {
 class Strike(Callback):
     """Sends the process a signal at the n-th call of a hook."""
 
-    armed = True
-
     def __init__(self, hook: str, count: int, number: int = signal.SIGINT, times: int = 1) -> None:
         self.left = count
 
         def strike(*args: Any, **kwargs: Any) -> None:
             self.left -= 1
-            for _ in range(times if self.armed and self.left == 0 else 0):
+            for _ in range(times if self.left == 0 else 0):
                 signal.raise_signal(number)
 
         setattr(self, hook, strike)
@@ -165,14 +163,21 @@ def stopped(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_says_how_to_go_on(
-    number: int, linlight: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    number: int,
+    linlight: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    out = stopped([*WORDS, *striking("on_before_optimizer_step", 5, number)], capsys)
+    strike = vars(Strike("on_before_optimizer_step", 5, number))["on_before_optimizer_step"]
+    monkeypatch.setattr(Diagnostics, "on_before_optimizer_step", strike)
+    out = stopped(WORDS, capsys)
     last = "lightning_logs/GradientDescent/version_0/checkpoints/last.ckpt"
     assert f"stopped; linlight fit --ckpt_path {last} goes on" in out
     assert out.endswith("run: lightning_logs/GradientDescent/version_0\n")
     assert not Path("lightning_logs/GradientDescent/version_0/summary.json").exists()
-    monkeypatch.setattr(Strike, "armed", False)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     again = linlight("fit", "--ckpt_path", last).summary
     whole = linlight(*WORDS).summary
     assert {**again, "seconds": 0} == {**whole, "seconds": 0}
