@@ -23,11 +23,13 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from sklearn.linear_model import SGDRegressor
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from linlight import GradientDescent, LinearRegression, XYDataModule
+from linlight.data.loaders import BatchLoader
 
 FEATURES, BATCH, LR = 32, 1024, 0.01
+ORDERS = ("in order", "shuffled")
 FLIGHTS = ["dep_delay", "air_time", "distance", "hour", "month", "day"]
 
 
@@ -105,12 +107,18 @@ def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
     """The median time of one epoch, each way in turn."""
     data = XYDataModule(x, y, batch_size=BATCH, shuffle=True)
     loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
+    rows = TensorDataset(x, y)
+    sampler = BatchSampler(RandomSampler(rows), BATCH, drop_last=False)
+    by_batch = DataLoader(rows, batch_size=None, sampler=sampler)
     runs: dict[str, Callable[[], Any]] = {
         "`GradientDescent`": lambda: trainer(folder).fit(GradientDescent(LR, bias=True), data),
         "`LinearRegression`": lambda: trainer(folder).fit(LinearRegression(LR), data),
         "plain loop, formula": lambda: by_formula(x, y),
         "plain loop, autograd": lambda: by_autograd(x, y),
         "`SGDRegressor.partial_fit`": lambda: by_sklearn(x, y),
+        "`DataLoader(batch_size=None, sampler=BatchSampler(…))` + `Trainer`": lambda: trainer(folder).fit(
+            Plain(x.shape[1]), by_batch
+        ),
         "`TensorDataset` + `DataLoader` + `Trainer`": lambda: trainer(folder).fit(Plain(x.shape[1]), loader),
     }
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -122,10 +130,64 @@ def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
+def descent(rows: int, repeat: int, folder: str) -> list[str]:
+    """One epoch of compiled descent beside scikit-learn's, and how much of a copy's speed batches reach."""
+    x = torch.randn(rows, FEATURES)
+    y = x.sum(1, keepdim=True) + torch.randn(rows, 1)
+    start = time.perf_counter()
+    trainer(folder).fit(GradientDescent(1e-3, bias=True), XYDataModule(x, y, batch_size=1))
+    first = time.perf_counter() - start
+
+    def ours(size: int, shuffle: bool) -> Callable[[], Any]:
+        data = XYDataModule(x, y, batch_size=size, shuffle=shuffle)
+        return lambda: trainer(folder).fit(GradientDescent(1e-3, bias=True), data)
+
+    def scikit(shuffle: bool) -> Callable[[], Any]:
+        options = {"max_iter": 1, "tol": None, "penalty": None, "shuffle": shuffle}
+        return lambda: SGDRegressor(**options).fit(x.numpy(), y.numpy()[:, 0])
+
+    def batches(shuffle: bool) -> Callable[[], Any]:
+        loader = BatchLoader((x, y), BATCH, shuffle=shuffle, batches_per_step=64)
+        # Each row is read, as a copy reads it.
+        return lambda: [block.rows[0].sum() for block in loader]
+
+    copied = torch.empty_like(x)
+    runs: dict[str, Callable[[], Any]] = {
+        "scikit in order": scikit(False),
+        "scikit shuffled": scikit(True),
+        **{f"{size} {way}": ours(size, way == "shuffled") for size in (1, BATCH) for way in ORDERS},
+        **{f"batches {way}": batches(way == "shuffled") for way in ORDERS},
+        "copy": lambda: copied.copy_(x),
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeat):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
+
+    lines = [
+        f"\n| `GradientDescent` compiled, {rows:,} x {FEATURES} | million rows/s | times `SGDRegressor` |",
+        "| --- | --- | --- |",
+    ]
+    for size in (1, BATCH):
+        for way in ORDERS:
+            speed = rows / 1e6 / statistics.median(times[f"{size} {way}"])
+            faster = ratio(f"scikit {way}", f"{size} {way}")
+            lines.append(f"| batches of {size:,}, {way} | {speed:.1f} | {faster:.1f} |")
+    lines.append(f"\nThe first training, which imports and compiles: {first:.1f} s. Batches read at")
+    shares = (f"{100 * ratio('copy', f'batches {way}'):.0f} % of a copy's speed {way}" for way in ORDERS)
+    return [*lines, " and ".join(shares) + "."]
+
+
 def main() -> None:
     """Prints the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--descent-rows", type=int, default=3_000_000)
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -150,6 +212,7 @@ def main() -> None:
             formula, autograd = (times[f"`{method}`"] for method in ("GradientDescent", "LinearRegression"))
             for way, seconds in times.items():
                 print(f"| {way} | {seconds / formula:.2f} | {seconds / autograd:.2f} |", flush=True)
+        print("\n".join(descent(options.descent_rows, options.repeat, folder)))
 
 
 if __name__ == "__main__":

@@ -14,15 +14,19 @@ import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
 import statsmodels.api as sm
 import torch
 from lightning.pytorch import Trainer
 from sklearn.linear_model import LinearRegression as ScikitLinearRegression
+from sklearn.linear_model import Ridge
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
@@ -93,6 +97,12 @@ def against_others(rows: int, rounds: int) -> list[str]:
         numpy=lambda: np.linalg.lstsq(np.column_stack([np.ones(len(a), a.dtype), a]), b, rcond=None),
         statsmodels=lambda: sm.OLS(b, sm.add_constant(a)).fit().bse,
     )
+    wide, double = XYDataModule(x.double(), y.double(), dtype="float64"), (a.astype(float), b.astype(float))
+    in_float64 = medians(
+        rounds,
+        linlight=lambda: fit(LeastSquares(), wide, 1),
+        ridge=lambda: Ridge(alpha=1e-9, solver="cholesky").fit(*double),
+    )
     ours = found["linlight"]
     lines = [f"| LeastSquares with standard errors, {rows:,} x 32 | {ours:.2f} s | 1 | |"]
     names = {
@@ -102,8 +112,34 @@ def against_others(rows: int, rounds: int) -> list[str]:
     }
     for key, (name, wanted) in names.items():
         lines.append(f"| {name} | {found[key]:.2f} s | {found[key] / ours:.1f} | {wanted} |")
+    ours, ridge = in_float64["linlight"], in_float64["ridge"]
+    lines.append(f"| LeastSquares in float64 | {ours:.2f} s | 1 | |")
+    lines.append(
+        f'| scikit-learn Ridge(solver="cholesky") in float64 | {ridge:.2f} s | {ridge / ours:.1f} | 1 |'
+    )
     size = x.nbytes / 2**20
     return [*lines, f"| extra memory of LeastSquares, data {size:.0f} MiB | {extra:.0f} MiB | | |"]
+
+
+def from_parquet(rounds: int, rows: int = 3_000_000) -> list[str]:
+    """A table read and fitted, in memory and streamed, beside pyarrow's bare read of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/table.parquet"
+        numbers = np.random.default_rng(0).standard_normal((rows, 11))
+        names = [*(f"x_{i}" for i in range(10)), "y"]
+        parquet.write_table(pyarrow.table(list(numbers.T.copy()), names=names), path)
+        found = medians(
+            rounds,
+            stream=lambda: fit(LeastSquares(), XYDataModule(path=path, stream=True), 1),
+            memory=lambda: fit(LeastSquares(), XYDataModule(path=path, stream=False), 1),
+            read=lambda: parquet.read_table(path),
+        )
+    ours = found["stream"]
+    return [
+        f"| LeastSquares of a Parquet file, {rows:,} x 10, streamed | {ours:.2f} s | 1 | |",
+        f"| the same in memory | {found['memory']:.2f} s | {found['memory'] / ours:.1f} | |",
+        f"| pyarrow's bare read of it | {found['read']:.2f} s | {found['read'] / ours:.2f} | |",
+    ]
 
 
 def reduced_descent(rounds: int, rows: int = 1_000_000, epochs: int = 1000) -> list[str]:
@@ -121,7 +157,7 @@ def reduced_descent(rounds: int, rows: int = 1_000_000, epochs: int = 1000) -> l
         # Every epoch costs the same: a twentieth of them tells the time of all.
         loop=lambda: plain_loop(x, y, epochs // 20),
     )
-    ours, alone, loop = found["together"], found["reduce"], 20 * found["loop"]
+    ours, alone, loop = found["batches_per_step"], found["reduce"], 20 * found["loop"]
     return [
         f"| {epochs} passes with reduce, {together} updates per step, {rows:,} x 32 | {ours:.2f} s | 1 | |",
         f"| the same, one pass an epoch | {alone:.2f} s | {alone / ours:.1f} | |",
@@ -176,6 +212,7 @@ def main() -> None:
     print("| what | median | times ours | wanted |\n|---|---|---|---|")
     parts: list[Callable[[], list[str]]] = [
         lambda: against_others(arguments.rows, arguments.rounds),
+        lambda: from_parquet(arguments.rounds),
         lambda: reduced_descent(arguments.rounds),
         lambda: search(arguments.rounds),
     ]
