@@ -58,8 +58,7 @@ def descend(
     error = 0.0
     for first in range(0, rows, size):
         end = min(first + size, rows)
-        grad_w[:] = 0
-        grad_b[:] = 0
+        scale = x.dtype.type(2 / ((end - first) * mean_weight * targets))
         for i in range(first, end):
             counts = weight[i] if weight.size else x.dtype.type(1)
             for t in range(targets):
@@ -70,13 +69,15 @@ def descend(
                     residual += b[t]
                 residual -= y[i, t]
                 error += counts * residual * residual
-                residual *= counts
-                for j in range(features):
-                    grad_w[t, j] += residual * x[i, j]
-                grad_b[t] += residual
-        scale = x.dtype.type(2 / ((end - first) * mean_weight * targets))
-        grad_w *= scale
-        grad_b *= scale
+                slope = counts * scale * residual
+                if i == first:
+                    for j in range(features):
+                        grad_w[t, j] = slope * x[i, j]
+                    grad_b[t] = slope
+                else:
+                    for j in range(features):
+                        grad_w[t, j] += slope * x[i, j]
+                    grad_b[t] += slope
         if end < rows:
             _move(w, grad_w, lr)
             if b.size:
