@@ -59,7 +59,7 @@ def _load(dtype: torch.dtype) -> Kernel | None:
         none = np.empty(0, one.dtype)
         kernel: Kernel = descend
         kernel(one, one, none, one.copy(), none, one.copy(), one[0].copy(), 1, 1.0, one.dtype.type(1))
-        if not descend.signatures:  # numba's compiler is switched off
+        if not getattr(descend, "signatures", ()):  # NUMBA_DISABLE_JIT
             raise RuntimeError("numba does not compile")
     except Exception as error:  # numba is missing, too old for this NumPy, finds no folder for its cache, …
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
