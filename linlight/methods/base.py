@@ -367,7 +367,7 @@ class LinearModel(LightningModule):
         """Adds a batch to the loss and the metrics."""
         # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
         # has no float64.
-        if self.device.type != "mps" and any(metric.dtype != torch.float64 for metric in metrics.values()):
+        if self.device.type != "mps" and not self._evaluated:  # and so does resetting it after a pass
             metrics.set_dtype(torch.float64)
         x, y, *weight = batch = as_batch(batch)
         self._evaluated += len(x)

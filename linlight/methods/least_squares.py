@@ -119,7 +119,7 @@ class LeastSquares(LinearModel):
             checkpoint["epoch_so_far"] = {
                 "moments": merge_over_processes(self._seen).state_dict(),
                 "batches": self._batches,
-                "complete": self._solved,
+                "complete": self._solved and self.trainer.is_last_batch,
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -245,19 +245,24 @@ class LeastSquares(LinearModel):
 
     def train_loss(self) -> float:
         """The loss at the weights as they were placed, without another pass."""
-        if self._is_complete and not self._solved:  # a run that was at its end already when it was resumed
+        m = self._of_all_rows()
+        self.rows = int(m.rows)
+        return loss(m, self.w.cpu(), self._cpu_bias()).mean().item()
+
+    def _of_all_rows(self) -> Moments:
+        """The statistic; a run that was at its end already when it was resumed is solved first."""
+        if self._is_complete and not self._solved:
             self._solve()
             self._infer()
         assert self.moments is not None
-        self.rows = int(self.moments.rows)
-        return loss(self.moments, self.w.cpu(), self._cpu_bias()).mean().item()
+        return self.moments
 
     def train_metrics(self) -> dict[str, float]:
         """Of a stream those that need no further pass."""
-        assert self.moments is not None
+        m = self._of_all_rows()
         data = self._data()
         if data is not None and data.streamed:
-            found = metrics_of(self.moments, self.w.cpu(), self._cpu_bias())
+            found = metrics_of(m, self.w.cpu(), self._cpu_bias())
         else:
             found = super().train_metrics()
         return found | {"train_loss": self.train_loss()}

@@ -125,7 +125,7 @@ class LinearRegression(LinearModel):
 
         Lightning would do so after checkpoints are saved, and not in an epoch that is resumed.
         """
-        if self._plateau is not None:
+        if self._plateau is not None and self.trainer.is_last_batch:
             monitor = getattr(self._plateau, "monitor", "train_loss")
             metrics = self.trainer.callback_metrics
             if monitor not in metrics:

@@ -120,7 +120,7 @@ class Diagnostics(Callback):
             "start": self._start.tolist(),
             "predicted": self._predicted.tolist(),
             "first_gap": self._first_gap,
-            "epochs": self._epochs,
+            "epochs": self._epochs - self._in_part,
             "reached": self._reached,
             "findings": self.findings,
         }
@@ -161,7 +161,7 @@ class Diagnostics(Callback):
         self._start = self._predicted = stack(model.w, model.b)
         self._first_gap = self._gap = float(self._parabola.gaps(self._start).sum())
         self._reached: int | None = None
-        self._epochs = 0
+        self._epochs, self._in_part = 0, False
         self._curve: list[float] = []  # the gaps foretold for the next epochs, last first
         self._of = [self._batches, int(data.shuffle), self._parabola.lowest]
         same = self._so_far.get("of") == self._of  # as is the rule, if it has an lr
@@ -268,13 +268,14 @@ class Diagnostics(Callback):
             return
         model: LinearModel = pl_module
         self._epochs += 1
+        self._in_part = not trainer.is_last_batch  # the training ends inside this epoch
         self._gaps = self._parabola.gaps(stack(model.w, model.b))
         before, self._gap = self._gap, sum(self._gaps.tolist())
-        predicted = self._predict()
+        predicted = None if self._in_part else self._predict()
         self.epoch_metrics = (
             {"gap": self._gap} if predicted is None else {"gap": self._gap, "predicted_gap": predicted}
         )
-        if self._reached is None and self._gap <= TOLERANCE * self._first_gap:
+        if self._reached is None and not self._in_part and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
         if self.divergence_message and self._diverges(before):
             self.diverged = f"the loss grows without end: {self.divergence_message}"

@@ -103,14 +103,16 @@ class History(Callback):
         self.course: Course | None = None
         self.started = False
         self._every = 1
+        self._in_part = False  # the last point is of an epoch that has not come to its end
         # Epoch, θ in the units of the training, losses.
         self._points: list[tuple[int, np.ndarray, dict[str, float]]] = []
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, so that a resumed run shows what came before."""
-        if not self._points:
+        points = self._points[:-1] if self._in_part else self._points
+        if not points:
             return {}
-        epochs, theta, losses = zip(*self._points, strict=True)
+        epochs, theta, losses = zip(*points, strict=True)
         return {
             "epochs": list(epochs),
             "theta": torch.from_numpy(np.stack(theta)),
@@ -137,6 +139,7 @@ class History(Callback):
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             losses["val_loss"] = trainer.callback_metrics["val_loss"].item()
         self._keep(trainer.current_epoch + 1, pl_module, losses)
+        self._in_part = not trainer.is_last_batch
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes the file."""

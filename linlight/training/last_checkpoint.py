@@ -46,6 +46,12 @@ class LastCheckpoint(Checkpoint):
         self._since = 0
         self._agree_in = 1
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Lets a run go on from where it was."""
+        loop = checkpoint.get("loops", {}).get("fit_loop")
+        if loop is not None and trainer.state.fn == "fit":
+            _mend(loop, trainer.max_steps != -1)
+
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Starts the clock, and listens: until now there was nothing to save."""
         self._agreed = time.monotonic()
@@ -123,3 +129,22 @@ class LastCheckpoint(Checkpoint):
             raise
         self._saved_step, self._batches = trainer.global_step, 0
         self._due = time.monotonic() + self.every_seconds
+
+
+def _mend(loop: dict[str, Any], counts_steps: bool) -> None:
+    """Mends the state of Lightning's loop in a checkpoint that was saved when an epoch had ended.
+
+    An epoch that ended before its last batch, as by `max_steps`, is taken for a whole one, and its other
+    batches are lost; and where `max_steps` is set, an epoch without any batch follows a whole one.
+    """
+    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    if epochs["total"]["processed"] != epochs["total"]["ready"]:  # it was saved inside an epoch
+        return
+    if batches["current"]["ready"] and not batches["is_last_batch"]:
+        for counts in epochs.values():
+            counts["processed"] = counts["completed"] = counts["ready"] - 1
+    elif counts_steps:
+        for counts in epochs.values():
+            counts["completed"] = counts["processed"]
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False

@@ -71,6 +71,8 @@ DATA: dict[str, dict[str, Any]] = {
 class Strike(Callback):
     """Sends the process a signal at the n-th call of a hook."""
 
+    takes_several_batches = True
+
     def __init__(self, hook: str, count: int, number: int = signal.SIGINT, times: int = 1) -> None:
         self.left = count
 
@@ -100,7 +102,13 @@ def _handlers_are_put_back() -> Iterator[None]:
 
 
 def train(
-    folder: Path, path: Path, method: str, kind: str, callbacks: list[Callback], last: Path | None = None
+    folder: Path,
+    path: Path,
+    method: str,
+    kind: str,
+    callbacks: list[Callback],
+    last: Path | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """What a training leaves in its summary and its history."""
     torch.manual_seed(0)
@@ -108,8 +116,8 @@ def train(
     diagnostics = Diagnostics(quiet=True)
     ours = [diagnostics, RunSummary(diagnostics), History(diagnostics), LastCheckpoint()]
     trainer = quiet_trainer(
-        max_epochs=3,
-        min_epochs=2,  # which does not keep anyone from stopping
+        # The least number does not keep anyone from stopping.
+        **({"max_epochs": 3, "min_epochs": 2} | settings),
         default_root_dir=folder,
         num_sanity_val_steps=0,
         enable_checkpointing=True,
@@ -269,3 +277,17 @@ def test_while_it_starts(moment: float) -> None:
     assert process.returncode == 130
     assert err in ("", "linlight: stopped\n")
     assert err or "stopped" in out
+
+
+@pytest.mark.parametrize("kind", ["plain", "standardised", "one batch"])
+@pytest.mark.parametrize(
+    "method", ["GradientDescent", "Backpropagation", "LinearRegression", "LinearRegression, Adam"]
+)
+def test_ended_by_max_steps_and_gone_on(method: str, kind: str, table: Path, tmp_path: Path) -> None:
+    expected = train(tmp_path / "whole", table, method, kind, [], max_epochs=-1, max_steps=30)
+    for steps in (8, 13, 16, 21):  # at an epoch's end and inside one
+        folder = tmp_path / str(steps)
+        train(folder, table, method, kind, [], max_epochs=-1, max_steps=steps)
+        last = folder / "checkpoints" / "last.ckpt"
+        found = train(folder, table, method, kind, [], last, max_epochs=-1, max_steps=30)
+        assert found == expected, f"ended after step {steps}"
