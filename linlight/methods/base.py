@@ -1,6 +1,5 @@
 """What the methods share: the model, the loss, evaluation, and what they report."""
 
-import copy
 import inspect
 import math
 import textwrap
@@ -8,15 +7,13 @@ from typing import Any
 
 import torch
 import torchmetrics
-from lightning.pytorch import Callback, LightningModule
-from torch import Tensor, distributed, nn
+from lightning.pytorch import Callback
+from torch import Tensor, nn
 
-from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.squared_error import check_same_shape
 from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
-from linlight.methods.batch import Batch, as_batch, features_of, total_weight
+from linlight.methods.batch import as_batch, features_of, total_weight
 from linlight.methods.callback_checks import check_trainer
 from linlight.methods.fits import (
     check_columns,
@@ -26,15 +23,16 @@ from linlight.methods.fits import (
     check_units,
     sizes_of_first_batch,
 )
+from linlight.methods.linear import LinearModule
 from linlight.methods.metrics import collection, metrics_of
-from linlight.methods.run_rows import batches_again, our_data
+from linlight.methods.run_rows import batches_again
 from linlight.methods.training_loss import TrainingLoss, run_batches
 
 NOTICED = 1e-3
 """Warn when rounding shifts predictions by more than this fraction of the target's standard deviation."""
 
 
-class LinearModel(LightningModule):
+class LinearModel(LinearModule):
     """The linear model `x @ w.T + b` and all that does not depend on how it learns.
 
     With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,), as in
@@ -85,46 +83,6 @@ class LinearModel(LightningModule):
 
     # The model ------------------------------------------------------------------------------------------
 
-    def build(self, features: int, targets: int, dtype: torch.dtype = torch.float32) -> None:
-        """Makes w, (targets, features), and b, (targets,), with their starting values."""
-        self.linear = nn.Linear(features, targets, bias=self._bias, dtype=dtype)
-        if self._w0 is not None:
-            nn.init.constant_(self.linear.weight, self._w0)
-            if self._bias:
-                nn.init.zeros_(self.linear.bias)
-
-    def _built(self) -> nn.Linear:
-        if self.linear is None:
-            raise InputError(
-                "the model has no weights yet: fit it with an XYDataModule, load a checkpoint, "
-                "or call build(features, targets)"
-            )
-        return self.linear
-
-    @property
-    def w(self) -> nn.Parameter:
-        """The weights, (T, D)."""
-        weight: nn.Parameter = self._built().weight  # type: ignore[assignment]
-        return weight
-
-    @property
-    def b(self) -> nn.Parameter | None:
-        """The bias, (T,), or None."""
-        bias: nn.Parameter | None = self._built().bias
-        return bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Predicts.
-
-        Args:
-            x: Features, (N, D).
-
-        Returns:
-            `x @ w.T + b`, (N, T).
-        """
-        y_hat: Tensor = self._built()(x)
-        return y_hat
-
     def setup(self, stage: str) -> None:
         """Takes the sizes from the first batch, if nothing else gave them, and checks that data fit."""
         precision = self.trainer.precision
@@ -141,10 +99,6 @@ class LinearModel(LightningModule):
             data.batches_per_step = 1
             check_data(self, data, stage)
             check_sizes(self, data)
-
-    def _data(self) -> XYDataModule | None:
-        """The data module, where it is ours."""
-        return our_data(self._trainer)
 
     def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""
@@ -247,76 +201,6 @@ class LinearModel(LightningModule):
                 "a stream's rows are never in memory all at once, as an update from all of them needs: add "
                 "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
             )
-
-    @property
-    def loss_is_total(self) -> bool:
-        """Whether the loss is a sum over the rows instead of their mean."""
-        return getattr(self.criterion, "reduction", "mean") == "sum"
-
-    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
-        check_same_shape(y_hat, y)
-        if weight is None:
-            loss: Tensor = self.criterion(y_hat, y)
-            return loss
-        each = copy.copy(self.criterion)
-        each.reduction = "none"  # type: ignore[assignment]
-        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
-        return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
-
-    def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        """The same of a training batch, whose weighted sum is divided by its `expected_weight`."""
-        loss = self.loss(y_hat, y, weight)
-        if weight is None or self.loss_is_total:
-            return loss
-        return loss * (weight.sum() / self.expected_weight((y_hat, y, weight)))
-
-    def expected_weight(self, batch: Batch) -> float:
-        """What the mean over a training batch divides by: its rows, times the mean weight of all rows.
-
-        Divided by its own weights, a batch of one row would forget its weight, and small batches would end
-        elsewhere than the whole.
-        """
-        data = self._data()
-        if len(batch) < 3:
-            return len(batch[0])
-        # Another's loader does not tell the mean weight.
-        return len(batch[0]) * data.mean_weight if data is not None else batch[2].sum().item()
-
-    def loss_metric(self) -> torchmetrics.Metric:
-        """Adds losses up over batches and processes, every row weighing the same."""
-        return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
-
-    def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Adds each tensor up over all processes: the one place where by-hand methods meet.
-
-        Lightning reduces gradients only in `backward` (Lightning-AI/pytorch-lightning#9237).
-        """
-        if self.trainer.world_size == 1:
-            return tensors
-        flat = torch.cat([tensor.detach().reshape(-1).to(torch.float64) for tensor in tensors])
-        # What the strategy's `reduce` does behind a barrier, which costs as much.
-        distributed.all_reduce(flat)
-        parts = flat.split([tensor.numel() for tensor in tensors])
-        return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
-
-    def differentiable_loss(self, batch: Any) -> Tensor:
-        """The loss of a training batch, for `backward`.
-
-        With several processes its value is that of the whole batch, and its gradient that of this process's
-        part times the number of processes, because Lightning's strategies average gradients over them.
-        """
-        x, y, *weight = batch = as_batch(batch)
-        y_hat = self(x)
-        # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
-        loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
-        if self.trainer.world_size == 1:
-            return loss
-        mass = loss.new_full((), self.expected_weight(batch))
-        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
-        share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
-        part = loss * (share * self.trainer.world_size)
-        return (total if self.loss_is_total else total / rows) + (part - part.detach())
 
     def update_rule(self) -> UpdateRule | None:
         """How a step moves the weights; None where theory knows of no largest stable step."""
@@ -431,9 +315,6 @@ class LinearModel(LightningModule):
             self.add_to(metrics, tuple(tensor.to(self.w.dtype) for tensor in as_batch(batch)))
         self._count_rows()
         return {name: value.item() for name, value in metrics.compute().items()}
-
-    def _cpu_bias(self) -> Tensor | None:
-        return None if self.b is None else self.b.cpu()
 
     def _count_rows(self) -> None:
         """Adds up what each process has evaluated; every process must call it."""

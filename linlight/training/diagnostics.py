@@ -2,38 +2,27 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
-from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import (
-    GradientAccumulationScheduler,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
-from torch import Tensor, nn
+from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
-from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
-from linlight.functional.descent import Cycle, Parabola, cycle, parabola, shuffled_step, stack
+from linlight.functional.descent import Parabola, parabola, stack
 from linlight.functional.forecast import Forecast
 from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
-from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
 from linlight.methods.run_rows import (
-    batches_again,
-    is_same_every_epoch,
     moments_again,
-    our_data,
     planned_batches,
 )
 from linlight.methods.training_loss import advice, run_batches
 from linlight.text import count
+from linlight.training.stability import forecast_of, no_optimum
 
 TOLERANCE = 1e-6
 """Epochs are predicted and counted until the gap is this fraction of the first."""
@@ -45,10 +34,6 @@ OUT_OF_HAND = 1e3
 """Steps of an unsure bound are stopped where the loss has grown by this factor."""
 ENDLESS = 1e12
 """Rules without a bound are stopped where the loss has grown by this factor."""
-SAMPLE = 10_000
-"""How many rows of a stream are sampled to find the steepest."""
-MOST_CYCLE = 512
-"""The most batches of an epoch that are multiplied out for their exact bound."""
 
 
 class Diagnostics(Callback):
@@ -139,7 +124,7 @@ class Diagnostics(Callback):
         self._moments = self.exact = None
         self.epoch_metrics, self.divergence_message, self.diverged = {}, "", ""
         self._sure: int | None = None  # the epoch since which it is sure to diverge
-        reason = _no_optimum(trainer, model)
+        reason = no_optimum(trainer, model)
         if reason is not None:
             if self.stop_at_se is not None:
                 raise InputError(
@@ -170,7 +155,10 @@ class Diagnostics(Callback):
             self._first_gap, self._epochs = self._so_far["first_gap"], self._so_far["epochs"]
             self._reached = self._so_far["reached"]
         self._so_far = {}
-        self._forecast = self._stability(trainer, model, rule)
+        assert self._moments is not None
+        self._forecast: Forecast = forecast_of(
+            trainer, model, self._parabola, int(self._moments.rows), self._batches, self._passes
+        )
         if self._forecast.is_above:
             self.divergence_message = (
                 f"lr {self._forecast.lr:g} is above {self._forecast.bound:.4g}, {self._forecast.name} "
@@ -189,41 +177,6 @@ class Diagnostics(Callback):
         self._fit: Optimum = optimum(self._moments, bias, coded=data.coded(bias))
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)
         self.exact = (self._fit.w, self._fit.b, self._parabola.lowest)
-
-    def _stability(self, trainer: Trainer, model: LinearModel, rule: UpdateRule | None) -> Forecast:
-        data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        assert self._moments is not None
-        batches = self._batches
-        whole = batches == self._passes
-        unknowable = _unknowable(trainer)
-        if unknowable:
-            return Forecast("unknown", name=unknowable)
-        if rule is None or not (rule.is_plain or whole):
-            return Forecast("unknown", name=_rule_of(trainer))
-        if whole:
-            bound = self._parabola.largest_stable_step * rule.reach
-            if rule.is_plain:
-                return Forecast("whole", rule.lr, bound)
-            return Forecast("momentum", rule.lr, bound, "the largest stable step with this momentum")
-        in_order = not data.shuffle and not data.streamed
-        if in_order and batches <= MOST_CYCLE and model.w.shape[1] <= 64:
-            of_epoch = _cycle(data, model, batches)
-            name = "the largest stable step of batches in this order"
-            return Forecast("cycle", rule.lr, of_epoch.largest_stable_step(), name, of_epoch)
-        seen, steepest = 0, 0.0
-        for x, weight in _looked_at(trainer, data):
-            seen += len(x)
-            squares = x.double().square().sum(1) + (model.b is not None)
-            steepest = max(steepest, (squares * weight).amax().item())
-        scale = 2.0 if model.loss_is_total else 2.0 / model.w.shape[0]
-        n = int(self._moments.rows)
-        size = min(data.batch_size or n, n)
-        curvature = float(self._parabola.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
-        steepest *= scale * (size * data.mean_weight if model.loss_is_total else 1.0)
-        order = "shuffled" if data.shuffle else "that many"
-        source = f", from a sample of {seen:,} rows," if seen < n else ""
-        name = f"an estimate{source} of the largest stable step of {order} batches"
-        return Forecast("estimate", rule.lr, shuffled_step(curvature, steepest, size), name)
 
     def _foretold(self, trainer: Trainer) -> list[str]:
         max_epochs = trainer.max_epochs or 0
@@ -403,69 +356,6 @@ class Diagnostics(Callback):
         """
         if self.diverged and stage == "fit":
             raise InputError(self.diverged)
-
-
-def _rule_of(trainer: Trainer) -> str:
-    """What to call the steps of a training: by their optimizer, if that is Lightning's to call."""
-    model = trainer.lightning_module
-    name = type(trainer.optimizers[0] if model.automatic_optimization else model).__name__
-    return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
-
-
-def _no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
-    """The reason why there is no optimum to compare with; empty where nobody would expect one."""
-    if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
-        return ""
-    if our_data(trainer) is None:
-        return ", which need an XYDataModule"
-    if math.isfinite(planned_batches(trainer)) and not is_same_every_epoch(trainer):
-        return ": shuffled and limited, every epoch takes other rows"
-    return None
-
-
-def _unknowable(trainer: Trainer) -> str:
-    """What makes the effect of a step unknown beforehand, if anything does."""
-    averaging = (WeightAveraging, StochasticWeightAveraging)
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if trainer.gradient_clip_val:
-        return "clipped gradients"
-    if trainer.accumulate_grad_batches != 1 or any(
-        isinstance(one, GradientAccumulationScheduler) for one in callbacks
-    ):
-        return "accumulated gradients"
-    if any(isinstance(one, averaging) for one in callbacks):
-        return "averaged weights"
-    return _rule_of(trainer) if trainer.lr_scheduler_configs else ""
-
-
-def _looked_at(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
-    """x, (n, D), and weights, (n,), as a step sees them, of all training rows; of a stream, x of some.
-
-    A batch's mean divides by the mean weight, so weights are relative to it.
-    """
-    planned = planned_batches(trainer)
-    if data.streamed and math.isinf(planned):
-        x = data.sample(SAMPLE)[0]
-        yield x if data.scaling is None else data.scaling.scale(x), x.new_ones(len(x))
-        return
-    whole = data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE)
-    for x, _, *weight in whole if math.isinf(planned) else batches_again(trainer, planned):
-        yield x, weight[0] / data.mean_weight if weight else x.new_ones(len(x))
-
-
-def _cycle(data: XYDataModule, model: LinearModel, most: int) -> Cycle:
-    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        loader = data.source.in_order("train", ProcessInfo(), data.scaling, data.batch_size)
-        for x, y, *weight in islice(loader, most):
-            ones = x.new_ones(len(x), int(model.b is not None))
-            x, y = torch.cat([ones, x], dim=1).double(), y.double()
-            if weight:
-                unit = 1.0 if model.loss_is_total else data.mean_weight
-                root = (weight[0].double() / unit).sqrt()[:, None]
-                x, y = x * root, y * root
-            yield x.numpy(), y.numpy()
-
-    return cycle(batches(), model.loss_is_total)
 
 
 def _count(epochs: int | None) -> str:

@@ -1,0 +1,144 @@
+"""The linear model itself: its weights, its predictions and its loss, on any number of processes."""
+
+import copy
+from typing import Any
+
+import torch
+import torchmetrics
+from lightning.pytorch import LightningModule
+from torch import Tensor, distributed, nn
+
+from linlight.data.datamodule import XYDataModule
+from linlight.errors import InputError
+from linlight.functional.squared_error import check_same_shape
+from linlight.methods.batch import Batch, as_batch
+from linlight.methods.run_rows import our_data
+
+
+class LinearModule(LightningModule):
+    """`x @ w.T + b` and the loss of its predictions; `LinearModel` adds how it is trained and evaluated.
+
+    With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,).
+    """
+
+    linear: nn.Linear | None
+    criterion: nn.Module
+    _bias: bool
+    _w0: float | None
+
+    def build(self, features: int, targets: int, dtype: torch.dtype = torch.float32) -> None:
+        """Makes w, (targets, features), and b, (targets,), with their starting values."""
+        self.linear = nn.Linear(features, targets, bias=self._bias, dtype=dtype)
+        if self._w0 is not None:
+            nn.init.constant_(self.linear.weight, self._w0)
+            if self._bias:
+                nn.init.zeros_(self.linear.bias)
+
+    def _built(self) -> nn.Linear:
+        if self.linear is None:
+            raise InputError(
+                "the model has no weights yet: fit it with an XYDataModule, load a checkpoint, "
+                "or call build(features, targets)"
+            )
+        return self.linear
+
+    @property
+    def w(self) -> nn.Parameter:
+        """The weights, (T, D)."""
+        weight: nn.Parameter = self._built().weight  # type: ignore[assignment]
+        return weight
+
+    @property
+    def b(self) -> nn.Parameter | None:
+        """The bias, (T,), or None."""
+        bias: nn.Parameter | None = self._built().bias
+        return bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predicts.
+
+        Args:
+            x: Features, (N, D).
+
+        Returns:
+            `x @ w.T + b`, (N, T).
+        """
+        y_hat: Tensor = self._built()(x)
+        return y_hat
+
+    def _data(self) -> XYDataModule | None:
+        """The data module, where it is ours."""
+        return our_data(self._trainer)
+
+    def _cpu_bias(self) -> Tensor | None:
+        return None if self.b is None else self.b.cpu()
+
+    @property
+    def loss_is_total(self) -> bool:
+        """Whether the loss is a sum over the rows instead of their mean."""
+        return getattr(self.criterion, "reduction", "mean") == "sum"
+
+    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
+        check_same_shape(y_hat, y)
+        if weight is None:
+            loss: Tensor = self.criterion(y_hat, y)
+            return loss
+        each = copy.copy(self.criterion)
+        each.reduction = "none"  # type: ignore[assignment]
+        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
+        return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
+
+    def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The same of a training batch, whose weighted sum is divided by its `expected_weight`."""
+        loss = self.loss(y_hat, y, weight)
+        if weight is None or self.loss_is_total:
+            return loss
+        return loss * (weight.sum() / self.expected_weight((y_hat, y, weight)))
+
+    def expected_weight(self, batch: Batch) -> float:
+        """What the mean over a training batch divides by: its rows, times the mean weight of all rows.
+
+        Divided by its own weights, a batch of one row would forget its weight, and small batches would end
+        elsewhere than the whole.
+        """
+        data = self._data()
+        if len(batch) < 3:
+            return len(batch[0])
+        # Another's loader does not tell the mean weight.
+        return len(batch[0]) * data.mean_weight if data is not None else batch[2].sum().item()
+
+    def loss_metric(self) -> torchmetrics.Metric:
+        """Adds losses up over batches and processes, every row weighing the same."""
+        return torchmetrics.SumMetric() if self.loss_is_total else torchmetrics.MeanMetric()
+
+    def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Adds each tensor up over all processes: the one place where by-hand methods meet.
+
+        Lightning reduces gradients only in `backward` (Lightning-AI/pytorch-lightning#9237).
+        """
+        if self.trainer.world_size == 1:
+            return tensors
+        flat = torch.cat([tensor.detach().reshape(-1).to(torch.float64) for tensor in tensors])
+        # What the strategy's `reduce` does behind a barrier, which costs as much.
+        distributed.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
+
+    def differentiable_loss(self, batch: Any) -> Tensor:
+        """The loss of a training batch, for `backward`.
+
+        With several processes its value is that of the whole batch, and its gradient that of this process's
+        part times the number of processes, because Lightning's strategies average gradients over them.
+        """
+        x, y, *weight = batch = as_batch(batch)
+        y_hat = self(x)
+        # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
+        loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        if self.trainer.world_size == 1:
+            return loss
+        mass = loss.new_full((), self.expected_weight(batch))
+        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
+        share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
+        part = loss * (share * self.trainer.world_size)
+        return (total if self.loss_is_total else total / rows) + (part - part.detach())
