@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -257,7 +258,7 @@ def reading(file: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read, it is damaged, cut short or empty: {reason}") from error
-    except (RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError) as error:
+    except (RuntimeError, SyntaxError, TokenError, MemoryError, OverflowError, zlib.error) as error:
         # An archive that is encrypted or compressed in a way of its own, a header that is no header.
         reason = " ".join(str(error).split())
         raise InputError(f"{file} cannot be read: {reason or type(error).__name__}") from error

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import fuzz
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -202,3 +203,7 @@ def test_what_is_large_or_close_is_no_error(linlight: Linlight) -> None:
     assert linlight("fit", "--model=LeastSquares", "--data.path=name.csv").summary["rows"] == 3
     Path("close.csv").write_text("x,y\n" + "".join(f"{i},{1 + i}\n" for i in range(20)))
     assert linlight("fit", "--model=LeastSquares", "--data.path=close.csv", "--pictures=true").summary
+
+
+def test_some_of_the_fuzz(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fuzz.main(["--cases=150", "--seed=7000"]) == 0, capsys.readouterr().out
