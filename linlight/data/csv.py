@@ -25,6 +25,7 @@ CSV_BYTES = 2**23
 """Bytes that are parsed at once: enough for all cores, few enough to be held some times."""
 LONGEST_ROW = 2**30
 """Bytes; a longer row is a quote that is never closed, and is not gathered to the end of the file."""
+MOST_COLUMNS = 2**17
 MARK = b"\xef\xbb\xbf"  # which some write before UTF-8
 NA_VALUES = tuple(csv.ConvertOptions().null_values)
 """What stands for no value unless other texts are named: "", NA, NaN, null and the like."""
@@ -73,10 +74,10 @@ class Dialect:
         given = [self.na_values] if isinstance(self.na_values, str) else self.na_values
         return list(dict.fromkeys(("", *(NA_VALUES if given is None else given))))
 
-    def parse_options(self, file: str) -> csv.ParseOptions:
-        """What tells fields and rows apart."""
+    def parse_options(self, file: str, quoted: bool = True) -> csv.ParseOptions:
+        """What tells fields and rows apart; where nothing is quoted, pyarrow finds rows in less time."""
         delimiter = self.delimiter or ("\t" if ending(file) == ".tsv" else ",")
-        return csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        return csv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted)
 
     def convert_options(self, **options: Any) -> csv.ConvertOptions:
         """What makes numbers of fields."""
@@ -114,7 +115,9 @@ class Csv:
         if file not in self._types:
             with self._rows_of(file) as rows, self._explaining(file, {}):
                 # The first block of a long header holds nothing else.
-                with pa.BufferReader(b"".join(bytes(chunk) for chunk in islice(rows, 2))) as stream:
+                first = b"".join(islice(rows, 2))
+                _check_columns(file, first, str(self.dialect.parse_options(file).delimiter))
+                with pa.BufferReader(first) as stream:
                     schema = _in_one_block_if_need_be(
                         lambda read: self._schema_of(file, stream, read),
                         csv.ReadOptions(**self._reading(None)),
@@ -162,14 +165,15 @@ class Csv:
     def _tables(self, file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
         # pyarrow's streaming reader takes twice as long, because it parses on one core.
         convert = self.dialect.convert_options(column_types=dict(types), include_columns=list(types))
-        parse, names = self.dialect.parse_options(file), self.schema(file).names
+        names = self.schema(file).names
         header = None if self.dialect.header else names
         with self._rows_of(file) as rows:
             for i, chunk in enumerate(prefetch(rows)):
                 options = csv.ReadOptions(**self._reading(header) if i == 0 else {"column_names": names})
+                parse = self.dialect.parse_options(file, quoted=b'"' in chunk)
                 with pa.BufferReader(chunk) as stream:
                     yield _in_one_block_if_need_be(
-                        lambda read, s=stream: csv.read_csv(s, read, parse, convert), options, stream
+                        lambda read, s=stream, p=parse: csv.read_csv(s, read, p, convert), options, stream
                     )
 
     def _reading(self, names: Sequence[str] | None) -> dict[str, Any]:
@@ -206,7 +210,7 @@ class Csv:
         return pa.transcoding_input_stream(native, encoding, "utf-8")
 
     @contextmanager
-    def _rows_of(self, file: str) -> Iterator[Iterator[Any]]:
+    def _rows_of(self, file: str) -> Iterator[Iterator[bytes]]:
         with self._open(file) as stream:
             yield _whole_rows(stream, self.dialect.parse_options(file).delimiter, file)
 
@@ -253,7 +257,7 @@ class Csv:
         with self._rows_of(file) as rows:
             for i, chunk in enumerate(rows):
                 if i == 0:
-                    begin = bytes(chunk[: 2**20]).decode(errors="replace").splitlines()[dialect.skip_rows :]
+                    begin = chunk[: 2**20].decode(errors="replace").splitlines()[dialect.skip_rows :]
                     _check_remarks(file, begin, dialect.skip_rows)
                     check_separated(file, begin[0].split(parse.delimiter) if begin else [])
                 # One thread alone counts rows.
@@ -269,7 +273,7 @@ class Csv:
                     message = str(error).removeprefix("CSV parse error: ")
                     message = re.sub(r"Row #(\d+)", lambda m: f"line {int(m[1]) + lines}", message)  # noqa: B023
                     break
-                lines += bytes(chunk).count(b"\n")
+                lines += chunk.count(b"\n")
         message = message if len(message) < 300 else f"{message[:300]}…"
         remedy = "every row must be one line with as many fields as the header"
         return f"{file} is not a table: {message}: {remedy}"
@@ -287,14 +291,14 @@ def _in_one_block_if_need_be(read: Any, options: csv.ReadOptions, stream: Any) -
         return read(options)
 
 
-def _whole_rows(stream: Any, delimiter: str, file: str) -> Iterator[Any]:
+def _whole_rows(stream: Any, delimiter: str, file: str) -> Iterator[bytes]:
     """A file's bytes in UTF-8, cut where a row ends."""
     held, size = stream.read(len(MARK)).removeprefix(MARK), CSV_BYTES
     while read := stream.read(size):
         held += read
         end = _end_of_rows(held, delimiter)
         if end:
-            yield pa.py_buffer(held)[:end]
+            yield held[:end]
             held, size = held[end:], CSV_BYTES
         elif len(held) > LONGEST_ROW:
             start = held[:60].decode(errors="replace")
@@ -302,7 +306,11 @@ def _whole_rows(stream: Any, delimiter: str, file: str) -> Iterator[Any]:
         else:  # a long row is not looked through for each part of it
             size = max(CSV_BYTES, len(held))
     if held:
-        yield pa.py_buffer(held)
+        end = _end_of_rows(held + b"\n", delimiter)
+        if end <= len(held):
+            start = held[end : end + 60].decode(errors="replace")
+            raise InputError(f"{file} has a quote that is never closed, in the row that begins {start!r}")
+        yield held
 
 
 def _end_of_rows(held: bytes, delimiter: str) -> int:
@@ -348,6 +356,15 @@ def _check_remarks(file: str, lines: Sequence[str], skipped: int) -> None:
         raise InputError(
             f"{file} begins with a remark, {lines[0][:80]!r}: leave it out, or add "
             f"--data.skip_rows {skipped + remarks}"
+        )
+
+
+def _check_columns(file: str, rows: bytes, delimiter: str) -> None:
+    columns = rows[: rows.find(b"\n")].count(delimiter.encode()) + 1
+    if columns > MOST_COLUMNS:
+        raise InputError(
+            f"{file} has {columns:,} columns, and a CSV may have {MOST_COLUMNS:,}: exchange rows and "
+            "columns, or store the numbers as a .npy"
         )
 
 

@@ -170,6 +170,20 @@ def test_a_field_or_a_header_longer_than_a_block(tmp_path: Path) -> None:
     assert XYDataModule(path="t.csv").feature_names == ["x", long]
 
 
+def test_more_columns_than_a_csv_may_have(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(2**17 + 1)) + "\n" + "1," * 2**17 + "1\n")
+    with pytest.raises(InputError, match=r"t.csv has 131,073 columns, and a CSV may have 131,072: exchange"):
+        XYDataModule(path="t.csv")
+
+
+@pytest.mark.parametrize("size", [16, 2**23])
+def test_a_quote_that_is_never_closed(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linlight.data.csv.CSV_BYTES", size)
+    (tmp_path / "t.csv").write_text('x,t,y\n1,a,2\n2,"never closed,3\n' + "3,c,5\n" * 20)
+    with pytest.raises(InputError, match="a quote that is never closed, in the row that begins '2,\"never"):
+        XYDataModule(path="t.csv")
+
+
 @pytest.mark.parametrize("name", ["T.CSV.GZ", "t.Csv.gz", "T.CSV"])
 def test_endings_in_upper_case(name: str, tmp_path: Path) -> None:
     content = b"x,y\n1,2\n2,3\n"
