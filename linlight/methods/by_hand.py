@@ -65,9 +65,6 @@ class ByHandModel(LinearModel):
             logged = every and self.trainer.global_step % every == 0
             self._is_seen = bool(logged) or i == len(batches) - 1
             yield one
-        # Lightning's LearningRateFinder is a scheduler, and steps those of automatic optimization only.
-        for config in self.trainer.lr_scheduler_configs:
-            config.scheduler.step()  # type: ignore[call-arg]
 
     def step(self) -> None:
         """Updates the weights by hand.
