@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class Diverged(InputError):
+    """A training's loss has grown without end; what happened until then is kept."""
+
+
 def closest_match(word: str, choices: Iterable[str]) -> str | None:
     """Which of some names was probably meant, if any: `GradientDescent` by `gradientdescnt`."""
     lower = {choice.lower(): choice for choice in choices}

@@ -13,6 +13,7 @@ COMMANDS = {
     "test": "evaluate a checkpoint on the test rows",
     "predict": "predict with a checkpoint",
     "plot": "draw the pictures of a finished run",
+    "board": "open TensorBoard on the runs",
 }
 
 

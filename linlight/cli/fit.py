@@ -1,5 +1,6 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
+import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -43,8 +44,6 @@ from linlight.training.trace import Trace
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What Lightning, torch and their parts raise where they cannot work with what they were given."""
-PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
-"""The types of numbers that Lightning's names of a precision stand for."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
 """Trainer settings that do not affect results; not reported on resume."""
 
@@ -56,6 +55,9 @@ WORKS = {
     "predict": ("on_predict_start",),
 }
 """From these hooks on, an error is no longer due to the options or the checkpoint."""
+
+DRAWING, A_TENTH = 2.0, 0.1
+"""Seconds that pictures take; where that is less than this part of the run, TensorBoard has them unasked."""
 
 
 def _rank() -> int:
@@ -134,7 +136,6 @@ class Cli(LightningCLI):
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
             )
-        self._obey_precision(config, is_named="data.dtype" in ahead.names)
         if config.get("model") is None:
             raise InputError(no_method())
         if config.quiet and config.get("verbose"):
@@ -145,19 +146,6 @@ class Cli(LightningCLI):
         said = checks.pass_lr_on(config, ahead)
         if said and not config.quiet and _rank() == 0:
             print(said)
-
-    @staticmethod
-    def _obey_precision(config: Namespace, *, is_named: bool) -> None:
-        """Takes Lightning's way to name a type; what was typed wins over what a checkpoint remembers."""
-        dtype = PRECISIONS.get(str(config.trainer.precision))
-        if dtype is None:
-            return
-        if is_named and config.data.dtype not in (None, dtype):
-            raise InputError(
-                f"--trainer.precision {config.trainer.precision} and --data.dtype {config.data.dtype} "
-                "contradict each other: leave out one"
-            )
-        config.data.dtype = dtype
 
     def _parse(self, words: list[str]) -> Namespace:
         subparser = self._subcommand_parsers[self._command]
@@ -307,14 +295,19 @@ class Cli(LightningCLI):
                 self._say_stopped()
                 # Lightning would end the first of several processes too, were another's exit code not 0.
                 raise SystemExit(EXIT_CODE if _rank() == 0 else 0) from None
-        if self._get(self.config_init, "pictures", default=False) and _rank() == 0:
-            self._draw()
+        wanted = self._get(self.config_init, "pictures", default=False)
+        is_cheap = self.summary.get("seconds", 0.0) > DRAWING / A_TENTH and not self.datamodule.streamed
+        if self._command == "fit" and _rank() == 0 and (wanted or is_cheap):
+            self._draw(files=wanted)
 
-    def _draw(self) -> None:
-        """Draws the finished run, into its folder and TensorBoard's images."""
+    def _draw(self, files: bool) -> None:
+        """Draws the finished run into TensorBoard's images, and into files where they are wanted."""
         assert self.run_folder is not None
-        run = open_run(self.run_folder)
-        run.save_pictures()
+        data = copy.copy(self.datamodule)
+        data.trainer = None  # the training is over, and with it the standardised units
+        run = open_run(self.run_folder, data=data, method=type(self.model))
+        if files:
+            run.save_pictures()
         figures = run.plot()
         assert isinstance(figures, dict)
         for logger in self.trainer.loggers:

@@ -58,6 +58,10 @@ def _import(command: str) -> Callable[[Sequence[str]], None]:
             from linlight.cli.plot import plot
 
             return lambda args: plot(args[1:])
+        if command == "board":
+            from linlight.cli.board import board
+
+            return lambda args: board(args[1:])
         # Of several processes those that outlive another would print torch's account of it, in stack frames.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         from linlight.cli.commands import run

@@ -11,6 +11,7 @@ from linlight.cli.messages import of_file, one_line
 from linlight.errors import InputError
 from linlight.methods import find_method
 from linlight.runs.run import load
+from linlight.runs.run_page import write_run_page
 from linlight.training.folder import folder_name
 
 
@@ -24,6 +25,8 @@ def plot(args: Sequence[str]) -> None:
     help = "The run's folder, lightning_logs/METHOD/version_N."
     parser.add_argument("folder", type=str, nargs="+", help=help)
     parser.add_argument("--to", type=str | None, default=None, help="Default: pictures in that folder.")
+    html = "Write run.html too, a page on which w and b are moved by hand."
+    parser.add_argument("--html", nargs="?", const=True, type=bool, default=False, help=html)
     parser.add_argument("--model", type=str | None, default=None, help="A method of your own, MODULE.CLASS.")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # where that is looked for
@@ -36,12 +39,16 @@ def plot(args: Sequence[str]) -> None:
         if more:
             raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
         method = None if config.model is None else find_method(config.model)
-        files = load(folder, method=method).save_pictures(config.to)
+        run = load(folder, method=method)
+        page = Path(config.to or folder) / "run.html"
+        if config.html:
+            write_run_page(run, page)
+        files = [*run.save_pictures(config.to), *([page] if config.html else [])]
     except InputError as error:
         fail(error)
     except OSError as error:
         fail(of_file(error))
     for file in files:
-        if file.suffix == ".png":
+        if file.suffix in (".png", ".html"):
             print(folder_name(file))
     print(f"run: {folder_name(folder)}")

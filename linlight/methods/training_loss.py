@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
 
 from linlight.distributed import check_replicas
-from linlight.errors import InputError
+from linlight.errors import Diverged, InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
 from linlight.methods.batch import in_one_piece
@@ -133,7 +133,7 @@ def check_finite(trainer: Trainer, model: Any, loss: float) -> None:
     """Stops a training whose loss has left the finite numbers.
 
     Raises:
-        InputError: With what to do about it.
+        Diverged: With what to do about it; an InputError at the very first step.
     """
     if math.isfinite(loss):
         return
@@ -142,7 +142,7 @@ def check_finite(trainer: Trainer, model: Any, loss: float) -> None:
             "the loss is not a finite number at the very first step: the data are too large for "
             f"{str(model.w.dtype).removeprefix('torch.')}, divide them by their size or use dtype float64"
         )
-    raise InputError(
+    raise Diverged(
         f"the loss left the finite numbers in epoch {trainer.current_epoch}, step {trainer.global_step}: "
         f"{advice(trainer, model)}"
     )

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
+from linlight.errors import Diverged, InputError
 from linlight.functional.descent import Parabola, parabola, stack
 from linlight.functional.forecast import Forecast
 from linlight.functional.solve import Optimum, optimum
@@ -42,7 +42,7 @@ class Diagnostics(Callback):
     Only for the mean or the sum of squared errors. It says the largest stable step and the predicted
     number of epochs before the first step; logs the gap to the optimum's loss, and the predicted gap, after
     every epoch; and ends a run that diverges, soon after the first sure sign. Such a run is kept as others
-    are; once all is written, `fit` raises an InputError that says why.
+    are; once all is written, `fit` raises `Diverged`, an InputError that says why.
 
     Args:
         stop_at_se: Stop as soon as no coefficient, and no combination of them, is further from the optimum
@@ -352,10 +352,10 @@ class Diagnostics(Callback):
         """Fails a training that has diverged, now that all is written.
 
         Raises:
-            InputError: With what to do about it.
+            Diverged: With what to do about it.
         """
         if self.diverged and stage == "fit":
-            raise InputError(self.diverged)
+            raise Diverged(self.diverged)
 
 
 def _count(epochs: int | None) -> str:

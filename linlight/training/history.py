@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from linlight.data.arrays import plain_names
-from linlight.errors import InputError
+from linlight.errors import Diverged, InputError
 from linlight.functional.descent import stack
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
@@ -151,11 +151,21 @@ class History(Callback):
             self._finish(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Keeps where a training has come to that is stopped, and writes the file."""
+        """Keeps where a training has come to that is stopped, and writes the file.
+
+        Where the numbers have ended, the model goes back to the last of them.
+        """
         if self.started and self.course is None:
             if not pl_module.single_pass:
                 self._keep(trainer.current_epoch + 1, pl_module, {})
             self._finish(trainer)
+            if isinstance(exception, Diverged) and self._points:
+                most = 1e-6 * math.sqrt(torch.finfo(pl_module.w.dtype).max)  # whose squares are numbers
+                finite = [one for _, one, _ in self._points if np.abs(one).max() < most]
+                theta = torch.from_numpy((finite or [self._points[0][1]])[-1])
+                pl_module.w.data.copy_(theta[:, -pl_module.w.shape[1] :])
+                if pl_module.b is not None:
+                    pl_module.b.data.copy_(theta[:, 0])
 
     def _keep(self, epoch: int, model: LinearModel, losses: dict[str, float]) -> None:
         theta, points = stack(model.w, model.b), self._points

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from linlight.errors import InputError
+from linlight.errors import Diverged, InputError
 from linlight.training.stopping import EXIT_CODE, StopRequest, hear_again
 
 LATENCY = 0.2
@@ -109,8 +109,11 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Stops handling signals."""
+        """Stops handling signals; keeps a training whose numbers have ended, on one process."""
         self._stop.close()
+        ended_apart = trainer.world_size > 1 or self._saved_step == trainer.global_step
+        if isinstance(exception, Diverged) and not ended_apart:
+            self._save(trainer)
         if isinstance(exception, KeyboardInterrupt):
             hear_again()
 

@@ -16,12 +16,16 @@ from torch import Tensor
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.training.fit_result import FitResult
+from linlight.training.tensorboard import as_word, class_name, data_name
 
 FINAL = (
-    *(f"{rows}_{name}" for rows in ("train", "val") for name in ("loss", "rmse", "mae", "r2")),
-    *("gap", "condition_number", "epochs", "steps", "seconds"),
+    *("train_loss", "gap", "val_loss"),
+    *(f"{rows}_{name}" for rows in ("train", "val") for name in ("rmse", "mae", "r2")),
+    *("condition_number", "epochs", "steps", "seconds"),
 )
 """The columns of figures in the HParams table."""
+FEWEST_RESIDUALS = 30
+"""Of fewer rows a histogram shows nothing."""
 MOST_RESIDUALS = 10_000
 """The most rows in a histogram; of more it shows an evenly spaced sample, and its name says so."""
 
@@ -34,14 +38,27 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
         logger.log_hyperparams(_settings(trainer, model, data, summary), final)
         writer, step = logger.experiment, trainer.global_step
-        settings = {k: v for k, v in model.hparams.items() if isinstance(v, str | int | float)}
-        writer.add_text("card", FitResult(summary).to_markdown(settings, _source(data)), step)
-        found, of = residuals(model, data), summary["rows"]
-        name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
-        writer.add_histogram(name, found.numpy(), step, bins=64)
+        writer.add_text("card", FitResult(summary).to_markdown(_card_settings(model), _source(data)), step)
+        if (of := summary["rows"]) >= FEWEST_RESIDUALS:
+            found = residuals(model, data)
+            name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
+            writer.add_histogram(name, found.numpy(), step, bins=64)
         writer.file_writer.add_event(
             Event(graph_def=graph(model, data.batch_size or summary["rows"]).SerializeToString())
         )
+
+
+def _card_settings(model: LinearModel) -> dict[str, Any]:
+    """The method's settings in a word each: of an optimizer or criterion its class, and its lr."""
+    found: dict[str, Any] = {}
+    for name, value in model.hparams.items():
+        if isinstance(value, dict):
+            found[name] = class_name(value)
+            if "lr" in value.get("init_args", {}):
+                found["lr"] = value["init_args"]["lr"]
+        elif isinstance(value, str | int | float):
+            found.setdefault(name, value)
+    return found
 
 
 def _source(data: XYDataModule) -> str:
@@ -56,21 +73,27 @@ def _settings(
     trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]
 ) -> dict[str, Any]:
     # TensorBoard takes the columns of its table from one run and never shows keys that others add
-    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
+    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none". It sorts them
+    # by name, those in which runs differ first.
     optimizer = trainer.optimizers[0] if trainer.optimizers else None
     return {
         "method": type(model).__name__,
         "optimizer": type(optimizer).__name__,
         "lr": optimizer.defaults.get("lr", math.nan) if optimizer is not None else math.nan,
-        "bias": model.b is not None,
-        "batch_size": data.batch_size or summary["rows"],
-        "shuffle": data.shuffle,
-        "data": _source(data),
+        "batch": data.batch_size or summary["rows"],
+        "criterion": _criterion(model),
+        "bias": as_word(model.b is not None),
+        "shuffle": as_word(data.shuffle),
+        "data": data_name(data) or _source(data),
         "rows": summary["rows"],
         "features": summary["features"],
-        "standardize": data.standardize,
+        "standardize": as_word(data.standardize),
         "dtype": str(model.w.dtype).removeprefix("torch."),
     }
+
+
+def _criterion(model: LinearModel) -> str:
+    return type(model.criterion).__name__ + "-sum" * model.loss_is_total
 
 
 def _number(value: Any) -> float:

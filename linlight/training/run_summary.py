@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
 from linlight.data.arrays import plain_names
-from linlight.errors import InputError
+from linlight.errors import Diverged, InputError
 from linlight.methods.base import LinearModel
 from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import check_finite
@@ -103,6 +104,15 @@ class RunSummary(Callback):
         if not self.summary:  # at its end already when it was resumed
             self.on_train_end(trainer, pl_module)
         self._write(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Writes what is kept of a training whose numbers have ended; several processes may end apart."""
+        if not isinstance(exception, Diverged) or self.summary or trainer.world_size > 1:
+            return
+        self._diagnostics.findings = {"diverged": str(exception)}
+        with suppress(Diverged):  # the last numbers are too large for a loss
+            self.on_train_end(trainer, pl_module)
+            self._write(trainer, pl_module)
 
     @rank_zero_only
     def _write(self, trainer: Trainer, pl_module: Any) -> None:

@@ -19,8 +19,30 @@ from linlight.methods.base import LinearModel
 from linlight.methods.run_rows import our_data
 from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.training.diagnostics import Diagnostics
-from linlight.training.layout import write_layout
 
+LAYOUT: dict[str, dict[str, list[str]]] = {
+    "by epoch": {
+        "loss: training, validation, optimum": [
+            rf"^epoch/{kind}_loss$" for kind in ("train", "val", "optimum")
+        ],
+        "gap to the optimum's loss, log10: actual, predicted": [
+            r"^epoch/log10_gap$",
+            r"^epoch/log10_predicted_gap$",
+        ],
+        "weights, and the exact answer": [r"^epoch/w(_\d+){0,2}$", r"^epoch/w_norm$", r"^epoch/optimum_w"],
+        "bias, and the exact answer": [r"^epoch/b(_\d+)?$", r"^epoch/b_norm$", r"^epoch/optimum_b"],
+        "gradient": [r"^epoch/grad_"],
+    },
+    "by step": {
+        "loss of the batch": [r"^step/train_loss$"],
+        "weights and bias": [r"^step/[wb](_\d+){0,2}$", r"^step/[wb]_norm$"],
+        "gradient": [r"^step/grad_"],
+    },
+}
+"""Category and chart of TensorBoard's custom scalars, and the expressions that match the tags of its lines.
+
+The first tag of a run is drawn solid, the others in dashes of their own: so the actual one comes first.
+"""
 MOST_CURVES = 16
 """The most weights that are drawn one by one; of more, their norm."""
 
@@ -68,6 +90,11 @@ class BatchedTensorBoardLogger(lightning_loggers.TensorBoardLogger):
         super().finalize(status)
 
 
+def as_word(value: Any) -> Any:
+    """Yes or no of what is one of them."""
+    return ("no", "yes")[value] if isinstance(value, bool) else value
+
+
 def class_name(setting: dict[str, Any]) -> str:
     """What to call a class among the settings: `Adam`; `MSELoss-sum` of a loss that is a total."""
     name: str = setting["class_path"].rpartition(".")[2]
@@ -100,12 +127,12 @@ def run_label(model: LinearModel, data: XYDataModule) -> str:
         if name in usual and name not in settings and value != usual[name].default:
             settings[name] = value
     settings["batch"] = data.batch_size or "all"
-    if data.hparams["dtype"] != "float64":
+    if data.hparams["dtype"] != "float32":
         settings["dtype"] = data.hparams["dtype"]
     settings["data"] = data_name(data)
     short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
     words = (
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={as_word(value)}"
         for name, value in short.items()
     )
     return re.sub(r"[^\w.=,+-]", "_", ",".join(words))[:100]
@@ -202,6 +229,16 @@ class Dashboard(Callback):
         else:
             _log(trainer, trainer.global_step, step)
             _log(trainer, epoch, by_epoch)
+
+
+def write_layout(writer: Any) -> None:
+    """Writes the layout to a `SummaryWriter`; the runs of one log folder share it."""
+    writer.add_custom_scalars(
+        {
+            category: {title: ["Multiline", tags] for title, tags in charts.items()}
+            for category, charts in LAYOUT.items()
+        }
+    )
 
 
 def _named(axis: str, values: dict[str, float]) -> dict[str, float]:

@@ -136,7 +136,9 @@ def test_help_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as exit_:
         main([command, "--help"])
     assert exit_.value.code == 0
-    assert {"plot": "--to", "learn": "--lang"}.get(command, "--data.val_fraction") in capsys.readouterr().out
+    assert {"board": "--port", "plot": "--to", "learn": "--lang"}.get(
+        command, "--data.val_fraction"
+    ) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.stem)

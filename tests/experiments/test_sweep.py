@@ -84,7 +84,7 @@ def test_learning_rates_and_sizes_by_themselves(linlight: Linlight) -> None:
     # Each run that arrived can be sorted by its figures.
     events = [path for path in run.folder.rglob("events.*") if path.parent.name.startswith("lr=")]
     assert len({path.parent for path in events}) == len(found)
-    (arrived,) = run.folder.glob(f"GradientDescent/lr={whole[2]['lr']:g},*batch=all*")
+    (arrived,) = run.folder.glob(f"GradientDescent/lr={whole[2]['lr']:g},*batch=all,data=t")
     assert "final/gap" in EventAccumulator(str(arrived)).Reload().Tags()["scalars"]
 
 

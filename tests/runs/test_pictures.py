@@ -272,3 +272,15 @@ def test_one_weight_says_what_the_bias_is(linlight: Callable[..., Any]) -> None:
     run = load(linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2").folder)
     figure: Any = run.plot("loss")
     assert figure.axes[0].lines[0].get_label() == "mean squared error at b = 0"
+
+
+def test_pictures_of_a_long_run_are_in_tensorboard_unasked(
+    linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seconds, found in ((1e9, set()), (0.0, {"loss", "fit", "residuals", "epochs", "graph"})):
+        monkeypatch.setattr("linlight.cli.fit.DRAWING", seconds)
+        words = ["--model=GradientDescent", "--model.bias=true", "--data.standardize=true"]
+        folder = linlight("fit", *words, "--trainer.max_epochs=3").folder
+        events = EventAccumulator(str(next(folder.rglob("events.*")).parent)).Reload()
+        assert {tag.removeprefix("pictures/") for tag in events.Tags()["images"]} == found
+        assert not (folder / "pictures").exists()

@@ -284,7 +284,7 @@ def test_a_run_that_diverges_is_kept_and_drawn(linlight: Callable[..., Run], cap
         assert course is not None
         # (1 − 0.44·14/3)^k: it swings, wider and wider.
         np.testing.assert_allclose(course.theta[:, 0, 0], 2 - (1 - 0.44 * 14 / 3) ** np.arange(epochs + 1))
-        assert list(run.plot()) == ["loss", "fit", "residuals", "epochs"]  # type: ignore[arg-type]
+        assert list(run.plot()) == ["loss", "fit", "residuals", "epochs", "graph"]  # type: ignore[arg-type]
         assert list(folder.rglob("events.*"))
 
 
@@ -308,3 +308,22 @@ def test_on_divergence_is_stop_or_continue(refused: Callable[..., str]) -> None:
     assert "on_divergence must be" in refused("fit", "--model=GradientDescent", "--on_divergence=wait")
     with pytest.raises(InputError, match="on_divergence must be stop or continue, got 'wait'"):
         Diagnostics(on_divergence="wait")  # type: ignore[arg-type]
+
+
+def test_a_run_whose_numbers_end_is_kept_too(capsys: Capture) -> None:
+    # Huber's loss has no forecast, and momentum above 1 grows without end.
+    Path("m.yaml").write_text(
+        "model: {class_path: LinearRegression, init_args: {criterion: {class_path: torch.nn.HuberLoss}}}\n"
+        "optimizer: {class_path: torch.optim.SGD, init_args: {lr: 1.0, momentum: 3.0}}\n"
+        "trainer: {max_epochs: 500}\n"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--config=m.yaml"])
+    out, err = capsys.readouterr()
+    assert err.startswith("linlight: error: the loss left the finite numbers in epoch")
+    run = load(out.splitlines()[-1].removeprefix("run: "))
+    assert "left the finite numbers" in run.summary["diverged"]
+    assert run.history is not None
+    assert len(run.history.epoch) > 20
+    assert np.isfinite(run.summary["weights"]).all()
+    np.testing.assert_allclose(run.model.w.detach(), run.summary["weights"])

@@ -1,0 +1,83 @@
+"""`run.html`: one fitted run as a page, on which the reader moves w and b by hand."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linlight.errors import InputError
+from linlight.functional.loss_surface import make_surface
+from linlight.functional.statistic import design
+from linlight.runs.run import Run
+from linlight.runs.surface import PALE
+
+MOST_ROWS = 200
+"""Of more rows so many have their squares drawn, evenly spaced; the loss is that of all."""
+MOST_POINTS = 500
+SHADES = 64
+
+
+def write_run_page(run: Run, path: Path) -> None:
+    """Writes the page, which needs nothing beside it.
+
+    Args:
+        run: A run with one feature and one target.
+        path: The file.
+
+    Raises:
+        InputError: If there are more, for a plane has room for x and y.
+    """
+    if run.model.w.shape != (1, 1):
+        targets, features = run.model.w.shape
+        raise InputError(
+            f"the page of a run shows one feature and one target in a plane, and this run has {features} and "
+            f"{targets}: linlight compare draws its page for any number of features"
+        )
+    text = json.dumps(_content(run), allow_nan=False).replace("</", "<\\/")
+    template = files("linlight.runs").joinpath("run.html").read_text(encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
+
+
+def _content(run: Run) -> dict[str, Any]:
+    model, data = run.model.cpu(), run.data
+    bias, course = model.b is not None, run.history
+    end = [0.0 if model.b is None else model.b.item(), model.w.item()]
+    if course is None:
+        path = np.array([[run.summary["epochs"], *end]])
+    else:
+        kept = np.unique(np.linspace(0, len(course.epoch) - 1, MOST_POINTS).round().astype(int))
+        theta = course.theta[kept, 0]
+        theta = theta if bias else np.column_stack([np.zeros(len(kept)), theta])
+        path = np.column_stack([course.epoch[kept], theta])
+    ground = make_surface(data.raw_moments, data.feature_names, bias, path[:, 1:] if bias else path[:, 2:])
+    along, up = ground.limits()
+    best = [*ground.land.lowest, *([] if bias else [0.0])]  # w, then b
+    x, y = (tensor.double().numpy()[:, 0] for tensor in data.sample(MOST_ROWS))
+    ones_x, of_y = design(data.raw_moments.cpu(), bias=True)
+    lr = run.summary.get("largest_stable_step")
+    return {
+        "title": run.result.line,
+        "names": [data.feature_names[0], data.target_names[0]],
+        "rows": np.column_stack([x, y]).tolist(),
+        "x": _with_margin(x),
+        "y": _with_margin(np.append(y, 0.0)),
+        "w": [float(end) for end in along],
+        "b": [float(end) for end in up] if bias else [-1.0, 1.0],
+        "heights": [float(end) for end in up],
+        "bias": bias,
+        "sums": np.column_stack([ones_x.numpy(), of_y.numpy()]).tolist(),
+        "weight": data.raw_moments.weight.item(),
+        "path": path[:, [0, 2, 1]].tolist(),
+        "optimum": best,
+        "lr": float(f"{getattr(model, 'lr', None) or (lr or 0.02) / 2:.3g}"),
+        "colors": (255 * PALE(np.linspace(0, 1, SHADES))[:, :3]).round().astype(int).tolist(),
+    }
+
+
+def _with_margin(values: np.ndarray) -> list[float]:
+    low, high = float(values.min()), float(values.max())
+    margin = 0.15 * ((high - low) or abs(high) or 1.0)
+    return [low - margin, high + margin]
