@@ -325,7 +325,8 @@ class Diagnostics(Callback):
         """Prints how far the run came, with its final weights."""
         if self._moments is None or not self._epochs:
             return
-        if run_batches(trainer) < planned_batches(trainer):  # stopped in its first epoch
+        # Stopped in its first epoch, and not because it diverges, which is held against all rows.
+        if not self.diverged and run_batches(trainer) < planned_batches(trainer):
             self._take(moments_again(trainer, run_batches(trainer)), pl_module)
             self._forecast, self._lr = Forecast("unknown"), None
         self._gaps = self._parabola.gaps(stack(pl_module.w, pl_module.b))
