@@ -76,7 +76,7 @@ class ByHandModel(LinearModel):
         if self._is_seen:
             optimizer.step()  # type: ignore[union-attr]
             for config in self.trainer.lr_scheduler_configs:
-                # Lightning steps them in automatic optimization only.
+                # Lightning steps them, its LearningRateFinder's too, in automatic optimization only.
                 if config.interval == "step" and not config.reduce_on_plateau:
                     config.scheduler.step()  # type: ignore[call-arg]
             return
