@@ -115,7 +115,7 @@ SCREENS = (
             ("l.backward()", "self.manual_backward(loss)", "methods/backpropagation.py"),
             ("w.grad.data.zero_()", "w.grad.data.zero_()", "methods/backpropagation.py"),
         ),
-        command="linlight fit --model Backpropagation --data.batch_size 1 --trace true",
+        command="linlight fit --model Backpropagation --data.batch_size 1 --data.dtype float32 --trace true",
         output=(7, 2),
         steps=True,
         question=(
@@ -135,7 +135,7 @@ SCREENS = (
                 "self.linear = nn.Linear(features, targets",
                 "methods/base.py",
             ),
-            ("loss = criterion(y_pred, y_data)", "self.criterion(y_hat, y)", "methods/base.py"),
+            ("loss = criterion(y_pred, y_data)", "self.criterion(y_hat, y)", "methods/linear.py"),
             (
                 "optimizer = torch.optim.SGD(...)",
                 "torch.optim.SGD(self.parameters()",
@@ -143,7 +143,7 @@ SCREENS = (
             ),
         ),
         command="linlight fit --model LinearRegression --model.criterion MSELoss "
-        "--model.criterion.reduction sum --trace true",
+        "--model.criterion.reduction sum --data.dtype float32 --trace true",
         output=(3, 4),
         steps=False,
         question=(
