@@ -133,7 +133,7 @@ SCREENS = (
             (
                 "self.linear = torch.nn.Linear(1, 1)",
                 "self.linear = nn.Linear(features, targets",
-                "methods/base.py",
+                "methods/linear.py",
             ),
             ("loss = criterion(y_pred, y_data)", "self.criterion(y_hat, y)", "methods/linear.py"),
             (
