@@ -242,7 +242,7 @@ class LinearModel(LinearModule):
         """Adds a batch to the loss and the metrics."""
         # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
         # has no float64.
-        if self.device.type != "mps" and not self._evaluated:  # and so does resetting it after a pass
+        if self.device.type != "mps":  # and so does resetting it after a pass
             metrics.set_dtype(torch.float64)
         x, y, *weight = batch = as_batch(batch)
         self._evaluated += len(x)
