@@ -41,9 +41,13 @@ class ByHandModel(LinearModel):
     def setup(self, stage: str) -> None:
         """Asks for several batches at once, where nobody minds."""
         super().setup(stage)
+        self.choose_kernel(stage)
         data = self._data()
         if stage == "fit" and data is not None:
             data.batches_per_step = batches_per_step(self.trainer, self, data)
+
+    def choose_kernel(self, stage: str) -> None:
+        """Chooses compiled updates, where a method has them; how many a step takes depends on it."""
 
     def configure_optimizers(self) -> ManualSGD:
         """The update `w.data -= lr * w.grad.data`."""

@@ -39,9 +39,8 @@ class GradientDescent(ByHandModel):
             self.step()
         return mean_over(losses, [self.expected_weight(one) for one in batches])
 
-    def setup(self, stage: str) -> None:
+    def choose_kernel(self, stage: str) -> None:
         """Chooses between the lines above and their compiled form."""
-        super().setup(stage)
         self._kernel = kernel_for(self) if stage == "fit" else None
 
     def updates_at_once(self, batches: int, batch_size: int) -> int:

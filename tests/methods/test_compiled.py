@@ -93,7 +93,9 @@ class Killed(Callback):
 @pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"stream": True, "shuffle": True, "window": 900}])
 def test_killed_and_resumed_it_ends_at_the_same_bits(table: Path, options: dict[str, Any]) -> None:
     def data() -> XYDataModule:
-        return XYDataModule(path=table, features=["a", "b", "c"], target="y", batch_size=1, **options)
+        # Asked for, since the callback that kills would see single batches.
+        several = {"batch_size": 1, "updates_per_step": 256}
+        return XYDataModule(path=table, features=["a", "b", "c"], target="y", **several, **options)
 
     whole = GradientDescent(lr=0.005, bias=True)
     fit(whole, data(), max_epochs=3)
