@@ -1,11 +1,15 @@
 """Every test runs in an empty folder, and fails if it leaves files in the repository."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+# Before torch is imported: over tensors as small as the tests' a second thread costs more than it brings.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
