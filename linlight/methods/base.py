@@ -145,6 +145,9 @@ class LinearModel(LinearModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
+        callbacks = checkpoint.get("callbacks", {})
+        if "Explain" in callbacks:  # as earlier versions called it
+            callbacks["Diagnostics"] = callbacks.pop("Explain")
         data = self._data()
         if data is not None:
             check_columns(checkpoint, data)

@@ -129,8 +129,10 @@ class LeastSquares(LinearModel):
         if "moments" in state and self._trainer is not None and self.trainer.state.fn == "fit":
             m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
             self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
-            self._batches = state.get("batches", 0)  # which an older version did not count
-            self._is_complete = state.get("complete", False)
+            # Earlier versions kept neither, and Lightning's own progress has both.
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            self._batches = state.get("batches", progress["current"]["ready"])
+            self._is_complete = state.get("complete", progress["is_last_batch"])
 
     def on_train_epoch_start(self) -> None:
         """Resets the statistic."""

@@ -150,6 +150,33 @@ def test_what_an_earlier_version_wrote_opens(method: str, linlight: Linlight) ->
         assert linlight("predict", "--ckpt_path", run.checkpoint, "--data.x=4").out.startswith("x = 4.0 ->")
 
 
+def test_a_training_of_an_earlier_version_goes_on(
+    linlight: Linlight, recwarn: pytest.WarningsRecorder
+) -> None:
+    run = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2")
+    callbacks = torch.load(run.checkpoint, weights_only=True)["callbacks"]
+    spoilt(run, "callbacks", {"Explain": callbacks["Diagnostics"]})
+    went_on = linlight("fit", "--ckpt_path", run.checkpoint, "--trainer.max_epochs=4")
+    first_gap = callbacks["Diagnostics"]["first_gap"]
+    assert (
+        torch.load(went_on.checkpoint, weights_only=True)["callbacks"]["Diagnostics"]["first_gap"]
+        == first_gap
+    )
+    linlight("validate", "--ckpt_path", run.checkpoint)
+    assert not [warning for warning in recwarn if "Explain" in str(warning.message)]
+
+
+@pytest.mark.parametrize("robust", ["null", "HC3"])
+def test_an_exact_answer_of_an_earlier_version_goes_on(linlight: Linlight, robust: str) -> None:
+    settings = ["--data.x=[1, 2, 3, 4]", "--data.y=[2, 4, 6, 7]", f"--model.robust={robust}"]
+    run = linlight("fit", "--model=LeastSquares", *settings)
+    so_far = torch.load(run.checkpoint, weights_only=True)["epoch_so_far"]
+    spoilt(run, "epoch_so_far", {"moments": so_far["moments"]})
+    went_on = linlight("fit", "--ckpt_path", run.checkpoint, *settings).summary
+    assert went_on["weights"] == run.summary["weights"]
+    assert went_on["standard_errors"] == run.summary["standard_errors"]
+
+
 def test_a_method_of_the_users_own_is_named_again(
     linlight: Linlight, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
