@@ -117,8 +117,7 @@ def _side_by_side(args: Sequence[str]) -> Path:
     """Runs `compare` or `sweep`."""
     command: Any = {"compare": compare, "sweep": sweep}[args[0]]
     parser = ArgumentParser(prog=f"linlight {args[0]}", exit_on_error=False, description=COMMANDS[args[0]])
-    # Batch size and type are each method's own.
-    own = {"batch_size"} | ({"dtype"} if args[0] == "compare" else set())
+    own = {"batch_size"}  # each method's
     parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
     parser.add_function_arguments(command, skip={"data", "entries"} if args[0] == "compare" else {"data"})
     if args[0] == "compare":

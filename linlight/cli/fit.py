@@ -44,6 +44,8 @@ from linlight.training.trace import Trace
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What Lightning, torch and their parts raise where they cannot work with what they were given."""
+PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
+"""The types of numbers that Lightning's names of a precision stand for."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
 """Trainer settings that do not affect results; not reported on resume."""
 
@@ -136,6 +138,7 @@ class Cli(LightningCLI):
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
             )
+        self._obey_precision(config, is_named="data.dtype" in ahead.names)
         if config.get("model") is None:
             raise InputError(no_method())
         if config.quiet and config.get("verbose"):
@@ -146,6 +149,19 @@ class Cli(LightningCLI):
         said = checks.pass_lr_on(config, ahead)
         if said and not config.quiet and _rank() == 0:
             print(said)
+
+    @staticmethod
+    def _obey_precision(config: Namespace, *, is_named: bool) -> None:
+        """Takes Lightning's way to name a type; what was typed wins over what a checkpoint remembers."""
+        dtype = PRECISIONS.get(str(config.trainer.precision))
+        if dtype is None:
+            return
+        if is_named and config.data.dtype not in (None, dtype):
+            raise InputError(
+                f"--trainer.precision {config.trainer.precision} and --data.dtype {config.data.dtype} "
+                "contradict each other: leave out one"
+            )
+        config.data.dtype = dtype
 
     def _parse(self, words: list[str]) -> Namespace:
         subparser = self._subcommand_parsers[self._command]

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
@@ -146,16 +145,6 @@ def _advice(
     near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
     if near:
         advice.append(f"nearly collinear, with large standard errors: {', '.join(near[:8])}")
-    spread = m.triangle.norm(dim=0) / m.weight.sqrt()
-    far = [
-        name
-        for name, mean, deviation in zip(
-            [*data.feature_names, *data.target_names], m.mean, spread, strict=True
-        )
-        if 0 < deviation < 1e-4 * mean.abs()
-    ]
-    if far and data.dtype == torch.float32:
-        advice.append(f"little variation beside its mean, use --data.dtype float64: {', '.join(far[:8])}")
     plain, standardised = (math.inf if epochs is None else epochs for _, epochs in needs)
     if bias and plain > 10 * max(standardised, 1):
         instead = "more than anyone has" if math.isinf(plain) else _short(needs[0][1])

@@ -1,5 +1,6 @@
 """Numbers in any container, checked once and turned into tensors."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from linlight.errors import InputError
 from linlight.plain import read_yaml
+
+_FLOATS = {torch.bfloat16: torch.float32}  # NumPy has no such type
 
 if TYPE_CHECKING:
     Numbers = Any
@@ -53,6 +56,26 @@ class Rows:
     weight: Tensor | None = None
     numbers: np.ndarray | None = None
     ids: Any = None
+
+
+def common_type(types: Iterable[np.dtype]) -> torch.dtype:
+    """The type that holds numbers of several types, as NumPy promotes them.
+
+    Integers become float64, and numbers of half precision float32.
+    """
+    promoted = np.result_type(bool, *types)
+    is_single = promoted.kind == "f" and promoted.itemsize <= 4
+    return torch.float32 if is_single else torch.float64
+
+
+def type_of(values: Numbers) -> np.dtype:
+    """The type of an array's, a tensor's or a DataFrame's numbers; lists hold Python's, float64."""
+    if isinstance(values, Tensor):
+        return np.asarray(values.new_empty(0, dtype=_FLOATS.get(values.dtype), device="cpu")).dtype
+    if hasattr(values, "columns"):
+        values = np.asarray(values[:0])
+    found = getattr(values, "dtype", None)
+    return found if isinstance(found, np.dtype) and found.kind in "biuf" else np.dtype(np.float64)
 
 
 class Growing:
@@ -110,6 +133,8 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
         # Read-only, byte-swapped and reversed arrays are legal NumPy and cannot be shared with torch.
         if not array.flags.writeable or not array.dtype.isnative or min(array.strides, default=0) < 0:
             array = array.astype(array.dtype.newbyteorder("="), order="C")
+        if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # which torch does not have
+            array = array.astype(np.float64)
         tensor = torch.from_numpy(array)
     if tensor.is_complex():
         raise InputError(f"{name} must hold real numbers, but it is complex")
@@ -130,7 +155,7 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
         remedy = (
             "remove or fill in such rows"
             if not np.isfinite(value)
-            else "it overflows float32, use dtype float64"
+            else f"it overflows {str(dtype).removeprefix('torch.')}, use --data.dtype float64"
         )
         raise InputError(f"{name} has {value} at row {row}, column {column} (counted from 0): {remedy}")
     return converted

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -11,8 +12,8 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import Growing, Rows
-from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number
+from linlight.data.arrays import Growing, Rows, common_type
+from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number, numpy_type
 from linlight.distributed import say
 from linlight.errors import InputError
 from linlight.text import count
@@ -49,7 +50,6 @@ class Columns:
         weights_count: Whether weights say how many rows each stands for.
         unseen: What a row whose level is none of `categories` does: `error`, or `missing`, to be dropped.
         reference: The level of a category that has no column of its own.
-        dtype: Type of the numbers: float32 or float64.
     """
 
     table: Table
@@ -59,7 +59,6 @@ class Columns:
     weight: str | None
     ids: list[str]
     missing: Literal["error", "drop"]
-    dtype: str
     weights_count: bool = False
     unseen: Literal["error", "missing"] = "error"
     reference: dict[str, str] = field(default_factory=dict)
@@ -139,6 +138,14 @@ class Columns:
     def may_drop(self) -> bool:
         """Whether rows may be left out, and are counted then."""
         return self.missing == "drop" or self.unseen == "missing"
+
+    @cached_property
+    def dtype(self) -> str:
+        """The type of its numbers: float64, or what tables in memory hold, float32."""
+        if not self.table.keeps_type:
+            return "float64"
+        types = (numpy_type(self.table.types[name]) for name in self._remedies())
+        return str(common_type(types)).removeprefix("torch.")
 
     @property
     def used(self) -> dict[str, ColumnSpec]:
@@ -275,12 +282,9 @@ class Columns:
             return None
         for i, j in np.argwhere(np.isinf(matrix))[:1]:
             value = float(numbers(block, names[j], "")[i])
-            remedy = "correct or remove such rows"
-            if np.isfinite(value):
-                remedy = f"it overflows {self.dtype}, use --data.dtype float64"
             raise InputError(
                 f"{block.file}: column {names[j]!r} holds {value:g} in row {block.first + i} "
-                f"(counted from 0): {remedy}"
+                "(counted from 0): correct or remove such rows"
             )
         holes = {name: np.isnan(matrix[:, j]) for j, name in enumerate(names)}
         holes |= {name: code == NO_LEVEL for name, code in codes.items()}

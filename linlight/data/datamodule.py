@@ -9,7 +9,7 @@ from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, plain_names
+from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, common_type, plain_names, type_of
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
 from linlight.data.predicted import Predicted
@@ -58,7 +58,8 @@ class XYDataModule(LightningDataModule):
         val_fraction: Fraction of the rows kept for validation.
         test_fraction: Fraction of the rows kept for testing.
         seed: Seed of the split and of the shuffling.
-        dtype: Type of the numbers: float32 or float64.
+        dtype: Type of the numbers: float32 or float64. Default: the data's own, which is float64 for tables,
+            lists and integers; arrays, tensors and DataFrames of float32 stay float32.
         path: Instead of x and y, a table: a CSV (plain or compressed), Parquet, .npy or .npz file, a folder
             or pattern of CSV or Parquet files, a URI of one; in Python also a pandas or pyarrow table.
         target: The table's column to predict, or several. Default: `y`, or `y_0`, `y_1`, ….
@@ -105,7 +106,7 @@ class XYDataModule(LightningDataModule):
         val_fraction: float = 0.0,
         test_fraction: float = 0.0,
         seed: int = 0,
-        dtype: Literal["float32", "float64"] = "float32",
+        dtype: Literal["float32", "float64"] | None = None,
         path: TableLike = None,
         target: str | list[str] | None = None,
         features: str | list[str] | None = None,
@@ -144,7 +145,7 @@ class XYDataModule(LightningDataModule):
             )
         if seed < 0:
             raise InputError(f"seed must be at least 0, got {seed}")
-        if dtype not in ("float32", "float64"):
+        if dtype not in ("float32", "float64", None):
             raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
         if weight_kind not in ("precision", "frequency"):
             raise InputError(f"weight_kind must be precision or frequency, got {weight_kind!r}")
@@ -167,7 +168,6 @@ class XYDataModule(LightningDataModule):
         self.updates_per_step = updates_per_step
         self.batches_per_step = 1  # that training is handed at once: a method that takes several says so
         self.standardize = standardize
-        self.dtype = getattr(torch, dtype)
         self.streamed = stream
         self.weight_kind = weight_kind
         self._columns: Columns | None = None  # of a table
@@ -180,22 +180,54 @@ class XYDataModule(LightningDataModule):
                 if self.hparams[name] is not None:
                     raise InputError(f"{name} names a column of a table: give the table as path")
             self.source = Memory(self._take(x, y), seed, val_fraction, test_fraction)
-            return
-        if x is not None or y is not None:
+        elif x is not None or y is not None:
             raise InputError("path is given with x or y: give one or the other")
-        columns = self._choose(path, target, features, categorical, weight, id, missing, dtype)
-        if stream:
+        else:
+            columns = self._choose(path, target, features, categorical, weight, id, missing)
+            self.source = self._open(columns, categorical)
+        self._dtype_is_asked = dtype is not None
+        self._use(self.source.dtype if dtype is None else getattr(torch, dtype))
+
+    def _open(self, columns: "Columns", categorical: Any) -> Source:
+        fractions = self.hparams["val_fraction"], self.hparams["test_fraction"]
+        window = self.hparams["window"]
+        if self.streamed:
             from linlight.data.stream import Stream
 
-            if batch_size is not None and batch_size > window:
+            if self.batch_size is not None and self.batch_size > window:
                 raise InputError(
-                    f"batch_size {batch_size} does not fit into the window, {window:,} rows: raise it"
+                    f"batch_size {self.batch_size} does not fit into the window, {window:,} rows: raise it"
                 )
-            self.source = Stream(columns, window, seed, val_fraction, test_fraction)
-        else:
-            memory = self.source = Memory(self._read(columns), seed, val_fraction, test_fraction)
-            if columns.categories and not isinstance(categorical, dict):
-                self._leave_out_unseen(memory, columns)
+            return Stream(columns, window, self.seed, *fractions)
+        memory = Memory(self._read(columns), self.seed, *fractions)
+        if columns.categories and not isinstance(categorical, dict):
+            self._leave_out_unseen(memory, columns)
+        return memory
+
+    def _use(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.hparams["dtype"] = str(dtype).removeprefix("torch.")  # what a checkpoint goes on with
+        if dtype == torch.float32 != self.source.dtype:
+            targets = self.target_names if self.targets else []
+            self.source.check_rounding([*self.feature_names, *targets])
+
+    def compute_in(self, dtype: torch.dtype, asked_by: str = "") -> None:
+        """Hands out numbers of the type that a model has, unless another was asked for.
+
+        Args:
+            dtype: float32 or float64.
+            asked_by: The setting of the user's, if any, that asks for it.
+
+        Raises:
+            InputError: If two settings ask for different types.
+        """
+        if asked_by and self._dtype_is_asked and dtype != self.dtype:
+            raise InputError(
+                f"{asked_by} and --data.dtype {self.hparams['dtype']} contradict each other: leave out one"
+            )
+        if not self._dtype_is_asked:
+            self._dtype_is_asked = bool(asked_by)
+            self._use(dtype)
 
     def sharing_rows(
         self, batch_size: int | None = None, shuffle: bool = False, standardize: bool = False, dtype: str = ""
@@ -206,7 +238,7 @@ class XYDataModule(LightningDataModule):
             batch_size: Rows per update. Default: all rows.
             shuffle: Whether each epoch visits them in a new random order.
             standardize: Whether to train on standardised features.
-            dtype: Type of the numbers: float32 or float64. Default: as they were read.
+            dtype: Type of the numbers: float32 or float64. Default: the same.
 
         Raises:
             InputError: If a setting cannot be used, or a number does not fit into the type.
@@ -214,22 +246,21 @@ class XYDataModule(LightningDataModule):
         _check_batch_size(batch_size)
         other = copy.copy(self)
         settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
-        if dtype and getattr(torch, dtype) != self.dtype:
-            assert isinstance(self.source, Memory)
-            settings["dtype"], other.dtype = dtype, getattr(torch, dtype)
-            other.source = self.source.as_type(other.dtype)
-            for measured in ("raw_moments", "example"):  # in the other type
-                other.__dict__.pop(measured, None)
         other._hparams = AttributeDict({**self.hparams, **settings})
         other.batch_size, other.shuffle, other.standardize = batch_size, shuffle, standardize
+        for made in ("example", "_standardizer"):
+            other.__dict__.pop(made, None)
+        other._dtype_is_asked = self._dtype_is_asked or bool(dtype)
+        other._use(getattr(torch, dtype) if dtype else self.dtype)
         return other
 
     def _take(self, x: Numbers, y: Numbers) -> Rows:
         if x is None and y is not None:
             raise InputError("y is given without x: give both")
-        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", self.dtype), None)
+        own = common_type(type_of(values) for values in (x, y) if values is not None)
+        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", own), None)
         if x is None or y is not None:
-            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", self.dtype)
+            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", own)
             if len(rows.x) != len(rows.y):
                 raise InputError(
                     f"x has {len(rows.x):,} rows and y has {len(rows.y):,}: they must have equally many"
@@ -248,7 +279,6 @@ class XYDataModule(LightningDataModule):
         weight: str | None,
         ids: Any,
         missing: Literal["error", "drop"],
-        dtype: str,
     ) -> "Columns":
         # Three points need no pyarrow, which takes its time to import.
         from linlight.data.csv import Dialect
@@ -263,7 +293,6 @@ class XYDataModule(LightningDataModule):
             categorical=categorical,
             ids=ids,
             missing=missing,
-            dtype=dtype,
             trains_on=self._trains_on(),
             weights_count=self.weight_kind == "frequency",
             unseen=self.hparams["unseen"],
@@ -384,7 +413,8 @@ class XYDataModule(LightningDataModule):
     def example(self) -> Tensor:
         """A row to predict before and after training, (1, D): the notes' x = 4, or else the first."""
         textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
-        return as_matrix(TEXTBOOK_EXAMPLE, "x", self.dtype) if textbook else self.source.sample(1)[0]
+        x = torch.tensor(TEXTBOOK_EXAMPLE) if textbook else self.source.sample(1)[0]
+        return x.to(self.dtype)
 
     @property
     def train_size(self) -> int:
@@ -434,6 +464,10 @@ class XYDataModule(LightningDataModule):
         """How features are standardised, measured on the training rows: while fitting, if asked for."""
         if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
             return None
+        return self._standardizer
+
+    @cached_property
+    def _standardizer(self) -> Standardizer:
         return Standardizer.fit(self.raw_moments)
 
     def stand_in(self) -> tuple[Tensor, Tensor]:
@@ -472,11 +506,16 @@ class XYDataModule(LightningDataModule):
 
     def _place(self) -> ProcessInfo:
         if self.trainer is None:
-            return ProcessInfo()
+            return ProcessInfo(dtype=self.dtype)
         device = self.trainer.strategy.root_device
         if device.type == "mps" and self.dtype == torch.float64:
             raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return ProcessInfo(self.trainer.global_rank, self.trainer.world_size, device)
+        return ProcessInfo(self.trainer.global_rank, self.trainer.world_size, device, self.dtype)
+
+    def _own_place(self) -> ProcessInfo:
+        """The same, for the data's own numbers, whatever they are rounded to for models."""
+        place = self._place()._replace(dtype=None)
+        return place._replace(device=torch.device("cpu")) if place.device.type == "mps" else place
 
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""
@@ -489,7 +528,7 @@ class XYDataModule(LightningDataModule):
             self.trainer.lightning_module, "single_pass", False
         )
         return self.source.training(
-            self._place(),
+            self._own_place() if single_pass else self._place(),
             self.scaling,
             self.batch_size,
             # Lightning can turn the shuffling off in its own loaders only.

@@ -12,7 +12,6 @@ from torch.utils.data import SequentialSampler
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
 from linlight.errors import InputError
-from linlight.functional.standardize import Standardizer
 
 
 class Batches(Sequence[tuple[Tensor, ...]]):
@@ -156,7 +155,6 @@ class BatchLoader(Resumable):
         tensors: Tensors with the same first dimension; a batch is a tuple of their slices.
         batch_size: Rows per batch over all processes.
         part: The numbers of the rows to visit, (n,), on the CPU. Default: all.
-        scaling: How to standardise the first tensor.
         shuffle: Whether to reorder the rows each epoch.
         seed: Seed of the reordering.
         place: Where it runs; the tensors are on its device.
@@ -171,7 +169,6 @@ class BatchLoader(Resumable):
         batch_size: int,
         *,
         part: Tensor | None = None,
-        scaling: Standardizer | None = None,
         shuffle: bool = False,
         seed: int = 0,
         place: ProcessInfo = ProcessInfo(),  # noqa: B008
@@ -181,7 +178,6 @@ class BatchLoader(Resumable):
         super().__init__()
         self.tensors = tensors
         self.part = part
-        self.scaling = scaling
         self.rows = len(tensors[0]) if part is None else len(part)
         self.batch_size = min(batch_size, self.rows)
         self.place = place
@@ -240,7 +236,7 @@ class BatchLoader(Resumable):
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
         """This process's shares of the batches from `first` to before `end`."""
-        rank, world_size, _ = self.place
+        rank, world_size = self.place[:2]
         if self._of_a_pass == 1 and not self.sampler.shuffle:
             if self._whole is None:
                 start, stop = (self.rows * (rank + i) // world_size for i in (0, 1))
@@ -260,8 +256,6 @@ class BatchLoader(Resumable):
 
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:
-            x, *rest = (tensor[start:stop] for tensor in self.tensors)
-            return (x if self.scaling is None else self.scaling.scale(x), *rest)
+            return tuple(tensor[start:stop] for tensor in self.tensors)
         chosen = order[start:stop].to(self.tensors[0].device)
-        x, *rest = (tensor.index_select(0, chosen) for tensor in self.tensors)
-        return (x if self.scaling is None else self.scaling.scale_(x), *rest)
+        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors)

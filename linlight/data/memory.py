@@ -1,16 +1,15 @@
 """Rows in memory, and how they are divided."""
 
-import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import Rows, as_matrix
+from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
 from linlight.data.predicted import SHOWN, Predicted
+from linlight.data.rounding import Rounding
 from linlight.data.sources import ProcessInfo, Source
 from linlight.data.statistics import merge_over_processes
 from linlight.errors import InputError
@@ -24,7 +23,7 @@ BLOCK_ROWS = 2**16
 class Memory(Source):
     """Rows in memory, which are copied batch by batch: of a part of them the numbers of its rows are kept.
 
-    Where one batch is all rows to train on, and they are a part or standardised, that batch is a copy.
+    Where they are standardised, rounded or moved to a device, all of them are copied once.
 
     Args:
         rows: The rows.
@@ -44,21 +43,25 @@ class Memory(Source):
         self.seed = seed
         # The numbers of the rows of each kind, in order; None: every row.
         self._parts = _split(rows, seed, {"val": val_fraction, "test": test_fraction})
-        self._device: torch.device | None = None
-        self._moved: tuple[Tensor, ...] = ()
+        self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # what the last copy is for, and it
+        self._rounded = False
 
-    def as_type(self, dtype: torch.dtype) -> "Memory":
-        """The same rows, divided in the same way, with numbers of another type.
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers as they were given."""
+        return self.rows.x.dtype
+
+    def check_rounding(self, names: list[str]) -> None:
+        """Says once which columns float32 is too coarse for.
 
         Raises:
-            InputError: If a number does not fit into it.
+            InputError: If a number is beyond it.
         """
-        other, rows = copy.copy(self), self.rows
-        y = None if rows.y is None else as_matrix(rows.y, "y", dtype)
-        weight = None if rows.weight is None else rows.weight.to(dtype)
-        other.rows = replace(rows, x=as_matrix(rows.x, "x", dtype), y=y, weight=weight)
-        other._device, other._moved = None, ()
-        return other
+        if not self._rounded:
+            rounding = Rounding(names)
+            rounding.add(self.rows)
+            rounding.say()
+            self._rounded = True
 
     @property
     def weighted(self) -> bool:
@@ -117,10 +120,11 @@ class Memory(Source):
         """The statistic of the rows to train on; each process reads its share."""
         n = self._size("train")
         first, last = (n * (place.rank + i) // place.world_size for i in (0, 1))
-        x, y, *weight = self._on(place.device)
+        on_device = place.device.type != "cpu" and place.dtype in (None, self.dtype)
+        x, y, *weight = self._tensors(place if on_device else ProcessInfo(), None)
         part = self._parts["train"]
         if part is not None:
-            chosen = part[first:last].to(place.device)
+            chosen = part[first:last].to(x.device)
             return merge_over_processes(moments(x, y, *weight, rows=chosen))
         return merge_over_processes(moments(*(tensor[first:last] for tensor in (x, y, *weight))))
 
@@ -136,8 +140,8 @@ class Memory(Source):
         chosen = torch.linspace(0, n - 1, min(n, most), dtype=torch.float64).round().long()
         part = self._parts["train"]
         chosen = chosen if part is None else part[chosen]
-        x, y, *_ = self._on(torch.device("cpu"))
-        return x[chosen], y[chosen]
+        assert self.rows.y is not None
+        return self.rows.x[chosen], self.rows.y[chosen]
 
     def training(
         self,
@@ -159,32 +163,34 @@ class Memory(Source):
         """The loader of a pass over the rows of a kind, or of all, in order."""
         size = batch_size or BLOCK_ROWS
         if kind == "predict":
-            return self._batches((self.rows.x, torch.arange(len(self.rows.x))), place, size)
+            x = self.rows.x.to(place.device, place.dtype)
+            numbers = torch.arange(len(x), device=place.device)
+            return BatchLoader((x, numbers), size, seed=self.seed, place=place)
         return self._loader(kind, place, scaling, size)
 
     def _loader(
         self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int, **options: Any
     ) -> BatchLoader:
-        part = self._parts[kind]
-        return self._batches(self._on(place.device), place, batch_size, part=part, scaling=scaling, **options)
+        tensors = self._tensors(place, scaling)
+        return BatchLoader(
+            tensors, batch_size, part=self._parts[kind], seed=self.seed, place=place, **options
+        )
 
-    def _batches(
-        self, tensors: tuple[Tensor, ...], place: ProcessInfo, batch_size: int, **options: Any
-    ) -> BatchLoader:
-        # Moved once, so that batches are cut where they are used.
-        moved = tuple(tensor.to(place.device) for tensor in tensors)
-        return BatchLoader(moved, batch_size, seed=self.seed, place=place, **options)
+    def _tensors(self, place: ProcessInfo, scaling: Standardizer | None) -> tuple[Tensor, ...]:
+        """x, y and, where rows have them, weights as they are handed out; a copy is kept for all who ask.
 
-    def _on(self, device: torch.device) -> tuple[Tensor, ...]:
-        """x, y and, where rows have them, weights; on a device they are kept for all who ask."""
+        x is standardised before it is rounded, so that it loses nothing of what tells its rows apart.
+        """
         rows = self.rows
         assert rows.y is not None
         tensors = (rows.x, rows.y) if rows.weight is None else (rows.x, rows.y, rows.weight)
-        if device == rows.x.device:
+        if scaling is None and place.device == rows.x.device and place.dtype in (None, self.dtype):
             return tensors
-        if device != self._device:
-            self._device, self._moved = device, tuple(tensor.to(device) for tensor in tensors)
-        return self._moved
+        wanted = (place.device, place.dtype, scaling)
+        if self._copy[0] != wanted:
+            x = tensors[0] if scaling is None else scaling.scale(tensors[0])
+            self._copy = wanted, tuple(t.to(place.device, place.dtype) for t in (x, *tensors[1:]))
+        return self._copy[1]
 
     def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
         """A batch to `predict` with its predictions, (B, T), and what is known of its rows."""

@@ -65,6 +65,8 @@ class Files(Table):
         dialect: How those that are CSV are written.
     """
 
+    keeps_type = False
+
     def __init__(self, path: str, dialect: Dialect = Dialect()) -> None:  # noqa: B008
         self.name = path
         self.filesystem, self.files = find(path)

@@ -17,11 +17,13 @@ class ProcessInfo(NamedTuple):
         rank: This process.
         world_size: Number of processes.
         device: Where its batches go.
+        dtype: The type of their numbers; None: as they are.
     """
 
     rank: int = 0
     world_size: int = 1
     device: torch.device = torch.device("cpu")
+    dtype: torch.dtype | None = None
 
 
 class Source(Protocol):
@@ -32,6 +34,17 @@ class Source(Protocol):
 
     piece: int | None
     """Rows that are read at a time; None where they are in memory."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers as they were given."""
+
+    def check_rounding(self, names: list[str]) -> None:
+        """Says once which of the columns, features before targets, float32 is too coarse for.
+
+        Raises:
+            InputError: If a number is beyond float32; of a stream, once it is read.
+        """
 
     @property
     def weighted(self) -> bool:

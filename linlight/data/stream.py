@@ -24,6 +24,7 @@ from linlight.data.arrays import Rows
 from linlight.data.columns import Columns, no_rows
 from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.prefetch import prefetch
+from linlight.data.rounding import Rounding
 from linlight.data.sources import ProcessInfo, Source
 from linlight.data.stream_loaders import InOrder, Windows
 from linlight.data.tables import Block
@@ -100,6 +101,19 @@ class Stream(Source):
             raise InputError(no_rows(columns.table.name))
         self._survey: Survey | None = None
         self._said_dropped = False
+        self._rounding: Rounding | None = None
+        self._said_rounding = False
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers as they stand in the table."""
+        found: torch.dtype = getattr(torch, self.columns.dtype)
+        return found
+
+    def check_rounding(self, names: list[str]) -> None:
+        """Says once, at the end of the first pass, which columns float32 is too coarse for."""
+        if self._rounding is None:
+            self._rounding = Rounding(names)
 
     @property
     def weighted(self) -> bool:
@@ -230,7 +244,10 @@ class Stream(Source):
             for block in piece.blocks:
                 found.append(columns.convert(block, first))
                 first += len(block.batch)
-        return _join(found) if found else _no_rows(columns)
+        rows = _join(found) if found else _no_rows(columns)
+        if self._rounding is not None and not self._said_rounding:
+            self._rounding.add(rows)
+        return rows
 
     def chosen(self, rows: Rows, kind: str) -> Tensor | None:
         """Which rows are for `train`, `val` or `test`, by their places, (n,); None: all."""
@@ -308,6 +325,7 @@ class Stream(Source):
         self._count_dropped(sum(sum(one[0].values()) for one in found))
         total = {kind: sum(one[0][kind] for one in found) for kind in sizes}
         self._check(total)
+        self._say_rounding()
         by_part: list[list[int]] = [[] for _ in self.parts]
         for (part, _), n in sorted(item for one in found for item in one[1].items()):
             by_part[part].append(n)
@@ -355,6 +373,12 @@ class Stream(Source):
         """Records the end of a pass over all rows, and how many this process kept; all must call it."""
         if self.columns.may_drop and not self._said_dropped:
             self._count_dropped(sum(gather(kept)))
+        self._say_rounding()
+
+    def _say_rounding(self) -> None:
+        if self._rounding is not None and not self._said_rounding:
+            self._rounding.say()
+            self._said_rounding = True
 
     def sample(self, most: int) -> tuple[Tensor, Tensor]:
         """Some rows to train on, x (n, D) and y (n, T): the first of some parts that lie evenly over all."""

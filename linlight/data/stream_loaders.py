@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from linlight.data.stream import Chunk, Stream, Survey
 
 
-def _moved(
-    batch: tuple[Tensor, ...], scaling: Standardizer | None, device: torch.device
-) -> tuple[Tensor, ...]:
-    x, *rest = (tensor.to(device) for tensor in batch)
-    return (x if scaling is None else scaling.scale(x), *rest)
+def _moved(batch: tuple[Tensor, ...], scaling: Standardizer | None, place: ProcessInfo) -> tuple[Tensor, ...]:
+    # Rounded last, so that standardised features lose nothing of what tells rows apart.
+    x = batch[0] if scaling is None else scaling.scale(batch[0])
+    return tuple(tensor.to(place.device, place.dtype) for tensor in (x, *batch[1:]))
 
 
 class InOrder(Resumable):
@@ -43,7 +42,7 @@ class InOrder(Resumable):
     ) -> None:
         super().__init__()
         self.stream, self.kind, self.scaling = stream, kind, scaling
-        self.rank, self.world_size, self.device = place
+        self.place, self.rank, self.world_size = place, place.rank, place.world_size
         self._error = ""  # what this process met with, of several
         self._length = stream.turns_of_a_pass(self.world_size)
 
@@ -121,8 +120,9 @@ class InOrder(Resumable):
         rows = self.stream.convert(piece)
         if self.kind == "predict":
             span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
-            return (rows.x.to(self.device), torch.from_numpy(rows.numbers), rows.ids, span), len(rows.x)
-        return _moved(self.stream.tensors(rows, self.kind), self.scaling, self.device), len(rows.x)
+            x = rows.x.to(self.place.device, self.place.dtype)
+            return (x, torch.from_numpy(rows.numbers), rows.ids, span), len(rows.x)
+        return _moved(self.stream.tensors(rows, self.kind), self.scaling, self.place), len(rows.x)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Windows(Resumable):
             scaling,
             batches_per_step,
         )
-        self.rank, self.world_size, self.device = place
+        self.place, self.rank, self.world_size = place, place.rank, place.world_size
         self.rows = survey.sizes["train"]
         self.batch_size = min(batch_size, self.rows)
         self.batches = -(-self.rows // self.batch_size)
@@ -276,7 +276,7 @@ class Windows(Resumable):
                 places = np.flatnonzero(mine[shuffled])
                 rows = (np.cumsum(mine) - 1)[shuffled[places]]
                 batch = tuple(tensor.index_select(0, torch.from_numpy(rows)) for tensor in batch)
-            yield _moved(batch, self.scaling, self.device), places + window.first
+            yield _moved(batch, self.scaling, self.place), places + window.first
 
     def _none(self) -> tuple[Tensor, ...]:
         return self.stream.tensors(self.stream.convert(None), "all")

@@ -62,6 +62,9 @@ class Table:
         name: What to call it in a message.
     """
 
+    keeps_type = True
+    """Whether its numbers keep their type; those of a CSV have none, and of Parquet are float64."""
+
     def __init__(self, table: pa.Table, name: str) -> None:
         self.name = name
         self.types: dict[str, pa.DataType] = types_by_name(table.schema.names, table.schema.types, name)
@@ -214,6 +217,13 @@ def is_number(kind: pa.DataType) -> bool:
         or types.is_decimal(kind)
         or types.is_null(kind)
     )
+
+
+def numpy_type(kind: pa.DataType) -> np.dtype:
+    """NumPy's type for a column of numbers; float64 for decimals, and where there is no value."""
+    types = pa.types
+    known = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return np.dtype(kind.to_pandas_dtype() if known else np.float64)
 
 
 def kind(column: pa.DataType) -> str:

@@ -56,10 +56,10 @@ def compare(
 ) -> Path:
     """Trains several methods on the same data and reports them side by side.
 
-    Every method starts from the notes' own settings: the search, gradient descent and stochastic gradient
-    descent compute in float64, as Python does, back-propagation and linear regression in float32, as
-    PyTorch does. The squared errors are summed in the notes' fifth program; on other data than theirs, at
-    another learning rate, or where criteria are named, the mean is taken, so that the same rate suits all.
+    Every method starts from the notes' own settings: back-propagation and linear regression compute in
+    float32, as PyTorch does, the others in the data's own type, and the squared errors are summed in the
+    notes' fifth program. On other data than theirs all take the data's own type; there, at another learning
+    rate, or where criteria are named, the mean is taken, so that the same rate suits all.
 
     Args:
         data: Arguments of `XYDataModule`. Default: the textbook's three points.
@@ -99,7 +99,7 @@ def compare(
     # At the notes' own learning rate their sum is stable; at others all methods get the same loss.
     is_textbook = data.get("x") is None and data.get("path") is None
     total = is_textbook and rates == [NOTES_LR] and not varied[1]
-    settings = Settings(rates, bias, batch_size, total, *varied)
+    settings = Settings(rates, bias, batch_size, total, varied[0], varied[1], is_textbook)
     contenders = with_seeds([*choose(usual if methods is None else methods, settings), *entries], seeds)
     if not contenders:
         raise InputError(
@@ -167,9 +167,9 @@ def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearM
                     f"reduce leaves a single batch, and {one.name} takes batches of "
                     f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
                 )
-    own = [{"dtype": "float32"} | data | one.data for one in contenders]
-    widest = max(settings["dtype"] for settings in own)  # float64, if anyone takes it
-    shared = XYDataModule(**(data | {"dtype": widest}))
+    asked = {name: value for name, value in data.items() if name == "dtype" and value is not None}
+    own = [data | one.data | asked for one in contenders]
+    shared = XYDataModule(**(data | {"dtype": None}))
     shared.check_targets()
     return [
         shared.sharing_rows(
@@ -177,7 +177,7 @@ def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearM
             shuffle=settings.get("shuffle", False),
             # The exact answer is the same in any units, and takes the data's own.
             standardize=settings.get("standardize", False) and not isinstance(model, LeastSquares),
-            dtype=settings["dtype"],
+            dtype=settings.get("dtype") or "",
         )
         for settings, model in zip(own, models, strict=True)
     ]

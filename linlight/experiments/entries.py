@@ -65,6 +65,7 @@ class Settings:
         total: Whether the squared error of linear regression is a sum, as in the notes.
         optimizers: Of those that take one.
         criteria: Of those that take one.
+        is_textbook: Whether the data are the notes', whose two programs with tensors compute in float32.
     """
 
     rates: list[float]
@@ -73,6 +74,7 @@ class Settings:
     total: bool
     optimizers: list[str]
     criteria: list[str]
+    is_textbook: bool
 
 
 def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
@@ -81,8 +83,8 @@ def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
     takes = parameters(method)
     own = {"bias": settings.bias} if "bias" in takes and takes["bias"].default is False else {}
     data: dict[str, Any] = {}
-    if name in ("ExhaustiveSearch", "GradientDescent", "StochasticGradientDescent", "LeastSquares"):
-        data["dtype"] = "float64"  # Python's floats, in which the notes' first three compute
+    if settings.is_textbook and name in ("Backpropagation", "LinearRegression"):
+        data["dtype"] = "float32"  # as PyTorch's tensors are, in which the notes' last two compute
     if name in ("StochasticGradientDescent", "Backpropagation"):
         data["batch_size"] = settings.batch_size
     short = "Back-propagation" if name == "Backpropagation" else name.rpartition(".")[2]

@@ -8,7 +8,7 @@ from torch import Tensor
 from linlight.functional.statistic import Moments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standardizer:
     """Standardises features: `(x − mean) / deviation`.
 
@@ -39,11 +39,7 @@ class Standardizer:
 
     def scale(self, x: Tensor) -> Tensor:
         """Standardises features, (N, D), given in their original units."""
-        return self.scale_(x.clone())
-
-    def scale_(self, x: Tensor) -> Tensor:
-        """The same in place, for rows that are a copy already."""
-        return x.sub_(self.mean.to(x)).div_(self.deviation.to(x))
+        return x.sub(self.mean.to(x)).div_(self.deviation.to(x))
 
     def moments(self, m: Moments) -> Moments:
         """The statistic of rows after their features are standardised, from that before."""

@@ -85,10 +85,11 @@ class LinearModel(LinearModule):
 
     def setup(self, stage: str) -> None:
         """Takes the sizes from the first batch, if nothing else gave them, and checks that data fit."""
-        if self.trainer.precision != "32-true":
+        precision = self.trainer.precision
+        if precision not in ("32-true", "64-true"):
             raise InputError(
-                f"precision {self.trainer.precision} is not used here: "
-                "--data.dtype float32 or float64 is the type of all numbers"
+                f"precision {precision} is not used here: --data.dtype float32 or float64, which is "
+                "--trainer.precision 32-true or 64-true, is the type of all numbers"
             )
         self.val_metrics, self.test_metrics = self._collection("val_"), self._collection("test_")
         if self.linear is None:
@@ -131,7 +132,7 @@ class LinearModel(LinearModule):
     def _warn_of_rounding(self, w: Tensor) -> None:
         """Warns where features far from zero cost predictions the precision of standardised training."""
         scaling = self._scaling()
-        if scaling is None:
+        if scaling is None or self.w.dtype == torch.float64:
             return
         m = self.trainer.datamodule.raw_moments  # type: ignore[attr-defined]
         spread = m.triangle[:, m.features :].norm(dim=0) / m.weight.sqrt()  # of each target, (T,)
@@ -165,8 +166,10 @@ class LinearModel(LinearModule):
             )
         if data is not None:
             check_targets(data, targets)
-        if self.linear is None or self.linear.out_features != targets:
-            self.build(features, targets, weight.dtype)
+            data.compute_in(weight.dtype)
+        dtype = weight.dtype if data is None else data.dtype
+        if self.linear is None or self.linear.out_features != targets or self.w.dtype != dtype:
+            self.build(features, targets, dtype)
         if data is not None and self.trainer.state.fn == "fit":
             check_units(checkpoint, data)
 
@@ -214,8 +217,14 @@ class LinearModel(LinearModule):
         if self.trainer.state.fn == "fit":  # before their `setup`, where some of them fail
             check_trainer(self, self.trainer)
         data = self._data()
-        if self.linear is None and data is not None:
-            self.build(data.features, data.targets or 1, data.dtype)
+        if data is not None:
+            if self.trainer.precision == "64-true":
+                data.compute_in(torch.float64, "--trainer.precision 64-true")
+            elif self.linear is not None:
+                data.compute_in(self.w.dtype)
+            if self.linear is None:
+                self.build(data.features, data.targets or 1, data.dtype)
+            self._built().to(data.dtype)  # where another was asked for than the model has
         present = any(isinstance(one, TrainingLoss) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
         return [] if present else [TrainingLoss()]
 
@@ -305,7 +314,8 @@ class LinearModel(LinearModule):
             return {"train_loss": found["train_mse"] * total, **found}
         metrics = self._collection("train_").to(self.device)
         for batch in data.train_pass() if data is not None and whole else batches_again(self.trainer, seen):
-            self.add_to(metrics, batch)
+            # Methods of a single pass are given numbers that are not rounded to the model's type.
+            self.add_to(metrics, tuple(tensor.to(self.w.dtype) for tensor in as_batch(batch)))
         self._count_rows()
         return {name: value.item() for name, value in metrics.compute().items()}
 

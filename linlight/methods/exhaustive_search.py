@@ -109,6 +109,7 @@ class ExhaustiveSearch(LinearModel):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
         x, y, *weight = batch = as_batch(batch)
+        x, y = x.to(self.w.dtype), y.to(self.w.dtype)
         features = self.w.shape[1]
         w = self.candidates[:, :features]
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))

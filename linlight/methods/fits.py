@@ -53,7 +53,7 @@ def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
 
 
 def check_sizes(model: "LinearModel", data: XYDataModule) -> None:
-    """Checks that the data have the features, targets and type of numbers of a model's weights.
+    """Checks that the data have the features and targets of a model's weights.
 
     Raises:
         InputError: If they have others.
@@ -63,9 +63,6 @@ def check_sizes(model: "LinearModel", data: XYDataModule) -> None:
             f"the model has {model.w.shape[1]} features and the data have {data.features}: "
             "give the features it was trained on, in the same order"
         )
-    if model.w.dtype != data.dtype:
-        was, given = (_name(dtype) for dtype in (model.w.dtype, data.dtype))
-        raise InputError(f"the model's numbers are {was} and the data's {given}: give them as dtype {was}")
     check_targets(data, model.w.shape[0])
 
 
@@ -113,7 +110,3 @@ def check_units(checkpoint: dict[str, Any], data: XYDataModule) -> None:
             f"the checkpoint was trained {'with' if standardized else 'without'} standardize, which makes "
             f"its steps others: set standardize to {str(standardized).lower()}"
         )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -127,7 +127,7 @@ def run_label(model: LinearModel, data: XYDataModule) -> str:
         if name in usual and name not in settings and value != usual[name].default:
             settings[name] = value
     settings["batch"] = data.batch_size or "all"
-    if data.hparams["dtype"] != "float32":
+    if data.hparams["dtype"] != "float64":
         settings["dtype"] = data.hparams["dtype"]
     settings["data"] = data_name(data)
     short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}

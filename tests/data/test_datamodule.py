@@ -19,12 +19,12 @@ def test_one_dimension_becomes_a_column(x: Any) -> None:
     data = XYDataModule(x, [1, 2, 3])
     assert data.y is not None
     assert data.x.shape == data.y.shape == (3, 1)
-    assert data.x.dtype == torch.float32
+    assert data.x.dtype == torch.float64
 
 
 def test_numbers_of_the_right_type_are_not_copied() -> None:
     x = np.zeros((5, 2))
-    data = XYDataModule(x, x, dtype="float64")
+    data = XYDataModule(x, x)
     assert data.x.data_ptr() == x.ctypes.data
 
 
@@ -36,7 +36,7 @@ def test_numbers_of_the_right_type_are_not_copied() -> None:
         ({"x": [[1, 2], [3]], "y": [1, 2]}, "x is ragged: row 1 has 1 values and row 0 has 2"),
         ({"x": [1, float("nan")], "y": [1, 2]}, "x has nan at row 1, column 0"),
         ({"x": [1, 2], "y": [[1, 2], [3, float("inf")]]}, "y has inf at row 1, column 1"),
-        ({"x": [1, 1e300], "y": [1, 2]}, "overflows float32, use dtype float64"),
+        ({"x": [1, 1e300], "y": [1, 2], "dtype": "float32"}, "overflows float32, use --data.dtype float64"),
         ({"x": ["1", "two"], "y": [1, 2]}, "x must hold numbers only, but 'two' is at row 1"),
         ({"x": "x.csv", "y": [1]}, "x must hold numbers only, but it is 'x.csv'"),
         ({"x": [None, 1], "y": [1, 2]}, "None is at row 0"),

@@ -43,6 +43,7 @@ def test_the_notes_exercise_in_one_line(linlight: Callable[..., Run]) -> None:
                         },
                     },
                     "optimizer": config,
+                    "data": {"dtype": "float32"},
                     "trainer": {"max_epochs": 20},
                 }
             )

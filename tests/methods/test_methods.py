@@ -112,7 +112,7 @@ def test_sum_of_errors_has_a_smaller_stable_step() -> None:
 
 def test_data_too_large_for_their_type_are_not_blamed_on_lr() -> None:
     with pytest.raises(InputError, match="too large for float32"):
-        fit(GradientDescent(), XYDataModule([1e30], [1.0]))
+        fit(GradientDescent(), XYDataModule([1e30], [1.0], dtype="float32"))
 
 
 @pytest.mark.parametrize("name", GRADIENT_METHODS)

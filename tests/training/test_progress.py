@@ -113,7 +113,7 @@ def test_verbose_adds_settings_and_epochs(linlight: Linlight) -> None:
     assert "settings: bias False, lr 0.01, w0 1.0" in lines
     assert "data: 1 feature, 1 target; rows: 3 for training, 1 for validation" in lines
     assert "batches: 2 of 2 rows an epoch, in order; 30 epochs" in lines
-    assert any(re.fullmatch(r"device: cpu, \d+ threads?, float32", line) for line in lines)
+    assert any(re.fullmatch(r"device: cpu, \d+ threads?, float64", line) for line in lines)
     epochs = [int(line.split()[1][:-1]) for line in lines if line.startswith("epoch ")]
     assert epochs == [1, *range(3, 31, 3)]
     line = next(line for line in lines if line.startswith("epoch 30:"))
