@@ -166,7 +166,8 @@ class XYDataModule(LightningDataModule):
         if updates_per_step is not None and updates_per_step < 1:
             raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
         self.updates_per_step = updates_per_step
-        self.batches_per_step = 1  # that training is handed at once: a method that takes several says so
+        self._fits = False  # whether the stage is a fit
+        self.hand_out()
         self.standardize = standardize
         self.streamed = stream
         self.weight_kind = weight_kind
@@ -353,6 +354,8 @@ class XYDataModule(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Makes sure that several processes have read the same."""
+        self._fits = stage == "fit"
+        self.hand_out()  # until the model, whose `setup` comes later, wants it otherwise
         if self.trainer is None or self.trainer.world_size == 1:
             return
         mine = (self.feature_names, self.target_names, self.source.fingerprint())
@@ -362,6 +365,15 @@ class XYDataModule(LightningDataModule):
                 f"{source} differs from process to process: give every machine the same copy, "
                 "that nothing writes to"
             )
+
+    def hand_out(self, *, batches_per_step: int = 1, in_blocks: bool = False) -> None:
+        """Chooses how a stage gets its rows; a model that wants them in its own way asks in its `setup`.
+
+        Args:
+            batches_per_step: Batches that a training step gets at once; where more than one, as `Batches`.
+            in_blocks: Whether training rows may come in any batches where no size is given.
+        """
+        self.batches_per_step, self._in_blocks = batches_per_step, in_blocks
 
     @property
     def rows(self) -> Rows:
@@ -443,7 +455,7 @@ class XYDataModule(LightningDataModule):
         """
         if self.targets is None:
             raise InputError(self._no_targets)
-        if self._constant and self.trainer is not None and self.trainer.state.fn == "fit":
+        if self._constant and self._fits:
             raise InputError(self._constant)
 
     def check_not_constant(self, m: Moments) -> None:
@@ -462,9 +474,7 @@ class XYDataModule(LightningDataModule):
     @property
     def scaling(self) -> Standardizer | None:
         """How features are standardised, measured on the training rows: while fitting, if asked for."""
-        if not self.standardize or self.trainer is None or self.trainer.state.fn != "fit":
-            return None
-        return self._standardizer
+        return self._standardizer if self.standardize and self._fits else None
 
     @cached_property
     def _standardizer(self) -> Standardizer:
@@ -524,17 +534,14 @@ class XYDataModule(LightningDataModule):
         self.check_targets()
         if self.streamed and self.batch_size is not None:
             self.check_not_constant(self.raw_moments)
-        single_pass = self.trainer is not None and getattr(
-            self.trainer.lightning_module, "single_pass", False
-        )
         return self.source.training(
-            self._own_place() if single_pass else self._place(),
+            self._own_place() if self._in_blocks else self._place(),
             self.scaling,
             self.batch_size,
             # Lightning can turn the shuffling off in its own loaders only.
             shuffle=self.shuffle and not (self.trainer is not None and self.trainer.overfit_batches),  # type: ignore[attr-defined]
             batches_per_step=self.batches_per_step,
-            in_blocks=single_pass,
+            in_blocks=self._in_blocks,
         )
 
     def _reduced(self, **options: Any) -> BatchLoader:
@@ -555,7 +562,7 @@ class XYDataModule(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""
-        if not self.has_validation and self.trainer is not None and self.trainer.state.fn == "fit":
+        if not self.has_validation and self._fits:
             return []
         return self._in_order("val" if self.has_validation else "all")
 

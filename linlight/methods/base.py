@@ -10,6 +10,7 @@ import torchmetrics
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
+from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
@@ -96,9 +97,14 @@ class LinearModel(LinearModule):
             self.build(*sizes_of_first_batch(self.trainer))
         data = self._data()
         if data is not None:
-            data.batches_per_step = 1
             check_data(self, data, stage)
             check_sizes(self, data)
+            several = self.batches_per_step(data) if stage == "fit" else 1
+            data.hand_out(batches_per_step=several, in_blocks=self.single_pass)
+
+    def batches_per_step(self, data: XYDataModule) -> int:
+        """How many batches a training step takes at once."""
+        return 1
 
     def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from linlight.data.datamodule import XYDataModule
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
 from linlight.methods.batch import Batch, as_batches
@@ -38,16 +39,9 @@ class ByHandModel(LinearModel):
         self.automatic_optimization = False
         self._is_seen = True
 
-    def setup(self, stage: str) -> None:
-        """Asks for several batches at once, where nobody minds."""
-        super().setup(stage)
-        self.choose_kernel(stage)
-        data = self._data()
-        if stage == "fit" and data is not None:
-            data.batches_per_step = batches_per_step(self.trainer, self, data)
-
-    def choose_kernel(self, stage: str) -> None:
-        """Chooses compiled updates, where a method has them; how many a step takes depends on it."""
+    def batches_per_step(self, data: XYDataModule) -> int:
+        """Several, where nothing looks at single ones."""
+        return batches_per_step(self.trainer, self, data)
 
     def configure_optimizers(self) -> ManualSGD:
         """The update `w.data -= lr * w.grad.data`."""

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linlight.data.datamodule import XYDataModule
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.batch import mean_over
 from linlight.methods.by_hand import ByHandModel
@@ -39,9 +40,15 @@ class GradientDescent(ByHandModel):
             self.step()
         return mean_over(losses, [self.expected_weight(one) for one in batches])
 
-    def choose_kernel(self, stage: str) -> None:
-        """Chooses between the lines above and their compiled form."""
-        self._kernel = kernel_for(self) if stage == "fit" else None
+    def setup(self, stage: str) -> None:
+        """Takes the lines above, unless `batches_per_step` finds their compiled form."""
+        self._kernel = None
+        super().setup(stage)
+
+    def batches_per_step(self, data: XYDataModule) -> int:
+        """Chooses the compiled form first, which takes more at once."""
+        self._kernel = kernel_for(self)
+        return super().batches_per_step(data)
 
     def updates_at_once(self, batches: int, batch_size: int) -> int:
         """How many batches a training step takes, where nothing looks at single ones."""
