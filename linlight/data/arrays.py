@@ -1,5 +1,6 @@
 """Numbers in any container, checked once and turned into tensors."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,9 +73,13 @@ def type_of(values: Numbers) -> np.dtype:
     """The type of an array's, a tensor's or a DataFrame's numbers; lists hold Python's, float64."""
     if isinstance(values, Tensor):
         return np.asarray(values.new_empty(0, dtype=_FLOATS.get(values.dtype), device="cpu")).dtype
-    if hasattr(values, "columns"):
-        values = np.asarray(values[:0])
-    found = getattr(values, "dtype", None)
+    if hasattr(values, "columns") and hasattr(values, "dtypes"):
+        return np.result_type(bool, *map(_numpy_type, values.dtypes))
+    return _numpy_type(getattr(values, "dtype", None))
+
+
+def _numpy_type(found: Any) -> np.dtype:
+    found = getattr(found, "numpy_dtype", found)  # of pandas' types that can lack a value
     return found if isinstance(found, np.dtype) and found.kind in "biuf" else np.dtype(np.float64)
 
 
@@ -128,6 +133,10 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
             array = np.asarray(values)
         except ValueError:
             raise InputError(f"{name} is ragged: {_first_ragged_row(values)}") from None
+        if np.ma.is_masked(values):
+            array = values.astype(np.float64).filled(np.nan)
+        if array.dtype.kind == "O":  # Python's numbers, or a DataFrame of numbers and truth values
+            array = _of_objects(array, name)
         if array.dtype.kind not in "biufc":
             raise InputError(f"{name} must hold numbers only, but {_first_non_number(array)}")
         # Read-only, byte-swapped and reversed arrays are legal NumPy and cannot be shared with torch.
@@ -161,6 +170,13 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
     return converted
 
 
+def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
+    if not any(value is None or isinstance(value, str | bytes) for value in array.flat):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            return array.astype(np.float64)
+    raise InputError(f"{name} must hold numbers only, but {_first_non_number(array)}")
+
+
 def _first_ragged_row(rows: list[Any]) -> str:
     lengths = [np.size(row) for row in rows]
     row = next((i for i, length in enumerate(lengths) if length != lengths[0]), 0)
@@ -173,7 +189,7 @@ def _first_non_number(array: np.ndarray) -> str:
     for index, value in np.ndenumerate(array.astype(object)):
         try:
             float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             where = f"row {index[0]}" + "".join(f", column {i}" for i in index[1:])
             return f"{value!r} is at {where} (counted from 0)"
     return f"it is of type {array.dtype}; convert it to float first"

@@ -466,7 +466,7 @@ class XYDataModule(LightningDataModule):
         """
         if not m.rows:
             raise InputError("the table has no rows to train on: give at least one")
-        spread = m.triangle[:, m.features :].norm(dim=0)
+        spread = m.triangle[:, m.features :].abs().amax(dim=0)  # squares could underflow
         for name, size, mean in zip(self.target_names, spread, m.mean[m.features :], strict=True):
             if m.rows > 1 and size == 0:
                 raise InputError(_constant_target(name, float(mean)))

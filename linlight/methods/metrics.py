@@ -41,35 +41,48 @@ class MeanAbsoluteError(regression.MeanAbsoluteError):
 
 
 class R2Score(regression.R2Score):
-    """torchmetrics' R², averaged over the targets, of rows with or without weights; NaN below two rows."""
+    """R², averaged over the targets, of rows with or without weights; NaN below two rows.
+
+    torchmetrics' own subtracts sums of squares, so a large mean common to all targets takes its digits, and
+    takes residuals for none below 1e-4, whatever the unit. Here deviations are from each batch's mean, and
+    merged as in `statistic.py`. A constant target has R² 1 if it is met exactly, else 0, as in scikit-learn.
+    """
 
     rows: Tensor
+    parts: Tensor
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.add_state("rows", default=torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("parts", default=torch.zeros(4, 1), dist_reduce_fx=_merged)
 
     def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
         """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
-        self.rows = self.rows + len(target)
-        if weight is None:
-            super().update(preds, target)
-            return
         check_same_shape(preds, target)
-        weight = weight[:, None]
-        self.sum_squared_error = self.sum_squared_error + (weight * target.square()).sum(0)
-        self.sum_error = self.sum_error + (weight * target).sum(0)
-        self.residual = self.residual + (weight * (preds - target).square()).sum(0)
-        self.total = self.total + weight.sum()
+        self.rows = self.rows + len(target)
+        preds, target = preds.to(self.parts.dtype), target.to(self.parts.dtype)
+        counts = torch.ones_like(target) if weight is None else weight[:, None].expand_as(target)
+        rows = torch.stack([counts, target, torch.zeros_like(target), counts * (preds - target).square()], 1)
+        before = self.parts.expand(4, target.shape[1])[None]
+        self.parts = _merged(torch.cat([before, rows]))
 
     def compute(self) -> Tensor:
         """1 less the residual's share of the targets' squared deviations from their mean."""
         if self.rows < 2:
-            return torch.full((), torch.nan, device=self.residual.device)
-        if self.total == self.rows:
-            return super().compute()
-        deviations = self.sum_squared_error - self.sum_error.square() / self.total  # (T,)
-        return (1 - self.residual / deviations).mean()
+            return torch.full((), torch.nan, device=self.parts.device)
+        _, _, deviations, residual = self.parts
+        constant = (residual == 0).to(residual.dtype)
+        return torch.where(deviations > 0, 1 - residual / deviations, constant).mean()
+
+
+def _merged(parts: Tensor) -> Tensor:
+    """Weight, mean, squared deviations and squared residuals of several lots of rows, (k, 4, T), as one's."""
+    weight, mean, deviations, residual = parts.unbind(1)
+    origin = mean[weight[:, 0].argmax()]
+    total = weight.sum(0)
+    centre = origin + (weight * (mean - origin)).sum(0) / torch.where(total > 0, total, 1.0)
+    deviations = deviations + weight * (mean - centre).square()
+    return torch.stack([total, centre, deviations.sum(0), residual.sum(0)])
 
 
 def collection(names: Sequence[str] = ()) -> dict[str, Metric]:

@@ -29,14 +29,15 @@ def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str
         names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
     """
     weights, bias = summary["weights"], summary["bias"]
+    targets = summary.get("target_names") or ["y"]
     if len(weights) > 1 or len(weights[0]) > 4:
-        return f"{count(len(weights[0]), 'feature')}, {count(len(weights), 'target')}"
+        more = f" and {count(len(targets) - 4, 'more target')}" * (len(targets) > 4)
+        return f"{', '.join(targets[:4])}{more} from {count(len(weights[0]), 'feature')}"
     if names is None:
         names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
     terms = [f"{number(w)} {name}" for w, name in zip(weights[0], names, strict=True)]
     terms += [] if bias is None else [number(bias[0])]
-    target = (summary.get("target_names") or ["y"])[0]
-    return f"{target} = " + " + ".join(terms).replace("+ -", "- ")
+    return f"{targets[0]} = " + " + ".join(terms).replace("+ -", "- ")
 
 
 def evaluated(method: str, metrics: Mapping[str, float | None], rows: int, set_aside: bool) -> str:

@@ -48,6 +48,24 @@ def expected(y: Any, y_hat: Any, weight: Any = None) -> dict[str, float]:
 
 @pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("unit", "mean"), [(1e-5, 0.0), (1.0, 1e8), (1e-3, -1e6), (1e9, 1e3)])
+@pytest.mark.parametrize("name", METHODS)
+def test_r2_is_right_in_any_unit_and_about_any_mean(
+    name: str, unit: float, mean: float, weighted: bool
+) -> None:
+    y = mean + unit * Y
+    loader = DataLoader(TensorDataset(X, y, WEIGHT) if weighted else TensorDataset(X, y), batch_size=7)
+    model = METHODS[name]()
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, loader, loader)
+    shift = [y_hat - mean for y_hat in (y, model(X).detach())]
+    value = oracle.r2_score(*shift, sample_weight=WEIGHT if weighted else None)
+    assert 1 - model.train_metrics()["train_r2"] == pytest.approx(1 - value, rel=1e-6)
+    assert 1 - trainer.callback_metrics["val_r2"].item() == pytest.approx(1 - value, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", METHODS)
 def test_metrics_of_every_method_are_scikit_learns(name: str, weighted: bool) -> None:
     tensors = (X, Y, WEIGHT) if weighted else (X, Y)

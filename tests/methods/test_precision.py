@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,12 @@ COARSE = "float32 is coarse for "
         (SINGLE, np.arange(3, dtype="int8"), "float32"),
         (pd.DataFrame({"a": SINGLE, "b": SINGLE}), SINGLE, "float32"),
         (pd.DataFrame({"a": SINGLE, "b": DOUBLE}), SINGLE, "float64"),
+        (pd.DataFrame({"a": SINGLE, "b": SINGLE > 1}), SINGLE, "float32"),
+        (pd.DataFrame({"a": SINGLE, "b": pd.array([1, 2, 4], "Int8")}), pd.Series(SINGLE), "float32"),
+        (pd.DataFrame({"a": SINGLE, "b": pd.array([1, 2, 4], "Int64")}), SINGLE, "float64"),
+        (pd.Series(pd.array(LIST, "Float32")), SINGLE, "float32"),
+        ([Decimal("0.1"), Fraction(1, 3), 2], SINGLE, "float64"),
+        (np.ma.masked_greater(SINGLE, 5), SINGLE, "float32"),
     ],
 )
 def test_arrays_keep_what_they_are(x: Any, y: Any, dtype: str) -> None:
@@ -51,6 +59,20 @@ def test_arrays_keep_what_they_are(x: Any, y: Any, dtype: str) -> None:
     assert str(data.dtype) == str(data.x.dtype) == str(model.w.dtype) == f"torch.{dtype}"
     assert data.hparams["dtype"] == dtype
     assert all(t.dtype == data.dtype for t in next(iter(data.test_dataloader())))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.ma.masked_greater(DOUBLE, 2),
+        np.ma.masked_greater(np.arange(4)[1:], 2),
+        pd.Series(pd.array([1, 2, None], "Int64")),
+        pd.DataFrame({"a": pd.array([1.5, 2, None], "Float64"), "b": SINGLE}),
+    ],
+)
+def test_what_has_no_value_is_no_number(x: Any) -> None:
+    with pytest.raises(InputError, match="at row 2"):
+        XYDataModule(x, LIST)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "npy", "frame", "arrow", "mixed"])

@@ -10,6 +10,7 @@ import pytest
 from conftest import Run
 
 from linlight import load
+from linlight.training.fit_result import equation
 
 TABLE = ["--data.x=[[1, 2], [2, 1], [3, 5], [4, 2]]"]
 ONE, TWO = "--data.y=[1, 2, 3, 5]", "--data.y=[[1, 3], [2, 1], [3, 2], [5, 2]]"
@@ -68,3 +69,16 @@ def test_numbers_are_written_one_way(linlight: Callable[..., Run]) -> None:
     rows = linlight("fit", "--model=GradientDescent", *words)
     assert "on 1,200 rows" in rows.out
     assert "1,200 rows to train on" in load(rows.folder).result.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("targets", "line"),
+    [
+        (["price"], "price from 5 features"),
+        (["a", "b"], "a, b from 5 features"),
+        (list("abcdef"), "a, b, c, d and 2 more targets from 5 features"),
+    ],
+)
+def test_a_model_too_long_for_a_line_names_its_targets(targets: list[str], line: str) -> None:
+    weights = [[1.0] * 5 for _ in targets]
+    assert equation({"weights": weights, "bias": None, "target_names": targets}) == line
