@@ -23,14 +23,20 @@ MOST_NUMBERS = 6
 
 
 def shown(tensor: Tensor | None) -> str:
-    """A tensor's one number, or the first of them, in full precision."""
+    """A tensor's one number, or the first of its rows or of its numbers, in full precision."""
     if tensor is None:
         return "None"
-    numbers = tensor.detach().flatten()
-    if numbers.numel() == 1:
-        return str(numbers.item())
-    rest = numbers.numel() - MOST_NUMBERS
+    numbers = tensor.detach()
+    if 1 in numbers.shape or numbers.ndim < 2:
+        return str(numbers.item()) if numbers.numel() == 1 else _listed(numbers.flatten())
+    rows = [_listed(row) for row in numbers[: max(1, MOST_NUMBERS // numbers.shape[1])]]
+    rest = [f"... {len(numbers) - len(rows)} more"] if len(numbers) > len(rows) else []
+    return f"[{', '.join(rows + rest)}]"
+
+
+def _listed(numbers: Tensor) -> str:
     listed = ", ".join(map(str, numbers[:MOST_NUMBERS].tolist()))
+    rest = len(numbers) - MOST_NUMBERS
     return f"[{listed}, ... {rest} more]" if rest > 0 else f"[{listed}]"
 
 
@@ -44,11 +50,15 @@ def explanation(model: LinearModel, trainer: Trainer, lang: str) -> list[str]:
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     lr = f"{model.hparams.get('lr', 0):g}"
+    formula = "x*w" if model.b is None else "x*w + b"
     if isinstance(model, ExhaustiveSearch):
-        candidates = math.prod(map(len, model.grids()))
-        return [said("search", lang, candidates=candidates), said("search_curve", lang)]
+        grids = model.grids()
+        return [
+            said("search", lang, candidates=math.prod(map(len, grids)), formula=formula),
+            said({1: "search_curve", 2: "search_surface"}.get(len(grids), "search_sorted"), lang),
+        ]
     if isinstance(model, LeastSquares):
-        return [said("least_squares", lang)]
+        return [said("least_squares", lang, formula=formula)]
     if isinstance(model, LinearRegression):
         return _linear_regression(model, trainer, lang)
     if isinstance(model, Backpropagation):
@@ -59,12 +69,14 @@ def explanation(model: LinearModel, trainer: Trainer, lang: str) -> list[str]:
             *(said(key, lang) for key in keys),
         ]
     if isinstance(model, GradientDescent):
+        of_bias = [] if model.b is None else [said("bias", lang)]
         if data.batches == data.passes:
-            return [said("gradient", lang), said("downhill", lang, lr=lr)]
+            return [said("gradient", lang, formula=formula), said("downhill", lang, lr=lr), *of_bias]
         size = data.batch_size or 1
         batch = f"{size:,} 个样本" if lang == "zh" else count(size, "row")
         return [
-            said("stochastic", lang, batch=batch, rows=data.train_size, lr=lr),
+            said("stochastic", lang, batch=batch, rows=data.train_size, lr=lr, formula=formula),
+            *of_bias,
             said("noise_buys", lang, updates=data.batches),
             said("noise_costs", lang),
         ]
@@ -108,6 +120,14 @@ def _optimizer(optimizer: torch.optim.Optimizer, lang: str) -> str:
     return text.replace(name, type(optimizer).__name__, 1)
 
 
+_JOINT = {"en": "; ", "zh": "；"}
+
+
+def _parameters(model: LinearModel) -> list[tuple[str, Tensor]]:
+    """What an update changes, by the names of the notes' programs."""
+    return [("w", model.w), *([] if model.b is None else [("b", model.b)])]
+
+
 class FirstUpdate:
     """The four steps of the notes, with the numbers of the first update of a training.
 
@@ -123,9 +143,8 @@ class FirstUpdate:
         with torch.no_grad():
             y_pred = model(x)
             loss = model.loss(y_pred, y, *weight)
-        self._before = model.w.detach().clone()
-        self._grad_before = shown(model.w.grad)
-        self._grad: Tensor | None = None
+        self._before = {name: (one.detach().clone(), shown(one.grad)) for name, one in _parameters(model)}
+        self._grads: dict[str, Tensor | None] = {}
         b = "" if model.b is None else f", b = {shown(model.b)}"
         weights = f"w = {shown(model.w)}{b}"
         self._forward = said("forward", lang, x=shown(x), weights=weights, y_pred=shown(y_pred))
@@ -133,24 +152,33 @@ class FirstUpdate:
 
     def until_gradient(self, model: LinearModel) -> list[str]:
         """Forward, loss and backward, when the gradient has been computed and not yet used."""
-        self._grad = None if model.w.grad is None else model.w.grad.detach().clone()
+        self._grads = {
+            name: None if one.grad is None else one.grad.detach().clone() for name, one in _parameters(model)
+        }
+        gradients = [
+            said("gradient_of", self._lang, name=name, before=self._before[name][1], grad=shown(grad))
+            for name, grad in self._grads.items()
+        ]
         key = "by_formula" if isinstance(model, GradientDescent) else "backward"
-        backward = said(key, self._lang, before=self._grad_before, grad=shown(self._grad))
+        backward = said(key, self._lang, gradients=_JOINT[self._lang].join(gradients))
         return [self._forward, self._loss, backward]
 
     def update(self, model: LinearModel, lr: float | None) -> list[str]:
-        """The weight before and after; how, where it is `w - lr*grad`; and the gradient set back to zero.
+        """Weight and bias before and after; how, where it is `w - lr*grad`; the gradient set back to zero.
 
         Args:
             model: The model, at the weights after the update.
             lr: The learning rate of a plain gradient step, None for other rules.
         """
-        before, after = shown(self._before), shown(model.w)
-        if lr is None or self._grad is None or self._before.numel() > 1:
-            lines = [said("update", self._lang, before=before, after=after)]
-        else:
-            grad = shown(self._grad)
-            lines = [said("update_by", self._lang, before=before, lr=lr, grad=grad, after=after)]
+        steps = []
+        for name, parameter in _parameters(model):
+            before, grad = self._before[name][0], self._grads.get(name)
+            values = {"name": name, "before": shown(before), "after": shown(parameter)}
+            if lr is None or grad is None or before.numel() > 1:
+                steps.append(said("step", self._lang, **values))
+            else:
+                steps.append(said("step_by", self._lang, **values, lr=lr, grad=shown(grad)))
+        lines = [said("update", self._lang, steps=_JOINT[self._lang].join(steps))]
         if isinstance(model, Backpropagation):
             lines.append(said("zero", self._lang, grad=shown(model.w.grad)))
         return lines

@@ -7,9 +7,9 @@ English one in ASCII, which some terminals have instead of UTF-8.
 
 TEXT: dict[str, tuple[str, str]] = {
     "search": (
-        "Exhaustive search tries {candidates:,} candidates. For each row x, y: the prediction y_pred = x*w, and "
-        "the loss (y_pred - y)^2. The loss is of one sample; over the training set it is their mean, the MSE.",
-        "穷举法：逐个尝试 {candidates:,} 个候选值。对每个样本 x, y 先求预测值 y_pred = x*w，再求损失 (y_pred - y)^2。"
+        "Exhaustive search tries {candidates:,} candidates. For each row x, y: the prediction y_pred = {formula}, "
+        "and the loss (y_pred - y)^2. The loss is of one sample; over the training set it is their mean, the MSE.",
+        "穷举法：逐个尝试 {candidates:,} 个候选值。对每个样本 x, y 先求预测值 y_pred = {formula}，再求损失 (y_pred - y)^2。"
         "损失函数是针对一个样本的；整个 training set 得到的是平均平方误差 MSE。",
     ),
     "search_curve": (
@@ -18,10 +18,23 @@ TEXT: dict[str, tuple[str, str]] = {
         "MSE 关于 w 的损失曲线是一条抛物线（见 loss_curve.png），最好的候选值最靠近它的最低点。"
         "穷举法不知道该往哪个方向找：每多一个权重，候选值的个数就再乘一次。",
     ),
+    "search_surface": (
+        "Over two parameters the MSE is a surface, drawn with its contours in loss_curve.png; the best candidate "
+        "is near its lowest point. Nothing tells the search where to look: each further weight multiplies the "
+        "candidates.",
+        "两个参数的 MSE 是一张曲面（见 loss_curve.png，旁边是等高线），最好的候选值靠近它的最低点。"
+        "穷举法不知道该往哪个方向找：每多一个权重，候选值的个数就再乘一次。",
+    ),
+    "search_sorted": (
+        "Over more than two parameters the MSE cannot be drawn: loss_curve.png has the MSE of all candidates, the "
+        "best first. Nothing tells the search where to look: each further weight multiplies the candidates.",
+        "两个以上参数的 MSE 画不出来：loss_curve.png 是全部候选值的 MSE，从最好的排起。"
+        "穷举法不知道该往哪个方向找：每多一个权重，候选值的个数就再乘一次。",
+    ),
     "gradient": (
-        "Gradient descent: the loss of a row is (x*w - y)^2, so by the chain rule its gradient with respect to "
-        "w is 2*x*(x*w - y). The cost is the mean loss of all rows, its gradient the mean of theirs.",
-        "梯度下降：一个样本的损失是 (x*w - y)^2，由链式法则，它对 w 的梯度是 2*x*(x*w - y)。"
+        "Gradient descent: the loss of a row is ({formula} - y)^2, so by the chain rule its gradient with respect "
+        "to w is 2*x*({formula} - y). The cost is the mean loss of all rows, its gradient the mean of theirs.",
+        "梯度下降：一个样本的损失是 ({formula} - y)^2，由链式法则，它对 w 的梯度是 2*x*({formula} - y)。"
         "cost 是全部样本损失的平均，它的梯度就是各样本梯度的平均。",
     ),
     "downhill": (
@@ -29,11 +42,15 @@ TEXT: dict[str, tuple[str, str]] = {
         "The loss printed in an epoch is the one before its update.",
         "cost 沿梯度的反方向下降最快，所以 w <- w - lr*梯度，lr = {lr}。每个 epoch 打印的 loss 是更新之前的。",
     ),
+    "bias": (
+        "The bias b is a weight whose x is 1: its gradient is 2*(x*w + b - y), and b <- b - lr*gradient.",
+        "偏置 b 相当于 x 恒为 1 的权重：它的梯度是 2*(x*w + b - y)，b <- b - lr*梯度。",
+    ),
     "stochastic": (
         "Stochastic gradient descent takes the loss of {batch} for an update, where gradient descent takes the "
-        "mean over all {rows:,} rows: w <- w - lr*2*x*(x*w - y), lr = {lr}.",
+        "mean over all {rows:,} rows: w <- w - lr*2*x*({formula} - y), lr = {lr}.",
         "随机梯度下降：每次更新只取{batch}的损失（梯度下降是平均全部 {rows:,} 个样本的损失）："
-        "w <- w - lr*2*x*(x*w - y)，lr = {lr}。",
+        "w <- w - lr*2*x*({formula} - y)，lr = {lr}。",
     ),
     "noise_buys": (
         "What its noise buys: {updates:,} updates an epoch where gradient descent makes one, each as cheap as its "
@@ -93,9 +110,9 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "least_squares": (
         "Least squares: over w the loss is a parabola, so its bottom needs no steps. There the gradient "
-        "2*x*(x*w - y), summed over the rows, is 0: a linear equation for w. One pass over the rows gathers what "
+        "2*x*({formula} - y), summed over the rows, is 0: a linear equation for w. One pass over the rows gathers what "
         "the equation needs; then it is solved.",
-        "最小二乘：损失关于 w 是抛物线，求最低点不必一步步走：那里各样本梯度 2*x*(x*w - y) 之和为 0，"
+        "最小二乘：损失关于 w 是抛物线，求最低点不必一步步走：那里各样本梯度 2*x*({formula} - y) 之和为 0，"
         "这是 w 的线性方程。把数据过一遍，收集方程所需的量，然后直接求解。",
     ),
     "gap": (
@@ -113,18 +130,17 @@ TEXT: dict[str, tuple[str, str]] = {
         "(2) loss: y_pred = {y_pred}, y = {y} -> loss = {loss}",
         "②计算 loss：y_pred = {y_pred}, y = {y} -> loss = {loss}",
     ),
-    "backward": (
-        "(3) backward: w.grad, {before} until now, is {grad}",
-        "③反向传播 backward：w.grad 由 {before} 变为 {grad}",
-    ),
+    "backward": ("(3) backward: {gradients}", "③反向传播 backward：{gradients}"),
     "by_formula": (
-        "(3) gradient, by the formula instead of backward: w.grad, {before} until now, is {grad}",
-        "③计算梯度（用公式，不用 backward）：w.grad 由 {before} 变为 {grad}",
+        "(3) gradient, by the formula instead of backward: {gradients}",
+        "③计算梯度（用公式，不用 backward）：{gradients}",
     ),
-    "update": ("(4) update: w.data was {before}, is {after}", "④更新参数：w.data 由 {before} 变为 {after}"),
-    "update_by": (
-        "(4) update: w.data = {before} - {lr}*({grad}) = {after}",
-        "④更新参数：w.data = {before} - {lr}*({grad}) = {after}",
+    "gradient_of": ("{name}.grad, {before} until now, is {grad}", "{name}.grad 由 {before} 变为 {grad}"),
+    "update": ("(4) update: {steps}", "④更新参数：{steps}"),
+    "step": ("{name}.data was {before}, is {after}", "{name}.data 由 {before} 变为 {after}"),
+    "step_by": (
+        "{name}.data = {before} - {lr}*({grad}) = {after}",
+        "{name}.data = {before} - {lr}*({grad}) = {after}",
     ),
     "zero": (
         "then w.grad.data.zero_(): w.grad is {grad}, for backward() to add to",

@@ -137,7 +137,35 @@ def test_several_features_and_many_rows(linlight: Linlight) -> None:
     assert lines.count("\t# ... 4 more rows") == 9
     descent, lines = trace(linlight, "--model", "GradientDescent", "--model.lr", 0.001, *data)
     assert descent[1].startswith("epoch: 0 w= [")
-    assert "... 22 more]" in explained(lines)
+    text = explained(lines)
+    assert "x = [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], ... 11 more], w = [1.0, 1.0] ->" in text
+    assert "y_pred = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, ... 8 more]" in text
+
+
+@pytest.mark.parametrize("model", ["GradientDescent", "Backpropagation", "LinearRegression"])
+def test_the_first_update_of_a_bias_is_shown(linlight: Linlight, model: str) -> None:
+    words = ["--model", model, "--model.bias", "true", "--model.w0", 1, "--data.dtype", "float64"]
+    data = ["--data.x", "[1, 2, 6]", "--data.y", "[1, 3, 2]", "--trainer.max_epochs", 1]
+    text = explained(trace(linlight, *words, *data)[1])
+    assert "w.grad, None until now, is 14.666666666666666; b.grad, None until now, is 2.0" in text
+    assert "w.data = 1.0 - 0.01*(14.666666666666666) = 0.853333333333333" in text
+    assert "; b.data = 0.0 - 0.01*(2.0) = -0.02" in text
+    assert ("2*(x*w + b - y), and b <- b" in text) == (model == "GradientDescent")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], ["y_pred = x*w,", "the curve in loss_curve.png"]),
+        (["--model.bias=true"], ["y_pred = x*w + b,", "a surface, drawn"]),
+        (["--data.x=[[1, 2], [2, 0]]", "--data.y=[1, 2]"], ["y_pred = x*w,", "a surface, drawn"]),
+        (["--data.x=[[1, 2, 3], [2, 0, 1]]", "--data.y=[1, 2]"], ["cannot be drawn"]),
+    ],
+)
+def test_explanation_fits_the_search(linlight: Linlight, words: list[str], says: list[str]) -> None:
+    text = explained(trace(linlight, "--model", "ExhaustiveSearch", "--model.step=1", *words)[1])
+    assert all(one in text for one in says)
+    assert ("the curve in loss_curve.png" in text) == (not words)
 
 
 def test_both_languages_say_the_same_of_the_same_values() -> None:
