@@ -36,12 +36,12 @@ def drawable(lang: str) -> str:
     return lang
 
 
-def _short(tensor: Tensor) -> str:
+def _short(tensor: Tensor, separator: str = ", ") -> str:
     """The numbers of a node, at most three."""
     numbers = [f"{value:.4g}" for value in tensor.detach().flatten().tolist()]
     if len(numbers) == 1:
         return numbers[0]
-    return f"[{', '.join(numbers[:3])}{', …' if len(numbers) > 3 else ''}]"
+    return f"[{separator.join(numbers[:3] + ['…'] * (len(numbers) > 3))}]"
 
 
 def draw_graph(
@@ -78,7 +78,7 @@ def draw_graph(
     nodes |= {"y_pred": (5.0, 2.1, y_pred), "y": (8.6, 3.7, y), "loss": (8.6, 2.1, loss)}
     for name, (at_x, at_y, value) in nodes.items():
         style = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": ink}
-        text = f"{name} = {_short(value)}"
+        text = f"{name} = {_short(value, f',{chr(10)}')}"  # beside each other they would reach the arrows
         axes.text(at_x, at_y, text, ha="center", va="center", bbox=style, fontsize=11)
     formula = "x·w + b" if has_bias else "x·w"
     axes.text(5.0, 2.8, f"y_pred = {formula}", ha="center", color=ink, fontsize=10)
@@ -117,8 +117,8 @@ def _arrow(
         "arrowstyle": "-|>",
         "color": color,
         "ls": style,
-        "shrinkA": 52,
-        "shrinkB": 52,
+        "shrinkA": 56,
+        "shrinkB": 56,
         "lw": 1.6,
     }
     if abs(up) > abs(right):

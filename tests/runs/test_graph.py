@@ -1,10 +1,12 @@
 """The computational graph of a run, with the numbers of the notes' first update."""
 
 from collections.abc import Callable
+from itertools import combinations
 
 import pytest
 from conftest import Run
 from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import linlight as package
@@ -40,6 +42,23 @@ def test_graph_of_any_method_and_size(linlight: Callable[..., Run], model: str, 
     assert any(text.startswith("∂loss/∂b") for text in shown) == has_bias
     assert sum(text.startswith("∂loss/∂w") for text in shown) == 1
     assert any(text.startswith("x = [") for text in shown) == (features > 1)
+
+
+@pytest.mark.parametrize("features", [1, 2, 3, 5])
+def test_nodes_stay_clear_of_the_edge_and_of_each_other(linlight: Callable[..., Run], features: int) -> None:
+    x = [[-0.0012345 * (i * j % 7 + 1) for j in range(1, features + 1)] for i in range(1, 10)]
+    data = ["--data.x", x, "--data.y", [-0.0054321 * i for i in range(9)]]
+    run = linlight("fit", "--model=LinearRegression", *data, "--trainer.max_epochs=1")
+    figure = package.load(run.folder).plot("graph")
+    assert isinstance(figure, Figure)
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+    patches = [text.get_bbox_patch() for text in figure.axes[0].texts]
+    boxes = [patch.get_window_extent() for patch in patches if patch is not None]
+    assert len(boxes) == 6
+    assert all(figure.bbox.x0 < box.x0 and box.x1 < figure.bbox.x1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    points = figure.dpi / 72
+    assert max(box.width for box in boxes) / points < 2 * 56, "arrows begin 56 points from the middle"
 
 
 def test_without_a_chinese_font_english_is_drawn_and_that_is_said_once(
