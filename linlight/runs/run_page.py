@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.nn import MSELoss
 
 from linlight.errors import InputError
 from linlight.functional.loss_surface import make_surface
 from linlight.functional.statistic import design
 from linlight.runs.run import Run
+from linlight.runs.style import ERROR
 from linlight.runs.surface import PALE
 
 MOST_ROWS = 200
@@ -57,22 +59,27 @@ def _content(run: Run) -> dict[str, Any]:
     best = [*ground.land.lowest, *([] if bias else [0.0])]  # w, then b
     x, y = (tensor.double().numpy()[:, 0] for tensor in data.sample(MOST_ROWS))
     ones_x, of_y = design(data.raw_moments.cpu(), bias=True)
-    lr = run.summary.get("largest_stable_step")
+    weight = data.raw_moments.weight.item()
+    # A page about a run whose loss is the sum of the squares adds them up too, so that its step is the run's.
+    total = model.loss_is_total and isinstance(model.criterion, MSELoss)
+    rule, stable = model.update_rule(), run.summary.get("largest_stable_step")
     return {
-        "title": run.result.line,
+        "title": run.result.line + ("; it diverged" if run.summary.get("diverged") else ""),
         "names": [data.feature_names[0], data.target_names[0]],
         "rows": np.column_stack([x, y]).tolist(),
         "x": _with_margin(x),
         "y": _with_margin(np.append(y, 0.0)),
         "w": [float(end) for end in along],
         "b": [float(end) for end in up] if bias else [-1.0, 1.0],
-        "heights": [float(end) for end in up],
+        "heights": [float(end) * (weight if total else 1.0) for end in up],
+        "total": total,
+        "loss": "sum of the squared errors" if total else ERROR,
         "bias": bias,
         "sums": np.column_stack([ones_x.numpy(), of_y.numpy()]).tolist(),
-        "weight": data.raw_moments.weight.item(),
+        "weight": 1.0 if total else weight,
         "path": path[:, [0, 2, 1]].tolist(),
         "optimum": best,
-        "lr": float(f"{getattr(model, 'lr', None) or (lr or 0.02) / 2:.3g}"),
+        "lr": float(f"{(stable or 0.02) / 2 if rule is None else rule.lr:.3g}"),
         "colors": (255 * PALE(np.linspace(0, 1, SHADES))[:, :3]).round().astype(int).tolist(),
     }
 

@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import Run
+
+from linlight.cli.main import main
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
@@ -71,6 +74,34 @@ def test_loss_gradient_and_squares_follow(bias: bool, linlight: Callable[..., Ru
 
 
 @needs_browser
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("lr", [0.02, 0.5])
+def test_a_step_under_a_sum_is_the_runs(
+    bias: bool,
+    lr: float,
+    linlight: Callable[..., Run],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    words = ["--model=LinearRegression", "--model.criterion=MSELoss", "--model.criterion.reduction=sum"]
+    words += [f"--model.bias={str(bias).lower()}", "--trainer.max_epochs=9", *DATA, f"--model.lr={lr}"]
+    with pytest.raises(SystemExit, match="2") if lr == 0.5 else nullcontext():
+        main(["fit", *words])
+    folder = next(Path().glob("lightning_logs/*/version_0"))
+    capsys.readouterr()
+    linlight("plot", folder, "--html")
+    text = (folder / "run.html").read_text()
+    content: dict[str, Any] = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])  # type: ignore[index]
+    assert content["title"].endswith("; it diverged") == (lr == 0.5)
+    page = opened(folder / "run.html", tmp_path, "by('step').click();")
+    assert said(page)[: 1 + bias] == pytest.approx(content["path"][1][1 : 2 + bias], rel=1e-3)
+    assert 'the squares\' <span id="kind">sum</span>' in page
+    ticks = re.findall(r'<text[^>]*text-anchor="(?:middle|end)"[^>]*>(-?[0-9.]+(?:e-?[0-9]+)?)</text>', page)
+    assert len(ticks) > 8
+    assert max(map(len, ticks)) <= 7, "or neighbours run into each other"
+
+
+@needs_browser
 def test_the_handle_is_dragged(linlight: Callable[..., Run], tmp_path: Path) -> None:
     run = linlight("fit", "--model=LinearRegression", "--trainer.max_epochs=5", *DATA)
     linlight("plot", run.folder, "--html")
@@ -115,8 +146,6 @@ def test_more_than_a_plane_is_refused(linlight: Callable[..., Run], refused_plot
 
 @pytest.fixture
 def refused_plot(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    from linlight.cli.main import main
-
     def run(*words: object) -> str:
         with pytest.raises(SystemExit, match="2"):
             main(["plot", *map(str, words)])
