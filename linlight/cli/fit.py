@@ -287,6 +287,7 @@ class Cli(LightningCLI):
 
     def execute(self) -> None:
         """Runs the command."""
+        wanted = self._get(self.config_init, "pictures", default=False)
         with removed_on_failure(self.run_folder, keep=self._worth_keeping):
             try:
                 with self._silence():
@@ -294,6 +295,8 @@ class Cli(LightningCLI):
             except InputError:
                 if self._run_summary.summary and _rank() == 0:  # it has diverged, and is kept
                     assert self.run_folder is not None
+                    if wanted:
+                        self._draw(files=True)
                     print(f"run: {folder_name(self.run_folder)}", flush=True)
                 raise
             except USUAL as error:
@@ -311,7 +314,6 @@ class Cli(LightningCLI):
                 self._say_stopped()
                 # Lightning would end the first of several processes too, were another's exit code not 0.
                 raise SystemExit(EXIT_CODE if _rank() == 0 else 0) from None
-        wanted = self._get(self.config_init, "pictures", default=False)
         is_cheap = self.summary.get("seconds", 0.0) > DRAWING / A_TENTH and not self.datamodule.streamed
         if self._command == "fit" and _rank() == 0 and (wanted or is_cheap):
             self._draw(files=wanted)

@@ -11,6 +11,7 @@ from conftest import fit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from linlight import ExhaustiveSearch, XYDataModule, load
+from linlight.cli.main import main
 from linlight.functional.descent import parabola
 from linlight.functional.loss_surface import landscape, make_surface, of_target
 from linlight.functional.solve import optimum
@@ -159,6 +160,16 @@ def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
     printed = linlight("plot", found.folder, "--to", "here").out
     assert "here/loss.png" in printed
     assert Path("here/loss-dark.svg").exists()
+
+
+@pytest.mark.parametrize("method", ["GradientDescent", "LinearRegression"])
+def test_a_diverged_run_is_drawn_as_well(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", f"--model={method}", "--model.lr=0.5", "--pictures=true"])
+    out, error = capsys.readouterr()
+    folder = Path(out.splitlines()[-1].removeprefix("run: "))
+    assert {"loss.png", "epochs-dark.svg"} <= {path.name for path in (folder / "pictures").iterdir()}
+    assert error.startswith("linlight: error: the loss grows without end")
 
 
 def test_a_resumed_run_shows_what_came_before(linlight: Callable[..., Any]) -> None:
