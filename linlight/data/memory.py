@@ -18,6 +18,8 @@ from linlight.functional.statistic import Moments, moments
 
 BLOCK_ROWS = 2**16
 """Rows that a pass takes at a time where nobody says how many."""
+SINGLE_PASS_BYTES = 2**27
+"""Of rows that are only added up, more are taken at a time: the statistic divides them among all cores."""
 
 
 class Memory(Source):
@@ -154,7 +156,9 @@ class Memory(Source):
         in_blocks: bool = False,
     ) -> BatchLoader:
         """The loader of a training epoch."""
-        size = batch_size or (BLOCK_ROWS if in_blocks else self._size("train"))
+        rows = self.rows.x
+        many = max(BLOCK_ROWS, SINGLE_PASS_BYTES // max(1, rows.shape[1] * rows.element_size()))
+        size = batch_size or (many if in_blocks else self._size("train"))
         return self._loader("train", place, scaling, size, shuffle=shuffle, batches_per_step=batches_per_step)
 
     def in_order(

@@ -179,15 +179,19 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
             category does where every level has a column.
 
     Raises:
-        InputError: If a column's squares, or their inverses, are beyond float64.
+        InputError: If a column's squares, or their inverses, are beyond float64, or a weight is wrong.
     """
     m = m.cpu()
     d = m.features
     triangle = m.triangle_of(bias)
     sizes = triangle.abs().amax(0)
     if not (((sizes > 1 / LARGEST) & (sizes < LARGEST)) | (sizes == 0)).all():
+        # Weights on a GPU are not looked at one by one, which it would have to wait for.
+        wrong = "a weight is negative or not finite, or " * bool(
+            m.weight != m.rows and triangle.isnan().any()
+        )
         raise InputError(
-            f"the squares of columns beyond {LARGEST:g} or below {1 / LARGEST:g} leave float64: "
+            f"{wrong}the squares of columns beyond {LARGEST:g} or below {1 / LARGEST:g} leave float64: "
             "multiply such columns by a power of ten"
         )
     if l2 > 0:  # with a penalty no column follows from others

@@ -90,7 +90,7 @@ def empty(features: int, targets: int) -> Moments:
     """The statistic of no rows."""
     p = features + targets
     zero = torch.zeros((), dtype=torch.float64)
-    return Moments(features, zero, zero, zero.expand(p), zero.expand(p), zero.expand(p, p))
+    return Moments(features, zero, zero, zero.expand(p), zero.expand(p), zero.expand(0, p))
 
 
 def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor | None = None) -> Moments:
@@ -123,19 +123,22 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor
     if weights is not None:
         weights = _checked(weights.to(device=x.device, dtype=torch.float64), len(x))
     tensors = (x, y) if weights is None else (x, y, weights)
-    starts = range(0, len(x) if rows is None else len(rows), TASK)
+    count = len(x) if rows is None else len(rows)
+    starts = range(0, max(count, 1), TASK)
 
     def read(first: int) -> Moments:
         part = slice(first, first + TASK)
         return _task(*(tensor[part if rows is None else rows[part]] for tensor in tensors))
 
-    if len(starts) < 2:
-        return read(0)
+    if x.device.type != "cpu" or count < BLOCK:
+        return merge(map(read, starts))
     used_threads = torch.get_num_threads()
     # Tasks side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
     # which on a machine that does other work as well made a pass 20 times slower.
     torch.set_num_threads(1)
     try:
+        if len(starts) == 1:
+            return read(0)
         with ThreadPoolExecutor(used_threads) as pool:
             return merge(pool.map(read, starts))
     finally:
@@ -143,9 +146,6 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor
 
 
 def _task(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
-    if weights is not None:
-        used = weights > 0
-        x, y, weights = x[used], y[used], weights[used]
     blocks = [empty(x.shape[1], y.shape[1])]
     for first in range(0, len(x), BLOCK):
         part = slice(first, first + BLOCK)
@@ -163,13 +163,14 @@ def merge(parts: Iterable[Moments]) -> Moments:
         parts: Statistics of the same columns, at least one; those of no rows add nothing.
     """
     parts = list(parts)
-    filled = [part for part in parts if part.weight > 0]
+    filled = [part for part in parts if len(part.triangle)]  # whose weight a GPU would have to be asked for
     if len(filled) < 2:
         return filled[0] if filled else parts[0]
-    origin = filled[0].origin
     weights = torch.stack([part.weight for part in filled])  # (k,)
-    offsets = torch.stack([part.offset + (part.origin - origin) for part in filled])  # (k, p)
-    offset = weights @ offsets / weights.sum()
+    origins = torch.stack([part.origin for part in filled])  # (k, p)
+    origin = origins.index_select(0, weights.argmax()[None])[0]
+    offsets = torch.stack([part.offset for part in filled]) + (origins - origin)
+    offset = weights @ offsets / _or_one(weights.sum())
     between = weights.sqrt()[:, None] * (offsets - offset)  # (k, p)
     return Moments(
         features=filled[0].features,
@@ -240,8 +241,11 @@ def _residuals(m: Moments, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]
 
 
 def _checked(weights: Tensor, rows: int) -> Tensor:
+    """Weights as they are, checked; on a GPU, which would have to wait, a wrong one ends as nan in R."""
     if weights.shape != (rows,):
         raise InputError(f"weights have shape {tuple(weights.shape)}: give one weight a row, ({rows},)")
+    if weights.device.type != "cpu":
+        return weights
     if not weights.isfinite().all() or (weights < 0).any():
         row = int((~(weights >= 0) | weights.isinf()).nonzero()[0])
         raise InputError(f"the weight of row {row} is {weights[row]:g}: weights must be finite, 0 or more")
@@ -249,18 +253,28 @@ def _checked(weights: Tensor, rows: int) -> Tensor:
 
 
 def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
-    origin = z[0].clone()
-    z -= origin
-    count = torch.tensor(len(z), dtype=z.dtype, device=z.device)
     if weights is None:
-        weight, offset = count, z.mean(0)
+        origin = z[0].clone()
+        z -= origin
+        count = weight = z.new_full((), len(z))
+        offset = z.mean(0)
         z -= offset
     else:
-        weight = weights.sum()
-        offset = weights @ z / weight
+        # Rows of weight 0, whatever they hold, are zeroed: to leave them out, a GPU would have to count them.
+        used = weights != 0
+        z = z.where(used[:, None], 0)
+        origin = z.index_select(0, used.byte().argmax()[None])[0]
+        z -= origin
+        count, weight = used.sum(dtype=z.dtype), weights.sum()
+        offset = weights @ z / _or_one(weight)
         z -= offset
         z *= weights.sqrt()[:, None]
     return Moments(features, count, weight, origin, offset, _triangle_of_many(z))
+
+
+def _or_one(total: Tensor) -> Tensor:
+    """What to divide by: a total weight, where there is any."""
+    return total.where(total != 0, 1)
 
 
 def _triangle_of_many(rows: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The statistic: any split of the rows gives the same, and it knows what the rows know."""
 
 import itertools
+import math
 import random
 from pathlib import Path
 
@@ -145,3 +146,23 @@ def test_products_take_the_place_of_qr_only_where_no_digit_is_lost(
     size = expected.norm(dim=0)
     assert float(((r - expected).abs() / size)[:3].max()) < 1e-13
     assert float((r[3, 3] - expected[3, 3]).abs() / size[3]) < 1e-13
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("count", [3, 2 * BLOCK + 17, 17 * BLOCK])
+def test_nothing_is_read_back_from_a_device(count: int, weighted: bool) -> None:
+    # A tensor on `meta` has no numbers, so that whatever asks for one fails.
+    x, y, weights = (torch.empty(*shape, device="meta") for shape in ((count, 4), (count, 1), (count,)))
+    m = moments(x, y, *([weights] if weighted else []))
+    assert merge([empty(4, 1), m, m]).triangle.device.type == "meta"
+
+
+@pytest.mark.parametrize("first", [0, BLOCK - 1, BLOCK + 5])
+def test_rows_of_weight_0_count_for_nothing_whatever_they_hold(first: int) -> None:
+    x, y = _data(3, 2 * BLOCK + 17)
+    weights = torch.randint(0, 3, (len(x),), generator=torch.Generator().manual_seed(4)).double()
+    weights[:first] = 0
+    used = weights != 0
+    expected = moments(x[used], y[used], weights[used])
+    x[~used] = torch.tensor([math.nan, math.inf, 1e300], dtype=torch.float64)
+    _assert_same(moments(x, y, weights), expected)
