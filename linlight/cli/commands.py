@@ -106,7 +106,7 @@ def _run_cli(args: Sequence[str]) -> Path | None:
         cli = Cli(args)
     except (InputError, MisconfigurationException, OSError):
         raise
-    except (ImportError, TypeError, ValueError) as error:
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
         # Nothing of ours has run yet: a class was given an argument that it refuses.
         raise InputError(one_line(str(error))) from error
     cli.execute()

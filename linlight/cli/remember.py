@@ -18,6 +18,7 @@ from linlight.errors import InputError
 from linlight.methods import find_method
 from linlight.plain import read_yaml
 from linlight.training import checkpointing as checkpoints
+from linlight.training.arguments import are_plain
 
 _AHEAD = ("ckpt_path", "model", "optimizer", "data.x", "data.path", "trainer.default_root_dir")
 _COLUMNS = ("features", "target", "categorical")
@@ -28,10 +29,15 @@ _FLAGS = ("seed_everything", "trace", "lang", "audit", "pictures", "stop_at_se",
 _CALLBACKS = (
     *("BatchSizeFinder", "DeviceStatsMonitor", "EarlyStopping", "EMAWeightAveraging"),
     *("GradientAccumulationScheduler", "LearningRateFinder", "LearningRateMonitor", "ModelCheckpoint"),
-    *("ModelSummary", "RichModelSummary", "RichProgressBar", "SpikeDetection"),
-    *("StochasticWeightAveraging", "TQDMProgressBar", "ThroughputMonitor", "Timer", "WeightAveraging"),
+    *("ModelSummary", "RichModelSummary", "RichProgressBar", "StochasticWeightAveraging"),
+    *("TQDMProgressBar", "ThroughputMonitor", "Timer", "WeightAveraging"),
 )
-"""Lightning's callbacks that a resumed run keeps: without a folder of their own they write to the run's."""
+"""Lightning's callbacks that a resumed run keeps: without a folder of their own they write to the run's.
+
+SpikeDetection is not among them: it writes to the file that its state in the checkpoint names.
+"""
+
+_PROFILERS = ("simple", "advanced", "pytorch", "xla")
 
 
 @dataclass
@@ -239,6 +245,8 @@ def _is_harmless(key: str, value: Any) -> bool:
         return value in ("auto", *AcceleratorRegistry.available_accelerators())
     if key == "strategy":
         return value in ("auto", *StrategyRegistry.available_strategies())
+    if key == "profiler":
+        return value in _PROFILERS
     if key == "plugins":
         return False
     if key in ("devices", "max_time"):  # a number, a list, or an amount of time
@@ -252,10 +260,10 @@ def _is_known_callback(value: Any) -> bool:
     name = value["class_path"].rpartition(".")[2]
     arguments = value.get("init_args") or {}
     return (
-        name in _CALLBACKS
+        value.keys() <= {"class_path", "init_args"}
+        and name in _CALLBACKS
         and value["class_path"].startswith("lightning.pytorch.callbacks.")
-        and isinstance(getattr(callbacks, name, None), type)
-        and isinstance(arguments, dict)
+        and are_plain(getattr(callbacks, name), arguments)
         and not arguments.get("dirpath")
         and all(_is_argument(one) for one in arguments.values())
     )

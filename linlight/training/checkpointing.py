@@ -4,12 +4,14 @@ A method, criterion, optimizer or scheduler that a checkpoint names is looked up
 and torch's own. What the user has written themselves is named again by who opens the checkpoint.
 """
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
+from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor, nn
 
 from linlight.data.datamodule import XYDataModule
@@ -17,9 +19,10 @@ from linlight.errors import InputError
 from linlight.methods import METHODS
 from linlight.methods.base import LinearModel
 from linlight.plain import check_plain
+from linlight.training.arguments import are_plain, has_class
 
 _OWN = {
-    "criterion": ("torch.nn", torch.nn, nn.Module),
+    "criterion": ("torch.nn", torch.nn.modules.loss, nn.Module),
     "optimizer": ("torch.optim", torch.optim, torch.optim.Optimizer),
     "lr_scheduler": (
         "torch.optim.lr_scheduler",
@@ -27,7 +30,7 @@ _OWN = {
         torch.optim.lr_scheduler.LRScheduler,
     ),
 }
-"""The modules that hold the classes a checkpoint may name, by setting."""
+"""The names, modules and base classes of what a checkpoint may name, by setting."""
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -82,9 +85,25 @@ def _check(checkpoint: dict[str, Any]) -> None:
         if not isinstance(value, Tensor | int | float | list | tuple | dict | None):
             raise InputError(f"its {name} of an epoch so far is of type {type(value).__name__}")
     # What only a training that goes on has.
-    kinds: dict[str, type] = {"loops": dict, "optimizer_states": list, "lr_schedulers": list}
+    kinds: dict[str, type] = {
+        "loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list
+    }  # fmt: skip
     for name in kinds.keys() & checkpoint.keys():
         _of_kind(checkpoint, name, kinds[name])
+    for name, state in checkpoint.get("callbacks", {}).items():
+        _check_files(str(name), state)
+
+
+def _check_files(name: str, state: Any) -> None:
+    """Makes sure that ModelCheckpoint, which removes what is no longer among the best, removes its own."""
+    if not (name.startswith("ModelCheckpoint") and isinstance(state, dict)):
+        return
+    folder = os.path.abspath(str(state.get("dirpath")))
+    best = state.get("best_k_models")
+    paths = [*(best if isinstance(best, dict) else ()), state.get("kth_best_model_path")]
+    for path in (str(path) for path in (*paths, state.get("last_model_path")) if path):
+        if not Path(os.path.abspath(path)).is_relative_to(folder):
+            raise InputError(f"its {name.partition('{')[0]} keeps {path[:200]}, which is not in its folder")
 
 
 def _of_kind(checkpoint: dict[str, Any], name: str, kind: type) -> Any:
@@ -165,7 +184,7 @@ def settings_of(
                 found[key] = _torchs_own(key, value)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
-        elif _names_a_class(value):
+        elif has_class(value):
             raise InputError(f"{path}: {key} names a class, which is not for a checkpoint to name")
         else:
             found[key] = value
@@ -175,25 +194,21 @@ def settings_of(
 def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
     module, home, base = _OWN[kind]
     path = value.get("class_path") if isinstance(value, dict) else None
-    arguments = value.get("init_args", {}) if isinstance(value, dict) else None
-    if not isinstance(path, str) or not isinstance(arguments, dict) or _names_a_class(arguments):
+    arguments: Any = value.get("init_args", {}) if isinstance(value, dict) else None
+    if not isinstance(path, str):
         raise InputError(f"its {kind} is no class with arguments")
+    again = f"name it again, by {'--model.criterion' if kind == 'criterion' else '--' + kind}"
     name = path.rpartition(".")[2]
-    if path == "lightning.pytorch.cli.ReduceLROnPlateau" and kind == "lr_scheduler":
-        return {"class_path": path, "init_args": dict(arguments)}
     found = getattr(home, name, None) if path.startswith(f"{module}.") else None
-    if not (isinstance(found, type) and issubclass(found, base)):
-        raise InputError(
-            f"its {kind} is {path[:200]}, which is not one of torch's: name it again, "
-            f"by {'--model.criterion' if kind == 'criterion' else '--' + kind}"
-        )
-    return {"class_path": f"{module}.{name}", "init_args": dict(arguments)}
-
-
-def _names_a_class(value: Any) -> bool:
-    if isinstance(value, dict):
-        return "class_path" in value or any(map(_names_a_class, value.values()))
-    return isinstance(value, list | tuple) and any(map(_names_a_class, value))
+    if path == "lightning.pytorch.cli.ReduceLROnPlateau" and kind == "lr_scheduler":
+        found = ReduceLROnPlateau
+    elif not (isinstance(found, type) and issubclass(found, base)):
+        raise InputError(f"its {kind} is {path[:200]}, which is not one of torch's: {again}")
+    else:
+        path = f"{module}.{name}"
+    if not are_plain(found, arguments):
+        raise InputError(f"its {kind} {name} is given what is no plain number or word: {again}")
+    return {"class_path": path, "init_args": dict(arguments)}
 
 
 def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +222,7 @@ def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
         for key, value in (checkpoint.get("datamodule_hyper_parameters") or {}).items()
         if not key.startswith("_")
     }
-    if _names_a_class({key: value for key, value in settings.items() if key not in ("x", "y")}):
+    if has_class({key: value for key, value in settings.items() if key not in ("x", "y")}):
         raise InputError(f"{path}: its data name a class, which is not for a checkpoint to name")
     for name in ("x", "y"):
         if not isinstance(settings.get(name), list | None):
@@ -249,18 +264,17 @@ def model_of(
     Raises:
         InputError: If what the checkpoint holds does not make one.
     """
-    if isinstance(method, LinearModel):
-        model = method
-    else:
-        owner = method or method_of(path, checkpoint)
-        model = owner(**settings_of(path, checkpoint, owner))
     try:
+        if isinstance(method, LinearModel):
+            model = method
+        else:
+            owner = method or method_of(path, checkpoint)
+            model = owner(**settings_of(path, checkpoint, owner))
         model.on_load_checkpoint(checkpoint)
         model.load_state_dict(checkpoint["state_dict"])
     except InputError:
         raise
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path} does not fit {type(model).__name__}: {' '.join(str(error).split())}"
-        ) from error
+    except (AttributeError, KeyError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} does not fit {short_name(checkpoint)}: {said}") from error
     return model

@@ -17,6 +17,7 @@ from linlight.cli.main import main
 Linlight = Callable[..., Run]
 
 CALL = {"class_path": "os.system", "init_args": {"command": "touch pwned"}}
+MINE = {"class_path": "of_a_stranger.Thing"}
 PL = "lightning.pytorch."
 NAN = {"linear.weight": torch.full((1, 1), float("nan")), "linear.bias": torch.zeros(1)}
 WIDE = {"linear.weight": torch.ones(1, 3), "linear.bias": torch.zeros(1)}
@@ -26,7 +27,7 @@ CROSSING = [
     ("method", "os.system", "name it again by --model"),
     ("method", "linlight.cli.main.main", "not one of linlight's"),
     ("hyper_parameters.criterion", CALL, "which is not one of torch's: name it again, by --model.criterion"),
-    ("hyper_parameters.criterion", {"class_path": "torch.nn.MSELoss", "init_args": {"x": CALL}}, "no class"),
+    ("hyper_parameters.criterion", {"class_path": "torch.nn.MSELoss", "init_args": {"x": CALL}}, "no plain"),
     ("hyper_parameters.lr", CALL, "lr names a class"),
     ("datamodule_hyper_parameters.path", CALL, "name a class"),
     ("datamodule_hyper_parameters.path", str(CALL), "there is no file"),
@@ -60,6 +61,57 @@ LOADED = [
     ("optimizer_states", 3, "not list"),
     ("epoch", -1, "epoch is -1"),
 ]
+
+
+OPTIM, SCHED = "torch.optim.", "torch.optim.lr_scheduler."
+ARGUMENTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("optimizer", OPTIM + "Adam", {"lr": "of_a_stranger.Thing"}),
+    ("optimizer", OPTIM + "Adam", {"lr": str(MINE)}),
+    ("optimizer", OPTIM + "Adam", {"lr": '{"class_path": "of_a_stranger\\x2eThing"}'}),
+    ("optimizer", OPTIM + "Adam", {"lr": "file"}),
+    ("optimizer", OPTIM + "Adam", {"betas": ["of_a_stranger.Thing", 0.9]}),
+    ("lr_scheduler", SCHED + "LambdaLR", {"lr_lambda": "of_a_stranger.thing"}),
+    ("lr_scheduler", SCHED + "LambdaLR", {"lr_lambda": ["of_a_stranger.thing"]}),
+    ("lr_scheduler", SCHED + "CyclicLR", {"base_lr": 0.1, "max_lr": 1.0, "scale_fn": "of_a_stranger.thing"}),
+    ("criterion", "torch.nn.BCELoss", {"weight": "of_a_stranger.Thing"}),
+    ("criterion", "torch.nn.TripletMarginWithDistanceLoss", {"distance_function": "of_a_stranger.thing"}),
+    ("criterion", "torch.nn.Linear", {"in_features": 10**9, "out_features": 10**9}),
+]
+"""What a class of torch's own is given: a text that the parser would make an object of."""
+
+
+@pytest.mark.parametrize(("setting", "class_path", "arguments"), ARGUMENTS)
+def test_what_torchs_own_are_given_is_data(
+    setting: str, class_path: str, arguments: dict[str, Any], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("of_a_stranger.py").write_text("open('pwned', 'w')\nthing = Thing = print\n")
+    Path("file").write_text("class_path: of_a_stranger.Thing\n")
+    spoilt(run, f"hyper_parameters.{setting}", {"class_path": class_path, "init_args": arguments})
+    if setting == "criterion":
+        refusals(run, capsys)
+    else:  # the other commands make no optimizer
+        with pytest.raises(SystemExit, match="2"):
+            main(["fit", "--ckpt_path", str(run.checkpoint), "--trainer.max_epochs=3"])
+        assert capsys.readouterr().err.count("\n") == 1
+    assert not Path("pwned").exists()
+
+
+def test_no_file_is_removed_on_a_checkpoints_word(
+    linlight: Linlight, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=train_loss"]
+    run = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2", *words)
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    (state,) = (state for name, state in checkpoint["callbacks"].items() if name.startswith("ModelCheckp"))
+    Path("mine").write_text("precious")
+    state["dirpath"] = folder = "lightning_logs/GradientDescent/version_1/checkpoints"
+    mine = f"{folder}/../../../../mine"
+    state |= {"best_k_models": {mine: torch.tensor(1e9)}, "kth_best_model_path": mine}
+    torch.save(checkpoint, run.checkpoint)
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", "--ckpt_path", str(run.checkpoint), "--trainer.max_epochs=4"])
+    assert "which is not in its folder" in capsys.readouterr().err
+    assert Path("mine").exists()
 
 
 @pytest.fixture
@@ -202,6 +254,10 @@ BESIDE = [
     ("callbacks", "os.system"),
     ("callbacks", [{"class_path": PL + "callbacks.ModelCheckpoint", "init_args": {"dirpath": "out"}}]),
     ("callbacks", [{"class_path": PL + "callbacks.ModelCheckpoint", "init_args": {"filename": "../x"}}]),
+    ("callbacks", [{"class_path": PL + "callbacks.ModelCheckpoint", "init_args.dirpath": "out"}]),
+    ("callbacks", [{"class_path": PL + "callbacks.ModelCheckpoint", "dict_kwargs": {"dirpath": "out"}}]),
+    ("callbacks", [{"class_path": PL + "callbacks.WeightAveraging", "init_args": {"avg_fn": str(MINE)}}]),
+    ("callbacks", [{"class_path": PL + "callbacks.SpikeDetection"}]),
     ("callbacks", [{"class_path": PL + "callbacks.Timer", "init_args": {"duration": CALL}}]),
     ("callbacks", [{"class_path": PL + "callbacks.LambdaCallback", "init_args": {"setup": "os.getcwd"}}]),
     ("logger", CALL),
@@ -211,6 +267,7 @@ BESIDE = [
     ("accelerator", "os.system"),
     ("plugins", [CALL]),
     ("profiler", {"class_path": PL + "profilers.SimpleProfiler", "init_args": {"dirpath": "out"}}),
+    ("profiler", '{"class_path": "of_a_stranger\\x2eThing"}'),
     ("max_time", CALL),
     ("devices", [CALL]),
     ("max_epochs", CALL),
