@@ -1,14 +1,19 @@
 """What is asked for and does not go together, found before anything runs."""
 
+import os
 import re
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 
 from linlight.cli.remember import Ahead
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods import LinearModel
+
+PROCESSES = max(8, os.cpu_count() or 1)
+"""The most processes that a training on the CPU starts: more than the processors only make it slower."""
 
 
 def optimizer(config: Namespace) -> None:
@@ -67,6 +72,12 @@ def trainer(config: Any, model: LinearModel, data: XYDataModule) -> list[Any]:
     for key in ("val_check_interval", "check_val_every_n_epoch", "accumulate_grad_batches"):
         if config[key] is not None and not isinstance(config[key], str) and float(config[key]) <= 0:
             raise InputError(f"trainer.{key} must be more than 0, got {config[key]}")
+    on_cpu = config["accelerator"] == "cpu" or not torch.accelerator.is_available()
+    if on_cpu and str(config["devices"]).isdigit() and int(config["devices"]) > PROCESSES:
+        raise InputError(
+            f"trainer.devices {config['devices']} would be as many processes on this machine's "
+            f"{os.cpu_count()} processors: give at most {PROCESSES}"
+        )
     if not model.automatic_optimization:
         _by_hand(config, type(model).__name__)
     strategy = config["strategy"]

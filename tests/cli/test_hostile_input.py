@@ -177,6 +177,7 @@ WORDS = [
     (*GRADIENT, "--data.batch_size", "9" * 20),
     (*GRADIENT, "--stop_at_se=-1"),
     (*GRADIENT, "--trainer.devices=0"),
+    (*GRADIENT, "--trainer.accelerator=cpu", "--trainer.devices=999"),
     (*GRADIENT, "--trainer.profiler=nope"),
     ("fit", "--model=ExhaustiveSearch", "--model.step=1e-300"),
     ("fit", "--model=ExhaustiveSearch", "--model.low=1e160", "--model.high=2e160", "--model.step=1"),
