@@ -10,8 +10,11 @@ from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
+from torch.utils.tensorboard.summary import hparams
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
@@ -24,6 +27,8 @@ FINAL = (
     *("condition_number", "epochs", "steps", "seconds"),
 )
 """The columns of figures in the HParams table."""
+FIRST = ("method", "optimizer", "lr", "batch", "criterion")
+"""The columns of settings that stand first in it."""
 FEWEST_RESIDUALS = 30
 """Of fewer rows a histogram shows nothing."""
 MOST_RESIDUALS = 10_000
@@ -36,8 +41,12 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         if not isinstance(logger, lightning_loggers.TensorBoardLogger):
             continue
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
-        logger.log_hyperparams(_settings(trainer, model, data, summary), final)
         writer, step = logger.experiment, trainer.global_step
+        settings = _settings(trainer, model, data, summary)
+        logger.hparams.update(settings)
+        logger.log_metrics(final, 0)
+        for part in hparams(settings, final):  # as `log_hyperparams` does, with the columns in their order
+            writer.file_writer.add_summary(_with_first_columns(part))
         writer.add_text("card", FitResult(summary).to_markdown(_card_settings(model), _source(data)), step)
         if (of := summary["rows"]) >= FEWEST_RESIDUALS:
             found = residuals(model, data)
@@ -46,6 +55,20 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
         writer.file_writer.add_event(
             Event(graph_def=graph(model, data.batch_size or summary["rows"]).SerializeToString())
         )
+
+
+def _with_first_columns(summary: Summary) -> Summary:
+    """Puts `FIRST` before the other settings, of which TensorBoard's table shows five unasked.
+
+    It sorts settings by name, after those that are said to differ between runs.
+    """
+    plugin = summary.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin.content)
+    if content.HasField("experiment"):
+        for info in content.experiment.hparam_infos:
+            info.differs = info.name in FIRST
+        plugin.content = content.SerializeToString()
+    return summary
 
 
 def _card_settings(model: LinearModel) -> dict[str, Any]:
@@ -73,8 +96,7 @@ def _settings(
     trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]
 ) -> dict[str, Any]:
     # TensorBoard takes the columns of its table from one run and never shows keys that others add
-    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none". It sorts them
-    # by name, those in which runs differ first.
+    # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
     optimizer = trainer.optimizers[0] if trainer.optimizers else None
     return {
         "method": type(model).__name__,

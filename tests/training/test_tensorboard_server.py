@@ -115,6 +115,8 @@ def test_ten_runs_on_a_real_server(linlight: Linlight, board: Callable[[], Board
     # The HParams table: every run has every column, and figures wherever there are any.
     experiment = server.ask("plugin/hparams/experiment", {"experimentName": ""})
     columns = {column["name"] for column in experiment["hparamInfos"]}
+    shown_unasked = [column["name"] for column in experiment["hparamInfos"]][:5]
+    assert set(shown_unasked) == {"method", "optimizer", "lr", "batch", "criterion"}
     assert {
         *("method", "lr", "bias", "batch", "optimizer", "criterion", "shuffle", "dtype"),
         *("data", "rows", "features", "standardize"),
