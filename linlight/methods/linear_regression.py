@@ -87,6 +87,26 @@ class LinearRegression(LinearModel):
         self.lr_scheduler = lr_scheduler
         self._plateau: ReduceLROnPlateau | None = None
 
+    def on_fit_start(self) -> None:
+        """Refuses a criterion that predictions far from the targets do not raise, such as a loss of classes.
+
+        Raises:
+            InputError: If the first target's prediction can go away from it, up or down, at no loss.
+        """
+        super().on_fit_start()
+        y = self.w.new_full((3, self.w.shape[0]), 0.5)
+        far = torch.zeros_like(y)
+        far[:, 0] = 50.0
+        try:
+            at, above, below = (float(self.criterion(y_hat, y)) for y_hat in (y, y + far, y - far))
+        except (IndexError, RuntimeError, TypeError, ValueError):
+            return  # its own words for what it cannot take come with the first batch
+        if min(above, below) <= at:
+            raise InputError(
+                f"criterion {type(self.criterion).__name__} does not compare numbers: predictions far from "
+                "the targets have no larger loss, as they have with MSELoss, L1Loss or HuberLoss"
+            )
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
         super().on_load_checkpoint(checkpoint)

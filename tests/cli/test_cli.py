@@ -68,6 +68,8 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model GradientDescent --optimizer Adam", "by hand and takes no --optimizer"),
         ("fit --model LinearRegression --optimizer Adm", "there is no class 'Adm': did you mean Adam?"),
         ("fit --model LinearRegression --model.criterion HuberLos", "did you mean HuberLoss?"),
+        ("fit --model LinearRegression --model.criterion CrossEntropyLoss", "does not compare numbers"),
+        ("fit --model LinearRegression --model.criterion HingeEmbeddingLoss", "does not compare numbers"),
         ("fit --model GradientDescent --trainer.gradient_clip_val 1", "use a smaller --model.lr"),
         ("fit --model Backpropagation --trainer.accumulate_grad_batches 2", "a larger --data.batch_size"),
         ("fit --model GradientDescent --trainer.accelerator gpu", "gpu"),
