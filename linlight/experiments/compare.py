@@ -94,6 +94,9 @@ def compare(
     data = shared_data(data or {}, entries)
     check(data, epochs, seed, accelerator, seeds)
     varied = [list(dict.fromkeys(as_words(given))) for given in (optimizers, criteria)]
+    for option, given, names in zip(("optimizers", "criteria"), (optimizers, criteria), varied, strict=True):
+        if given is not None and not names:
+            raise InputError(f"{option} names none: leave it out, or name one")
     usual = ("LinearRegression",) if any(varied) else () if entries else THE_FIVE
     rates = as_rates(lr)
     # At the notes' own learning rate their sum is stable; at others all methods get the same loss.

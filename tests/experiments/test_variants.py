@@ -135,6 +135,8 @@ def test_from_python() -> None:
         (["--criteria=GaussianNLLLoss"], "does not compare predictions with targets"),
         (["--lr=0.1,x"], "lr must be a number, or several as 0.001,0.01, got '0.1,x'"),
         (["--lr=0.1,-1"], "lr must be a positive finite number, got -1"),
+        (["--optimizers=,"], "optimizers names none"),
+        (["--criteria="], "criteria names none"),
         (["--lr=,"], "lr names no learning rate"),
     ],
 )
