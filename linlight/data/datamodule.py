@@ -321,7 +321,7 @@ class XYDataModule(LightningDataModule):
         held_back = self.hparams["val_fraction"] + self.hparams["test_fraction"]
         if not self.streamed or not held_back:
             return None
-        from linlight.data.stream import uniform
+        from linlight.data.chunks import uniform
 
         return lambda rows: uniform(rows, self.seed) >= held_back
 

@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from linlight.data.chunks import Chunk, ChunkedTable, Survey
 from linlight.data.loaders import Batches, Block, Resumable, RowOrder, permutation
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
-
-if TYPE_CHECKING:
-    from linlight.data.stream import Chunk, Stream, Survey
 
 
 def _moved(batch: tuple[Tensor, ...], scaling: Standardizer | None, place: ProcessInfo) -> tuple[Tensor, ...]:
@@ -38,7 +36,7 @@ class InOrder(Resumable):
     """
 
     def __init__(
-        self, stream: "Stream", kind: str, place: ProcessInfo, scaling: Standardizer | None = None
+        self, stream: ChunkedTable, kind: str, place: ProcessInfo, scaling: Standardizer | None = None
     ) -> None:
         super().__init__()
         self.stream, self.kind, self.scaling = stream, kind, scaling
@@ -92,7 +90,7 @@ class InOrder(Resumable):
         if whole:
             self.stream.passed(kept)
 
-    def _batches(self, turns: "Iterator[Chunk | None]") -> Iterator[tuple[Any, int]]:
+    def _batches(self, turns: Iterator[Chunk | None]) -> Iterator[tuple[Any, int]]:
         """This process's batches, each with the number of rows that were usable.
 
         Of several processes one alone may meet with bad rows. It keeps its turns, without rows, for the
@@ -116,7 +114,7 @@ class InOrder(Resumable):
             for _ in range(left):
                 yield self._batch(None)
 
-    def _batch(self, piece: "Chunk | None") -> tuple[Any, int]:
+    def _batch(self, piece: Chunk | None) -> tuple[Any, int]:
         rows = self.stream.convert(piece)
         if self.kind == "predict":
             span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
@@ -156,8 +154,8 @@ class Windows(Resumable):
 
     def __init__(
         self,
-        stream: "Stream",
-        survey: "Survey",
+        stream: ChunkedTable,
+        survey: Survey,
         batch_size: int,
         place: ProcessInfo,
         *,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from linlight.experiments.common import (
     run_one,
     watched,
 )
+from linlight.experiments.sweep_cell import Cell
 from linlight.experiments.sweep_plot import heat_map
 from linlight.functional.descent import parabola
 from linlight.functional.solve import optimum
@@ -33,29 +34,6 @@ from linlight.training.tensorboard import run_label
 
 POINTS = 9
 MOST_RUNS = 1000
-
-
-@dataclass
-class Cell:
-    """One run of a sweep.
-
-    Attributes:
-        method: Its class.
-        batch_size: Rows per update.
-        lr: Learning rate.
-        largest_stable_step: Of this method, data and batch size; None where it is infinite.
-        diverged: Whether it was stopped because its loss grew.
-        gap: How far above the optimum's loss it ended, over how far it began; None where it diverged.
-        epochs_to_tolerance: Epochs until that was a millionth; None where it never was.
-    """
-
-    method: str
-    batch_size: int
-    lr: float
-    largest_stable_step: float | None = None
-    diverged: bool = False
-    gap: float | None = None
-    epochs_to_tolerance: int | None = None
 
 
 def sweep(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,18 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from linlight.experiments.sweep_cell import Cell
 from linlight.runs.style import drawing
 from linlight.text import count
-
-if TYPE_CHECKING:
-    from linlight.experiments.sweep import Cell
 
 
 def _square(i: int, j: int, **style: Any) -> Rectangle:
     return Rectangle((i - 0.5, j - 0.5), 1, 1, **style)
 
 
-def _border(axes: Axes, cells: "Sequence[Cell]", sizes: Sequence[int], rates: Sequence[float]) -> None:
+def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequence[float]) -> None:
     """Draws where theory puts the border, and says of which batch sizes that is outside of the map."""
     outside = []
     for j, size in enumerate(sizes):
@@ -40,7 +38,7 @@ def _border(axes: Axes, cells: "Sequence[Cell]", sizes: Sequence[int], rates: Se
 
 
 @drawing()
-def heat_map(cells: "Sequence[Cell]", epochs: int) -> Figure:
+def heat_map(cells: Sequence[Cell], epochs: int) -> Figure:
     """For each method: how far it came at each learning rate and batch size, and theory's border.
 
     Args:

@@ -52,9 +52,6 @@ class LinearModel(LinearModule):
         metrics: Further regression metrics of torchmetrics, by the names of their classes.
     """
 
-    single_pass = False
-    """Whether an epoch only adds up over the rows, in whatever batches they come; then it is the only one."""
-
     def __init__(
         self,
         bias: bool,
@@ -194,22 +191,6 @@ class LinearModel(LinearModule):
         checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     # The loss -------------------------------------------------------------------------------------------
-
-    def check_reducible(self) -> None:
-        """Raises where rows of the same mean squared error would not do for all rows."""
-        if not isinstance(self.criterion, nn.MSELoss) or self.loss_is_total:
-            raise InputError(
-                f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
-                "set reduce to false"
-            )
-
-    def check_streamable(self) -> None:
-        """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
-        if not self.single_pass:
-            raise InputError(
-                "a stream's rows are never in memory all at once, as an update from all of them needs: add "
-                "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
-            )
 
     def update_rule(self) -> UpdateRule | None:
         """How a step moves the weights; None where theory knows of no largest stable step."""

@@ -1,6 +1,6 @@
 """Whether a model, its data and a checkpoint belong together, checked before anything is computed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -9,12 +9,10 @@ from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Batches
 from linlight.errors import InputError
 from linlight.methods.batch import as_batch
-
-if TYPE_CHECKING:
-    from linlight.methods.base import LinearModel
+from linlight.methods.linear import LinearModule
 
 
-def check_data(model: "LinearModel", data: XYDataModule, stage: str) -> None:
+def check_data(model: LinearModule, data: XYDataModule, stage: str) -> None:
     """Checks that a method can do with data what a stage asks for.
 
     Raises:
@@ -52,7 +50,7 @@ def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
     return x.shape[1], y.shape[1], x.dtype
 
 
-def check_sizes(model: "LinearModel", data: XYDataModule) -> None:
+def check_sizes(model: LinearModule, data: XYDataModule) -> None:
     """Checks that the data have the features and targets of a model's weights.
 
     Raises:

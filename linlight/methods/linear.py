@@ -21,6 +21,9 @@ class LinearModule(LightningModule):
     With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,).
     """
 
+    single_pass = False
+    """Whether an epoch only adds up over the rows, in whatever batches they come; then it is the only one."""
+
     linear: nn.Linear | None
     criterion: nn.Module
     _bias: bool
@@ -88,6 +91,22 @@ class LinearModule(LightningModule):
         each.reduction = "none"  # type: ignore[assignment]
         total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
         return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
+
+    def check_reducible(self) -> None:
+        """Raises where rows of the same mean squared error would not do for all rows."""
+        if not isinstance(self.criterion, nn.MSELoss) or self.loss_is_total:
+            raise InputError(
+                f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
+                "set reduce to false"
+            )
+
+    def check_streamable(self) -> None:
+        """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
+        if not self.single_pass:
+            raise InputError(
+                "a stream's rows are never in memory all at once, as an update from all of them needs: add "
+                "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
+            )
 
     def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """The same of a training batch, whose weighted sum is divided by its `expected_weight`."""

@@ -18,7 +18,7 @@ from linlight.errors import InputError
 from linlight.functional.descent import stack
 from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.graph import draw_graph
-from linlight.runs.run import Run
+from linlight.runs.record import RunRecord
 from linlight.runs.style import BLUE, ERROR, ORANGE, RED, drawing, plain, save_figure
 from linlight.runs.surface import contours, surface
 from linlight.text import language, shortened
@@ -59,7 +59,7 @@ def _theme(theme: str) -> AbstractContextManager[None]:
 class _View:
     """What the pictures of a run are made of, measured when it is needed."""
 
-    def __init__(self, run: Run, theme: str) -> None:
+    def __init__(self, run: RunRecord, theme: str) -> None:
         self.run, self.model, self.data = run, run.model.cpu(), run.data
         self.ink, self.first, self.second = _INK[theme], _FIRST[theme], _SECOND[theme]
         self.bias = run.model.b is not None
@@ -267,7 +267,7 @@ def _first(coefficients: list[Any]) -> list[dict[str, Any]]:
     return coefficients[0] if isinstance(coefficients[0], list) else coefficients
 
 
-def _has_intervals(run: Run) -> bool:
+def _has_intervals(run: RunRecord) -> bool:
     rows = run.summary.get("coefficients") or []
     return len(rows) > 0 and any(row["ci_low"] is not None for row in _first(rows)[run.model.b is not None :])
 
@@ -282,7 +282,7 @@ def _graph(view: _View) -> Figure:
     )
 
 
-PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[Run], bool]]] = {
+PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[RunRecord], bool]]] = {
     "loss": (_loss, lambda run: True),
     "fit": (_fit, lambda run: True),
     "residuals": (_residuals, lambda run: True),
@@ -293,7 +293,7 @@ PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[Run], bool]]] = {
 """What draws each picture, and whether there is one of a run."""
 
 
-def draw(run: Run, name: str | None = None, theme: str = "light") -> Figure | dict[str, Figure]:
+def draw(run: RunRecord, name: str | None = None, theme: str = "light") -> Figure | dict[str, Figure]:
     """Draws one picture of a run, or all; see `Run.plot`."""
     there = [key for key, (_, exists) in PICTURES.items() if exists(run)]
     if name is not None and name not in there:
@@ -305,7 +305,7 @@ def draw(run: Run, name: str | None = None, theme: str = "light") -> Figure | di
         return {key: PICTURES[key][0](view) for key in there}
 
 
-def save(run: Run, folder: Path) -> list[Path]:
+def save(run: RunRecord, folder: Path) -> list[Path]:
     """Writes all pictures of a run in both themes; see `Run.save_pictures`."""
     files = []
     for theme in THEMES:

@@ -1,47 +1,23 @@
 """A finished run, from Python: its model, its data, what it found, and its pictures."""
 
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
+from linlight.runs.record import RunRecord
 from linlight.training import checkpointing as checkpoints
-from linlight.training.fit_result import FitResult
 from linlight.training.folder import folder_name
-from linlight.training.history import FILE, Course
 from linlight.training.run_summary import FORMAT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        folder: Its folder.
-        summary: What `summary.json` holds.
-        model: The trained method, in the data's own units.
-        data: The data it was trained on.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    model: LinearModel
-    data: XYDataModule
-
-    @cached_property
-    def history(self) -> Course | None:
-        """Weights and losses by epoch; None of a run that kept none, as those of earlier versions."""
-        path = self.folder / FILE
-        if not path.exists():
-            return None
-        return Course.read(path, self.model.w.shape[0], self.model.b is not None)
+class Run(RunRecord):
+    """A finished run, which draws itself."""
 
     def plot(self, name: str | None = None, theme: str = "light") -> "Figure | dict[str, Figure]":
         """Draws the run.
@@ -54,7 +30,7 @@ class Run:
         Raises:
             InputError: If there is no such picture of this run.
         """
-        from linlight.runs.pictures import draw
+        from linlight.runs.pictures import draw  # with matplotlib, which takes long to import
 
         return draw(self, name, theme)
 
@@ -70,11 +46,6 @@ class Run:
         from linlight.runs.pictures import save
 
         return save(self, self.folder / "pictures" if folder is None else Path(folder))
-
-    @property
-    def result(self) -> FitResult:
-        """What it found, for `to_text`, `to_markdown`, `to_json` and `to_frame`."""
-        return FitResult(self.summary)
 
     def __repr__(self) -> str:
         """One line: where it is, and what was found."""

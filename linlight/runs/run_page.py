@@ -11,7 +11,7 @@ from torch.nn import MSELoss
 from linlight.errors import InputError
 from linlight.functional.loss_surface import make_surface
 from linlight.functional.statistic import design
-from linlight.runs.run import Run
+from linlight.runs.record import RunRecord
 from linlight.runs.style import ERROR
 from linlight.runs.surface import PALE
 
@@ -21,7 +21,7 @@ MOST_POINTS = 500
 SHADES = 64
 
 
-def write_run_page(run: Run, path: Path) -> None:
+def write_run_page(run: RunRecord, path: Path) -> None:
     """Writes the page, which needs nothing beside it.
 
     Args:
@@ -43,7 +43,7 @@ def write_run_page(run: Run, path: Path) -> None:
     path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _content(run: RunRecord) -> dict[str, Any]:
     model, data = run.model.cpu(), run.data
     bias, course = model.b is not None, run.history
     end = [0.0 if model.b is None else model.b.item(), model.w.item()]

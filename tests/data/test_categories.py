@@ -104,7 +104,7 @@ def test_a_level_that_a_split_leaves_out(kind: str, stream: bool) -> None:
     options: dict[str, Any] = {f"{kind}_fraction": 0.3, "stream": stream, "dtype": "float64"}
     parts = XYDataModule(path="t.csv", features="x", categorical="g", seed=1, **options)
     if stream:
-        from linlight.data.stream import uniform
+        from linlight.data.chunks import uniform
 
         held_back = np.flatnonzero(uniform(np.arange(200), 1) < 0.3)
     else:

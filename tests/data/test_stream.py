@@ -13,9 +13,10 @@ import torch
 from pyarrow import parquet
 
 from linlight import XYDataModule
+from linlight.data.chunks import uniform
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import ProcessInfo
-from linlight.data.stream import Stream, uniform
+from linlight.data.stream import Stream
 from linlight.data.stream_loaders import InOrder, Windows
 
 ROWS = 1003
