@@ -99,7 +99,8 @@ class ExactProducts:
         work = np.concatenate([g[:k], _identity(k)], axis=1)  # (K, K + T + K): G, X̃ᵀY and L⁻¹
         squares = g[k:, k:].diagonal().copy()
         for i in range(k):
-            if work[i, i] << POINT <= LEAST_PIVOT * g[i, i]:
+            # What the optimum calls collinear, exact sums tell apart by the rounding of the data alone.
+            if fit.rank < k or work[i, i] << POINT <= LEAST_PIVOT * g[i, i]:
                 raise InputError("refine needs columns that do not depend on others: set refine to false")
             squares -= work[i, k : k + targets] ** 2 // work[i, i]
             below = work[i + 1 :, i : i + 1]

@@ -91,12 +91,13 @@ class _Factors:
     shares: Tensor
 
 
-def _factorise(z: Tensor, coded: Sequence[int]) -> _Factors:
+def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
     """Picks independent columns of z, (r, D), by a QR factorisation with column pivoting.
 
     Args:
         z: Columns of about unit norm, or zero.
         coded: Columns that are known to follow from the others.
+        rounding: What the data's own numbers, rounded to float64, can be off by in z, (D,).
     """
     free = torch.ones(z.shape[1], dtype=torch.bool)
     free[list(coded)] = False
@@ -111,6 +112,15 @@ def _factorise(z: Tensor, coded: Sequence[int]) -> _Factors:
     r = r / preference[order]
     size = r.diagonal().abs()
     rank = int((size > RANK_TOLERANCE * size.amax()).sum()) if len(size) else 0
+    rounding = rounding[columns[order]]
+    # A column that is told from the others by no more than the rounding of its numbers and theirs follows
+    # from them too: 1e6 - a, written in decimals beside a.
+    while rank > 1:
+        i = rank - 1
+        last = torch.linalg.solve_triangular(r[:i, :i], r[:i, i:rank], upper=True)[:, 0]
+        if size[i] > rounding[i] + last.abs() @ rounding[:i]:
+            break
+        rank = i
     basis, dependent = columns[order[:rank]], columns[order[rank:]]
     q, triangle = q[:, :rank], r[:rank, :rank]
     right = torch.cat([r[:rank, rank:], q.T @ z[:, list(coded)]], dim=1)
@@ -201,7 +211,8 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
     x, y = triangle[:, :d], triangle[:, d:]  # (r, D), (r, T)
     norms = torch.linalg.vector_norm(x, dim=0)
     scale = torch.where(norms > 0, norms, 1.0)
-    f = _factorise(x / scale, coded)
+    means = m.weight.sqrt() * m.mean[:d]
+    f = _factorise(x / scale, coded, torch.hypot(means, norms) / scale * torch.finfo(x.dtype).eps)
     rank = len(f.basis)
     # In the data's own units.
     one = torch.eye(rank, dtype=x.dtype)

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import fit
 from sklearn.linear_model import LinearRegression
 
+from linlight import LeastSquares, XYDataModule
+from linlight.errors import InputError
 from linlight.functional.solve import equations, optimum
 from linlight.functional.statistic import moments
 
@@ -55,14 +58,33 @@ def test_relations_are_true_equations_of_few_terms() -> None:
     )
     names = [*"abcdefg", *(f"m{i}" for i in range(13))]
     found = solve(x, a + c)
-    # d is nearly collinear: rounding beside a million leaves it some digits of its own.
     assert equations(found, names) == [
         "e is constant",
         "g is constant",
         "c = 1 - b",
+        "d = 1e+06 + 3 a - 0.5 b",
         "m12 follows from other columns",
     ]
     assert found.w[0, [4, 6]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("offset", [1.0, 1e3, 1e6, -1e9])
+@pytest.mark.parametrize("decimals", [3, 17])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_tells_columns_apart_is_no_rounding(offset: float, decimals: int, swapped: bool) -> None:
+    a, noise = np.random.default_rng(4).normal(size=(2, 40)).round(decimals)
+    b = offset - a
+    x = np.column_stack([b, a] if swapped else [a, b])
+    found = solve(x, 3 * a + noise)
+    assert equations(found, ["p", "q"]) == [f"q = {offset:.6g} - p"]
+    slope, _ = np.polyfit(a, 3 * a + noise, 1)
+    w = found.w[0] @ torch.tensor([-1.0, 1] if swapped else [1.0, -1], dtype=torch.float64)
+    assert float(w) == pytest.approx(slope, rel=1e-6)  # of a, whose digits end with the offset's
+    with pytest.raises(InputError, match="set refine to false"):
+        fit(LeastSquares(refine=True), XYDataModule(x, a + noise), max_epochs=1)
+    # Many roundings are a difference.
+    b[::2] += 4096 * np.spacing(abs(offset))
+    assert not equations(solve(np.column_stack([a, b]), a + noise), ["p", "q"])
 
 
 def test_without_a_bias_relations_have_no_constant() -> None:
