@@ -31,7 +31,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import save_figure
-from linlight.text import padded, shortened
+from linlight.text import display_width, padded, shortened
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.last_checkpoint import LastCheckpoint
@@ -199,7 +199,10 @@ def table(results: list[Result], example: Tensor, remarks: Sequence[str] = ()) -
     notes = [f"loss: mean squared error; prediction: at {at}", *remarks]
     if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
         notes.append("(n): n numbers, which are in compare.json")
-    for r, name in zip(results, shortened([r.name for r in results], 27), strict=True):
+    for r, name in zip(results, shortened([r.name for r in results], 80), strict=True):
+        if display_width(name) > 27:  # a line of its own, or it would lose the settings that tell it apart
+            lines.append(name)
+            name = ""
         if r.error is not None:
             lines.append(f"{padded(name, 27)} {r.epochs:>6}  gave up, see below")
             notes.append(

@@ -145,6 +145,15 @@ def test_refused_in_one_line(words: list[str], message: str, refused: Callable[.
     assert not Path("lightning_logs").exists()
 
 
+def test_a_row_with_a_long_name_has_all_of_it(linlight: Callable[..., Run]) -> None:
+    words = ["--methods=LinearRegression,GradientDescent", "--optimizers=SGD,Adam", "--epochs=2"]
+    rows = linlight("compare", *words).out.splitlines()
+    for optimizer in ("SGD", "Adam"):
+        at = rows.index(f"linear regression, {optimizer}, lr 0.01, MSE")
+        assert rows[at + 1].split()[0] == "2"
+    assert max(map(len, rows[:-1])) <= 80
+
+
 def test_labels_say_optimizer_criterion_and_data() -> None:
     Path("flights.csv").write_text("x,y\n1,2\n2,5\n")
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
