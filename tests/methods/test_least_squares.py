@@ -1,6 +1,7 @@
 """The exact answer against statsmodels, NumPy and scikit-learn."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -250,3 +251,10 @@ def test_its_gap_is_what_the_penalty_and_the_weights_type_cost(tmp_path: Path) -
     gaps = [solved(x, y, l2=l2).summary()["gap"] for l2 in (0.0, 1.0)]
     assert 0 <= gaps[0] < 1e-12
     assert gaps[1] > 1e-3
+
+
+@pytest.mark.parametrize("stream", [[], ["--data.stream=true", "--data.batch_size=2"]])
+def test_a_target_in_tiny_units_is_no_constant(stream: list[str], refused: Callable[..., str]) -> None:
+    Path("t.csv").write_text("x,y\n1,1e-303\n2,3e-303\n3,2e-303\n")
+    message = refused("fit", "--model=LeastSquares", "--data.path=t.csv", *stream)
+    assert message.startswith("the squares of columns beyond")
