@@ -17,7 +17,7 @@ from linlight.cli.console import COMMANDS, fail
 from linlight.cli.entry_config import from_config
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
-from linlight.cli.messages import of_file, one_line
+from linlight.cli.messages import OUT_OF_MEMORY, of_file, one_line, out_of_memory
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.compare import compare
@@ -71,7 +71,9 @@ def run(args: Sequence[str]) -> None:
         raise  # the reader of our output has gone, which is no matter of files
     except OSError as error:
         _fail_once(of_file(error))
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error):
+            _fail_once(OUT_OF_MEMORY)
         if "gloo" not in str(error):  # which is what processes talk through
             raise
         _fail_once("one of the processes has ended without a word: it was killed, perhaps for want of memory")

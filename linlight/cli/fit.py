@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from linlight.cli import checks, schema
 from linlight.cli.help import short_help, wants_short_help
-from linlight.cli.messages import no_method, one_line
+from linlight.cli.messages import no_method, one_line, out_of_memory
 from linlight.cli.remember import Ahead, find_last, look_ahead, remember
 from linlight.cli.save_config import SaveConfig
 from linlight.data.datamodule import XYDataModule
@@ -300,6 +300,8 @@ class Cli(LightningCLI):
                     print(f"run: {folder_name(self.run_folder)}", flush=True)
                 raise
             except USUAL as error:
+                if out_of_memory(error):
+                    raise
                 if isinstance(error, TrainingSpikeException) or "conditioned on metric" in str(error):
                     self._unfit = True
                     raise InputError(str(error)) from error

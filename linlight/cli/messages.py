@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
+import torch
 from jsonargparse import ArgumentParser
 from torch import nn
 from torch.optim import Optimizer
@@ -15,6 +16,20 @@ from linlight.methods import METHODS
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
 _EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
 """A class to name, where an option stands before any."""
+
+OUT_OF_MEMORY = (
+    "out of memory: --data.stream true reads a table block by block instead of holding it; a smaller "
+    "--data.batch_size or --data.window needs less at a time"
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out: a GPU's, NumPy's, pyarrow's or torch's."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(
+        re.search(r"not enough memory|can't allocate memory", str(error))
+    )
 
 
 def of_file(error: OSError) -> str:

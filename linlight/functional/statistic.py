@@ -13,7 +13,7 @@ columns of very different sizes do no harm. How means and scatter of parts combi
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -69,7 +69,8 @@ class Moments:
 
     def to(self, device: torch.device | str) -> "Moments":
         """The same on another device."""
-        return Moments.load({name: tensor.to(device) for name, tensor in self.state_dict().items()})
+        names = (field.name for field in fields(self) if field.name != "features")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def cpu(self) -> "Moments":
         """The same, where the small problems are solved."""

@@ -14,6 +14,9 @@ from linlight.functional.update_rule import divergence_advice
 from linlight.methods.batch import in_one_piece
 from linlight.methods.run_rows import our_data, planned_batches
 
+READ_EVERY = 50
+"""Updates after which a number is read from a GPU, which waits meanwhile; from the CPU after each."""
+
 
 class TrainingLoss(Callback):
     """Averages the losses that the training steps return over the rows of the epoch, as `train_loss`.
@@ -72,8 +75,7 @@ class TrainingLoss(Callback):
             self._weight += rows
             if rows:
                 self._mean = self._mean + (loss - self._mean) * (rows / self._weight)
-        # Reading a loss from a GPU makes it wait, so there it is read now and then only.
-        if loss.device.type == "cpu" or trainer.global_step % 50 == 0:
+        if loss.device.type == "cpu" or trainer.global_step % READ_EVERY == 0:
             check_finite(trainer, pl_module, loss.item())
         trainer.callback_metrics["train_loss"] = self._mean
 

@@ -20,7 +20,7 @@ from linlight.methods.run_rows import (
     moments_again,
     planned_batches,
 )
-from linlight.methods.training_loss import advice, run_batches
+from linlight.methods.training_loss import READ_EVERY, advice, run_batches
 from linlight.text import count
 from linlight.training.stability import forecast_of, no_optimum
 
@@ -207,6 +207,8 @@ class Diagnostics(Callback):
     ) -> None:
         """Stops in the middle of an epoch where the step is too large and the loss has grown out of hand."""
         if self._moments is None or not self.divergence_message or trainer.is_last_batch:
+            return
+        if pl_module.w.device.type != "cpu" and trainer.global_step % READ_EVERY:
             return
         gap = float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum())
         if self._has_grown(gap, OUT_OF_HAND):

@@ -5,15 +5,18 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fuzz
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from conftest import Run
 from pyarrow import parquet
 
 from linlight.cli.main import main
+from linlight.methods import METHODS
 
 Linlight = Callable[..., Run]
 CSV = b"x,y\n1,2\n2,4.1\n3,6\n4,8.2\n"
@@ -208,3 +211,30 @@ def test_what_is_large_or_close_is_no_error(linlight: Linlight) -> None:
 
 def test_some_of_the_fuzz(capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzz.main(["--cases=150", "--seed=7000"]) == 0, capsys.readouterr().out
+
+
+def _no_memory_for_arrays(*_: Any) -> None:
+    raise MemoryError  # as NumPy's and pyarrow's, whose large arrays Linux grants and takes back later
+
+
+def _no_memory_for_tensors(*_: Any) -> None:
+    torch.empty(2**50)
+
+
+def _no_memory_on_the_gpu(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has …")
+
+
+@pytest.mark.parametrize("where", ["at the door", "in a step"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "fails", [_no_memory_for_arrays, _no_memory_for_tensors, _no_memory_on_the_gpu], ids=lambda f: f.__name__
+)
+def test_out_of_memory_is_said_with_the_remedy(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, method: str, where: str, fails: Any
+) -> None:
+    if where == "at the door":
+        monkeypatch.setattr("linlight.data.datamodule.as_matrix", fails)
+    else:
+        monkeypatch.setattr(METHODS[method], "training_step", fails)
+    assert "out of memory: --data.stream true" in refused("fit", "--model", method)
