@@ -90,7 +90,8 @@ def test_least_squares_adds_up_without_reading(weighted: bool) -> None:
 @pytest.mark.parametrize("callback", [TrainingLoss, Diagnostics, History, Dashboard, LastCheckpoint])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_callback_reads_a_number_back_after_a_batch(method: str, callback: Any) -> None:
-    model = METHODS[method]()
+    make: Any = METHODS[method]
+    model = make()
     model.build(3, 1)
     model = model.to("meta")
     trainer = model._trainer = _trainer(model)
