@@ -48,7 +48,7 @@ def run(args: Sequence[str]) -> None:
 def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
     low, high = data.ranges()
-    m = data.train_moments.cpu()
+    m = data.raw_moments.cpu()
     fit = optimum(m, bias, coded=data.coded(bias))
     unit = Standardizer.fit(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()

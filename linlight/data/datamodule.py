@@ -72,8 +72,9 @@ class XYDataModule(LightningDataModule):
             them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
             small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over
             it so many times; for every method, by default once.
-        standardize: Whether to train on features of mean 0 and standard deviation 1; the model, its
-            predictions and the summary are in the data's own units all the same.
+        standardize: Whether to train on features of mean 0 and standard deviation 1. linlight's models, their
+            predictions and the summary are in the data's own units all the same; any other module gets such
+            features in every stage, see `standardizer`.
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
             every model, so that an epoch costs the same whatever the number of rows.
         stream: Whether to read the table block by block in every pass, instead of holding it in memory.
@@ -249,7 +250,7 @@ class XYDataModule(LightningDataModule):
         settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
         other._hparams = AttributeDict({**self.hparams, **settings})
         other.batch_size, other.shuffle, other.standardize = batch_size, shuffle, standardize
-        for made in ("example", "_standardizer"):
+        for made in ("example", "standardizer"):
             other.__dict__.pop(made, None)
         other._dtype_is_asked = self._dtype_is_asked or bool(dtype)
         other._use(getattr(torch, dtype) if dtype else self.dtype)
@@ -366,14 +367,17 @@ class XYDataModule(LightningDataModule):
                 "that nothing writes to"
             )
 
-    def hand_out(self, *, batches_per_step: int = 1, in_blocks: bool = False) -> None:
+    def hand_out(
+        self, *, batches_per_step: int = 1, in_blocks: bool = False, own_units: bool = False
+    ) -> None:
         """Chooses how a stage gets its rows; a model that wants them in its own way asks in its `setup`.
 
         Args:
             batches_per_step: Batches that a training step gets at once; where more than one, as `Batches`.
             in_blocks: Whether training rows may come in any batches where no size is given.
+            own_units: Whether features come as they are, in spite of `standardize`.
         """
-        self.batches_per_step, self._in_blocks = batches_per_step, in_blocks
+        self.batches_per_step, self._in_blocks, self._own_units = batches_per_step, in_blocks, own_units
 
     @property
     def rows(self) -> Rows:
@@ -473,12 +477,39 @@ class XYDataModule(LightningDataModule):
 
     @property
     def scaling(self) -> Standardizer | None:
-        """How features are standardised, measured on the training rows: while fitting, if asked for."""
-        return self._standardizer if self.standardize and self._fits else None
+        """How the features that are handed out are standardised, if they are."""
+        return self.standardizer if self.standardize and not self._own_units else None
 
     @cached_property
-    def _standardizer(self) -> Standardizer:
+    def standardizer(self) -> Standardizer:
+        """The transform of `standardize`, measured on the training rows; every process must ask for it.
+
+        A checkpoint keeps it. A data module of other rows can be given that of the training's.
+
+        Raises:
+            InputError: If these rows are for predictions only.
+        """
+        if self.targets is None:
+            raise InputError(
+                "standardize measures the rows to train on, and there are none: predict with a ckpt_path, or "
+                "set `standardizer` to that of the data trained on"
+            )
         return Standardizer.fit(self.raw_moments)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The transform, for rows that come later."""
+        return {} if self.scaling is None else dict(vars(self.scaling))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the transform of the training, whatever rows there are now.
+
+        Raises:
+            InputError: If it is none of these features.
+        """
+        held = Standardizer(**state_dict)
+        if not held.mean.shape == held.deviation.shape == (self.features,):
+            raise InputError(f"the checkpoint's standardisation is not one of {self.features} features")
+        self.standardizer = held
 
     def stand_in(self) -> tuple[Tensor, Tensor]:
         """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""

@@ -167,7 +167,8 @@ class Memory(Source):
         """The loader of a pass over the rows of a kind, or of all, in order."""
         size = batch_size or BLOCK_ROWS
         if kind == "predict":
-            x = self.rows.x.to(place.device, place.dtype)
+            x = self.rows.x if scaling is None else scaling.scale(self.rows.x)
+            x = x.to(place.device, place.dtype)
             numbers = torch.arange(len(x), device=place.device)
             return BatchLoader((x, numbers), size, seed=self.seed, place=place)
         return self._loader(kind, place, scaling, size)

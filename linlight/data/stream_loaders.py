@@ -118,7 +118,7 @@ class InOrder(Resumable):
         rows = self.stream.convert(piece)
         if self.kind == "predict":
             span = (0, 0) if piece is None else (piece.first, piece.first + len(piece))
-            x = rows.x.to(self.place.device, self.place.dtype)
+            (x,) = _moved((rows.x,), self.scaling, self.place)
             return (x, torch.from_numpy(rows.numbers), rows.ids, span), len(rows.x)
         return _moved(self.stream.tensors(rows, self.kind), self.scaling, self.place), len(rows.x)
 

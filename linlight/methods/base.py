@@ -74,6 +74,8 @@ class LinearModel(LinearModule):
         collection(self._metric_names)  # refuses a name that it does not know
         self.linear: nn.Linear | None = None
         self._until: int | None = None  # the Trainer's epochs
+        self._is_standardized = False  # whether the weights are those of standardised features
+        self._trained: dict[str, Tensor] | None = None  # such weights, where a training has ended
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
         self.val_metrics: torchmetrics.MetricCollection | None = None
@@ -97,7 +99,10 @@ class LinearModel(LinearModule):
             check_data(self, data, stage)
             check_sizes(self, data)
             several = self.batches_per_step(data) if stage == "fit" else 1
-            data.hand_out(batches_per_step=several, in_blocks=self.single_pass)
+            # A trained model is one of the data's own units.
+            data.hand_out(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
+        if stage == "fit":
+            self._is_standardized, self._trained = data is not None and data.standardize, None
 
     def batches_per_step(self, data: XYDataModule) -> int:
         """How many batches a training step takes at once."""
@@ -106,7 +111,7 @@ class LinearModel(LinearModule):
     def _scaling(self) -> Standardizer | None:
         """How the data are standardised while this model is being fitted to them, if they are."""
         data = self._data()
-        return None if data is None else data.scaling
+        return data.standardizer if data is not None and self._is_standardized else None
 
     @torch.no_grad()
     def original_units(self) -> tuple[Tensor, Tensor | None]:
@@ -128,6 +133,9 @@ class LinearModel(LinearModule):
         self.trainer.fit_loop.max_epochs = self._until
         w, b = self.original_units()
         self._warn_of_rounding(w)
+        if self._is_standardized:
+            self._trained = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+            self._is_standardized = False
         self.w.data.copy_(w)
         if self.b is not None and b is not None:
             self.b.data.copy_(b)
@@ -183,6 +191,8 @@ class LinearModel(LinearModule):
             checkpoint["standardized"] = dict(checkpoint["state_dict"])
             assert b is not None  # standardising needs one
             checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
+        elif self._trained is not None:
+            checkpoint["standardized"] = self._trained
         data = self._data()
         if data is not None and data.is_table:
             checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}

@@ -71,7 +71,7 @@ class _View:
     @cached_property
     def ground(self) -> LossSurface:
         data = self.data
-        return make_surface(data.train_moments, data.feature_names, self.bias, self.path)
+        return make_surface(data.raw_moments, data.feature_names, self.bias, self.path)
 
     @property
     def since(self) -> str:
@@ -240,7 +240,7 @@ def _epochs(view: _View) -> Figure:
 
 def _coefficients(view: _View) -> Figure:
     """The effect of one standard deviation of each feature, with its 95 % interval."""
-    m = view.data.train_moments
+    m = view.data.raw_moments
     spread = (m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()).tolist()
     rows = _first(view.run.summary["coefficients"])[view.bias :]
     scaled = [

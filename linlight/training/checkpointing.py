@@ -68,6 +68,10 @@ def _check(checkpoint: dict[str, Any]) -> None:
         sizes = _check_weights(_of_kind(checkpoint, "standardized", dict), "standardized")
         if sizes != (targets, features):
             raise InputError("its standardised weights have other sizes than its weights")
+    if "XYDataModule" in checkpoint:
+        transform = _of_kind(checkpoint, "XYDataModule", dict)
+        if not (transform.keys() == {"mean", "deviation"} and all(map(torch.is_tensor, transform.values()))):
+            raise InputError("its standardisation is not a mean and a deviation")
     if "columns" in checkpoint:
         columns = _of_kind(checkpoint, "columns", dict)
         for kind, size in (("feature", features), ("target", targets)):
