@@ -5,7 +5,8 @@
 Three ratios, each the median of several runs taken in turn: the whole process `linlight fit` against the
 script; a training step with linlight's defaults (TensorBoard, checkpoint) against the script's bare
 Trainer; and `linlight fit` after imports with TensorBoard and pictures against the same without. Times
-depend on the machine; the ratios hardly do.
+depend on the machine; the ratios hardly do. The
+table is what `benchmarks/results/overhead.md` holds.
 """
 
 import argparse
