@@ -2,42 +2,26 @@
 
 import copy
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from linlight.data.arrays import Numbers, Rows, TableLike, as_matrix, common_type, plain_names, type_of
+from linlight.data.arrays import Numbers, Rows, TableLike
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
+from linlight.data.opened import constant_target, open_numbers, open_path
 from linlight.data.predicted import Predicted
+from linlight.data.settings import check_batch_size, check_settings
 from linlight.data.sources import ProcessInfo, Source
-from linlight.distributed import gather, say
+from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, reduced
 
-if TYPE_CHECKING:
-    from linlight.data.columns import Columns
-
-DIALECT = ("delimiter", "decimal", "encoding", "header", "skip_rows", "na_values")
-"""Settings of how a CSV is written."""
-TEXTBOOK_X = [1.0, 2.0, 3.0]
-TEXTBOOK_Y = [2.0, 4.0, 6.0]
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
-
-
-def _constant_target(name: str, value: float) -> str:
-    return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
-
-
-def _check_batch_size(batch_size: int | None) -> None:
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, got {batch_size}")
-    if batch_size is not None and batch_size >= 2**31:
-        raise InputError(f"batch_size must be below 2**31, got {batch_size}: leave it out for all rows")
 
 
 class XYDataModule(LightningDataModule):
@@ -130,81 +114,38 @@ class XYDataModule(LightningDataModule):
         unseen: Literal["error", "missing"] = "error",
         reference: str | dict[str, str] | None = None,
     ) -> None:
+        settings = dict(locals())  # the arguments by their names
         super().__init__()
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
         # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
         plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
         self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
-        _check_batch_size(batch_size)
-        for name, fraction in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-            if not 0 <= fraction < 1:
-                raise InputError(f"{name} must be at least 0 and below 1, got {fraction}")
-        if val_fraction + test_fraction >= 1:
-            raise InputError(
-                f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no rows to train on: "
-                "their sum must be below 1"
-            )
-        if seed < 0:
-            raise InputError(f"seed must be at least 0, got {seed}")
-        if dtype not in ("float32", "float64", None):
-            raise InputError(f"dtype must be float32 or float64, got {dtype!r}")
-        if weight_kind not in ("precision", "frequency"):
-            raise InputError(f"weight_kind must be precision or frequency, got {weight_kind!r}")
-        if unseen not in ("error", "missing"):
-            raise InputError(f"unseen must be error or missing, got {unseen!r}")
-        if missing not in ("error", "drop"):
-            raise InputError(f"missing must be error or drop, got {missing!r}")
-        if reduce and batch_size is not None:
-            raise InputError("reduce stands for all rows in one batch: leave out batch_size")
-        if stream and path is None:
-            raise InputError("stream reads a table block by block: give one as path, or leave it out")
-        if window < 1:
-            raise InputError(f"window must be at least 1 row, got {window}")
+        check_settings(settings)
         self.batch_size = batch_size
         self.reduce = reduce
         self.shuffle = shuffle
         self.seed = seed
-        if updates_per_step is not None and updates_per_step < 1:
-            raise InputError(f"updates_per_step must be at least 1, got {updates_per_step}")
         self.updates_per_step = updates_per_step
         self._fits = False  # whether the stage is a fit
         self.hand_out()
         self.standardize = standardize
         self.streamed = stream
         self.weight_kind = weight_kind
-        self._columns: Columns | None = None  # of a table
         self.is_table = path is not None  # whose columns have names
-        self._constant = ""
-        self._no_targets = "x is given without y: only predict can do without y"
-        self.source: Source
-        if path is None:
-            for name in ("target", "features", "categorical", "weight", "id"):
-                if self.hparams[name] is not None:
-                    raise InputError(f"{name} names a column of a table: give the table as path")
-            self.source = Memory(self._take(x, y), seed, val_fraction, test_fraction)
-        elif x is not None or y is not None:
-            raise InputError("path is given with x or y: give one or the other")
-        else:
-            columns = self._choose(path, target, features, categorical, weight, id, missing)
-            self.source = self._open(columns, categorical)
+        opened = open_path(path, settings) if self.is_table else open_numbers(x, y, settings)
+        self.source: Source = opened.source
+        self.feature_names, self.target_names = opened.feature_names, opened.target_names
+        self.targets = opened.targets  # their number, or None
+        self._no_targets, self._constant, self._columns = opened.no_targets, opened.constant, opened.columns
+        if opened.columns is not None:  # which `predict` needs to know
+            self.hparams.update(
+                features=opened.columns.features,
+                target=opened.columns.targets or None,
+                categorical=opened.columns.categories or None,
+                reference=opened.columns.reference or None,
+            )
         self._dtype_is_asked = dtype is not None
         self._use(self.source.dtype if dtype is None else getattr(torch, dtype))
-
-    def _open(self, columns: "Columns", categorical: Any) -> Source:
-        fractions = self.hparams["val_fraction"], self.hparams["test_fraction"]
-        window = self.hparams["window"]
-        if self.streamed:
-            from linlight.data.stream import Stream
-
-            if self.batch_size is not None and self.batch_size > window:
-                raise InputError(
-                    f"batch_size {self.batch_size} does not fit into the window, {window:,} rows: raise it"
-                )
-            return Stream(columns, window, self.seed, *fractions)
-        memory = Memory(self._read(columns), self.seed, *fractions)
-        if columns.categories and not isinstance(categorical, dict):
-            self._leave_out_unseen(memory, columns)
-        return memory
 
     def _use(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -245,7 +186,7 @@ class XYDataModule(LightningDataModule):
         Raises:
             InputError: If a setting cannot be used, or a number does not fit into the type.
         """
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         other = copy.copy(self)
         settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
         other._hparams = AttributeDict({**self.hparams, **settings})
@@ -256,83 +197,6 @@ class XYDataModule(LightningDataModule):
         other._use(getattr(torch, dtype) if dtype else self.dtype)
         return other
 
-    def _take(self, x: Numbers, y: Numbers) -> Rows:
-        if x is None and y is not None:
-            raise InputError("y is given without x: give both")
-        own = common_type(type_of(values) for values in (x, y) if values is not None)
-        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", own), None)
-        if x is None or y is not None:
-            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", own)
-            if len(rows.x) != len(rows.y):
-                raise InputError(
-                    f"x has {len(rows.x):,} rows and y has {len(rows.y):,}: they must have equally many"
-                )
-        self.feature_names = plain_names("x", rows.x.shape[1], x)
-        self.targets = None if rows.y is None else rows.y.shape[1]
-        self.target_names = plain_names("y", self.targets or 1, y)
-        return rows
-
-    def _choose(
-        self,
-        path: Any,
-        target: Any,
-        features: Any,
-        categorical: Any,
-        weight: str | None,
-        ids: Any,
-        missing: Literal["error", "drop"],
-    ) -> "Columns":
-        # Three points need no pyarrow, which takes its time to import.
-        from linlight.data.csv import Dialect
-        from linlight.data.paths import open_table
-        from linlight.data.roles import assign_roles
-
-        columns, self._no_targets, left_out = assign_roles(
-            open_table(path, Dialect(**{field: self.hparams[field] for field in DIALECT})),
-            features=features,
-            target=target,
-            weight=weight,
-            categorical=categorical,
-            ids=ids,
-            missing=missing,
-            trains_on=self._trains_on(),
-            weights_count=self.weight_kind == "frequency",
-            unseen=self.hparams["unseen"],
-            reference=self.hparams["reference"],
-        )
-        for line in left_out:
-            say(line)
-        self._remember(columns)
-        return columns
-
-    def _remember(self, columns: "Columns") -> None:
-        """Keeps what `predict` needs to know of the columns it was trained on."""
-        self.feature_names, self.target_names = columns.feature_names, columns.targets or ["y"]
-        self.targets = len(columns.targets) or None
-        self._columns = columns
-        self.hparams.update(
-            features=columns.features,
-            target=columns.targets or None,
-            categorical=columns.categories or None,
-            reference=columns.reference or None,
-        )
-
-    def _trains_on(self) -> Any:
-        """Which rows of a stream are to train on, by their numbers; None: all, or unknown by now."""
-        held_back = self.hparams["val_fraction"] + self.hparams["test_fraction"]
-        if not self.streamed or not held_back:
-            return None
-        from linlight.data.chunks import uniform
-
-        return lambda rows: uniform(rows, self.seed) >= held_back
-
-    def _leave_out_unseen(self, memory: Memory, columns: "Columns") -> None:
-        """Leaves out levels that no row to train on has, with the rows that have them."""
-        marked, absent = columns.forget_unseen(memory.rows, memory.part("train"))
-        if absent:
-            memory.leave_out(marked, absent)
-            self._remember(columns)
-
     def coded(self, bias: bool) -> list[int]:
         """Features that follow from others by the coding of categories alone; see `optimum`."""
         return [] if self._columns is None else self._columns.coded(bias)
@@ -341,17 +205,6 @@ class XYDataModule(LightningDataModule):
     def coding(self) -> list[str]:
         """How categories are coded, a line each."""
         return [] if self._columns is None else self._columns.coding
-
-    def _read(self, columns: "Columns") -> Rows:
-        rows = columns.read()
-        if columns.dropped:
-            say(columns.about_dropped(len(rows.x)))
-        y = rows.y if rows.y is None or rows.weight is None else rows.y[rows.weight > 0]
-        for name, column in zip(columns.targets, () if y is None else y.T, strict=False):
-            if len(column) > 1 and bool((column == column[0]).all()):
-                # Harmless where it is only compared with: `check_targets` says it to the training.
-                self._constant = _constant_target(name, column[0].item())
-        return rows
 
     def setup(self, stage: str) -> None:
         """Makes sure that several processes have read the same."""
@@ -473,7 +326,7 @@ class XYDataModule(LightningDataModule):
         spread = m.triangle[:, m.features :].abs().amax(dim=0)  # squares could underflow
         for name, size, mean in zip(self.target_names, spread, m.mean[m.features :], strict=True):
             if m.rows > 1 and size == 0:
-                raise InputError(_constant_target(name, float(mean)))
+                raise InputError(constant_target(name, float(mean)))
 
     @property
     def scaling(self) -> Standardizer | None:
