@@ -289,8 +289,9 @@ def test_a_run_that_diverges_is_kept_and_drawn(linlight: Callable[..., Run], cap
 
 
 def test_enough_is_seen_of_a_step_far_too_large(capsys: Capture) -> None:
+    words = ["--model=Backpropagation", "--model.lr=1e5", "--data.dtype=float32", "--on_divergence=continue"]
     with pytest.raises(SystemExit, match="2"):
-        main(["fit", "--model=Backpropagation", "--model.lr=1e5", "--on_divergence=continue"])
+        main(["fit", *words])
     run = load(capsys.readouterr().out.splitlines()[-1].removeprefix("run: "))
     assert run.summary["epochs"] < 5  # the numbers of float32 end soon
     assert np.isfinite(run.summary["train_loss"])
@@ -315,6 +316,7 @@ def test_a_run_whose_numbers_end_is_kept_too(capsys: Capture) -> None:
     Path("m.yaml").write_text(
         "model: {class_path: LinearRegression, init_args: {criterion: {class_path: torch.nn.HuberLoss}}}\n"
         "optimizer: {class_path: torch.optim.SGD, init_args: {lr: 1.0, momentum: 3.0}}\n"
+        "data: {dtype: float32}\n"
         "trainer: {max_epochs: 500}\n"
     )
     with pytest.raises(SystemExit, match="2"):

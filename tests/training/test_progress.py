@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ROOT, Run
 
+from linlight.cli.main import main
 from linlight.data.sources import ProcessInfo
 
 Linlight = Callable[..., Run]
@@ -95,7 +96,16 @@ def test_quiet_prints_the_folder_only(linlight: Linlight) -> None:
 
 
 def test_quiet_prints_errors_all_the_same(refused: Callable[..., str]) -> None:
-    assert "above 0.2143" in refused(*FIT, "--model.lr", 0.3, "--quiet", "true")
+    assert "val_fraction must be at least 0" in refused(*FIT, "--data.val_fraction", -1, "--quiet", "true")
+
+
+def test_quiet_prints_what_a_run_that_diverges_fails_with(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*FIT, "--model.lr", "0.3", "--quiet", "true"])
+    out, err = capsys.readouterr()
+    assert out.startswith("run: ")
+    assert out.count("\n") == err.count("\n") == 1
+    assert "above 0.2143" in err
 
 
 def test_verbose_counts_processes(monkeypatch: pytest.MonkeyPatch, linlight: Linlight) -> None:
