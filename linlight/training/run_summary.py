@@ -14,7 +14,7 @@ from linlight.data.arrays import plain_names
 from linlight.errors import Diverged, InputError
 from linlight.methods.base import LinearModel
 from linlight.methods.run_rows import our_data
-from linlight.methods.training_loss import check_finite, run_batches
+from linlight.methods.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import write_json
 from linlight.training.results_board import show_results
@@ -98,7 +98,7 @@ class RunSummary(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Writes what makes the folder look finished, last."""
         # The exact answer of a pass that was stopped in its middle is no step.
-        if not trainer.global_step and not run_batches(trainer):
+        if not trainer.global_step and trainer.fit_loop.total_batch_idx < 0:
             raise InputError(
                 "nothing was trained: max_epochs, max_steps, limit_train_batches and max_time must be above 0"
             )
