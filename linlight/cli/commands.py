@@ -109,6 +109,8 @@ def _run_cli(args: Sequence[str]) -> Path | None:
     except (InputError, MisconfigurationException, OSError):
         raise
     except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
         # Nothing of ours has run yet: a class was given an argument that it refuses.
         raise InputError(one_line(str(error))) from error
     cli.execute()

@@ -234,7 +234,7 @@ def test_out_of_memory_is_said_with_the_remedy(
     refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, method: str, where: str, fails: Any
 ) -> None:
     if where == "at the door":
-        monkeypatch.setattr("linlight.data.datamodule.as_matrix", fails)
+        monkeypatch.setattr("linlight.data.opened.as_matrix", fails)
     else:
         monkeypatch.setattr(METHODS[method], "training_step", fails)
     assert "out of memory: --data.stream true" in refused("fit", "--model", method)
