@@ -25,6 +25,10 @@ USED: dict[str, tuple[object, str]] = {
         Trainer(logger=False, enable_checkpointing=False).fit_loop,
         "the loader asked for before the loop asks",
     ),
+    "_typehint": (
+        jsonargparse.ArgumentParser().add_argument("--x", type=int | None),
+        "the type of an option, where it is more than a function of a text",
+    ),
     "_get_default_store": (torch.distributed.distributed_c10d, "what the processes found each other by"),
 }
 DOCUMENTED = {"_exit", "_replace"}

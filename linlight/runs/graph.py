@@ -77,7 +77,7 @@ def draw_graph(
     nodes |= {"b": (1.0, low, b)} if has_bias else {}
     nodes |= {"y_pred": (5.0, 2.1, y_pred), "y": (8.6, 3.7, y), "loss": (8.6, 2.1, loss)}
     for name, (at_x, at_y, value) in nodes.items():
-        style = {"boxstyle": "round,pad=0.4", "facecolor": "none", "edgecolor": ink}
+        style = {"boxstyle": "round,pad=0.3", "facecolor": "none", "edgecolor": ink}
         text = f"{name} = {_short(value, f',{chr(10)}')}"  # beside each other they would reach the arrows
         axes.text(at_x, at_y, text, ha="center", va="center", bbox=style, fontsize=11)
     formula = "x·w + b" if has_bias else "x·w"
