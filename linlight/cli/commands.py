@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,11 +47,19 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
         # config.yaml cannot repeat a callback that is given a function; it says so where it stands.
         warnings.filterwarnings("ignore", message=r"\s*Unable to serialize instance")
+        of_threads, threading.excepthook = threading.excepthook, _of_thread
         try:
             yield
         finally:
+            threading.excepthook = of_threads
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _of_thread(args: threading.ExceptHookArgs) -> None:
+    """Leaves it to the main thread to tell of a file that TensorBoard's writer cannot write."""
+    if not isinstance(args.exc_value, OSError):
+        threading.__excepthook__(args)
 
 
 def run(args: Sequence[str]) -> None:

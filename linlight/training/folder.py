@@ -1,5 +1,6 @@
 """The folder of a run, the Trainer's `default_root_dir`: made anew for each, removed where the run fails."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from linlight.errors import InputError
 
 
 def new_folder(parent: Path) -> Path:
@@ -34,15 +37,23 @@ def removed_on_failure(folder: Path | None, keep: Callable[[], bool] = lambda: F
     Args:
         folder: The folder, or None on the processes that write nothing.
         keep: Says, once the run has failed, whether to keep it.
+
+    Raises:
+        InputError: If the disk is full.
     """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if folder is not None and not keep():
             shutil.rmtree(folder)
             if folder.parent.parent.name == "lightning_logs":  # another folder may be the user's own
                 with suppress(OSError):  # there are other runs in it
                     folder.parent.rmdir()
+        if folder is not None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise InputError(
+                f"the disk is full, there is no space left for the run's folder {folder_name(folder)}: free "
+                "some, or run where there is more"
+            ) from error
         raise
 
 

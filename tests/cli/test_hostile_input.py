@@ -1,5 +1,6 @@
 """Input that is damaged, absurd or meant to harm gets one line from every command, and leaves nothing."""
 
+import errno
 import gzip
 import io
 import zipfile
@@ -238,3 +239,15 @@ def test_out_of_memory_is_said_with_the_remedy(
     else:
         monkeypatch.setattr(METHODS[method], "training_step", fails)
     assert "out of memory: --data.stream true" in refused("fit", "--model", method)
+
+
+def test_a_full_disk_names_the_runs_folder(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("linlight.training.run_summary.write_json", full)
+    for method in METHODS:
+        message = refused("fit", "--model", method)
+        assert f"no space left for the run's folder lightning_logs/{method}/version_0: free some" in message
