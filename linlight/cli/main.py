@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from types import FrameType
 
 from linlight.cli.console import COMMANDS, fail
@@ -88,6 +87,8 @@ def main(args: Sequence[str] | None = None) -> None:
         print(HELP.format(commands="\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())))
         return
     if args[:1] == ["--version"]:
+        from importlib.metadata import version  # takes most of the time until a signal is handled
+
         print(f"linlight {version('linlight')}")
         return
     try:
