@@ -44,7 +44,6 @@ class Trace(Callback):
         self._lang = lang
         self._began = False  # whether a batch has come
         self._batch: Batch | None = None
-        self._loss_before = torch.zeros(())
         self._step_loss = math.nan
         self._loss_after = torch.zeros(())
         self._gradient_is_due = False
@@ -72,12 +71,11 @@ class Trace(Callback):
             return
         model: LinearModel = pl_module
         self._batch, self._gradient_is_due = batch, True
-        x, y, *weight = batch
+        x, y = batch[:2]
         if isinstance(model, ExhaustiveSearch):
             self._rows += list(zip(x, y, strict=True))[: MOST_ROWS - len(self._rows)]
             self._seen += len(x)
             return
-        self._loss_before = model.loss(model(x), y, *weight) if len(x) else x.new_zeros(())
         if not self._began:
             if trainer.world_size == 1 and trainer.optimizers and len(x):
                 self._first = FirstUpdate(model, batch, self._lang)
