@@ -21,7 +21,7 @@ from linlight.cli.save_config import SaveConfig
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
-from linlight.methods.training_loss import TrainingLoss
+from linlight.methods.base.training_loss import TrainingLoss
 from linlight.plain import read_yaml
 from linlight.runs.run import load as open_run
 from linlight.runs.search_curve import SearchCurve

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from linlight.errors import InputError, did_you_mean
-from linlight.methods.optim import check_lr
+from linlight.methods.base.optim import check_lr
 
 NOTES_LR = 0.01
 """At which the sum of the squared errors of the notes' three points is stable."""

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from linlight.methods.batch import mean_over
-from linlight.methods.by_hand import ByHandModel
+from linlight.methods.base.batch import mean_over
+from linlight.methods.base.by_hand import ByHandModel
 
 
 class Backpropagation(ByHandModel):

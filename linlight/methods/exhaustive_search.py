@@ -9,8 +9,8 @@ from torch import Tensor
 from linlight.errors import InputError
 from linlight.functional.squared_error import candidate_squared_errors
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import as_batch, total_weight
-from linlight.methods.optim import SetParameters
+from linlight.methods.base.batch import as_batch, total_weight
+from linlight.methods.base.optim import SetParameters
 
 MOST_CANDIDATES = 1_000_000
 

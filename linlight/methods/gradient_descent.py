@@ -7,9 +7,9 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.batch import mean_over
-from linlight.methods.by_hand import ByHandModel
-from linlight.methods.compiled import Kernel, compiled_step, kernel_for, rows_at_once
+from linlight.methods.base.batch import mean_over
+from linlight.methods.base.by_hand import ByHandModel
+from linlight.methods.base.compiled import Kernel, compiled_step, kernel_for, rows_at_once
 
 
 class GradientDescent(ByHandModel):

@@ -27,10 +27,10 @@ from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch, as_batch
-from linlight.methods.metrics import metrics_of
-from linlight.methods.optim import SetParameters
-from linlight.methods.run_rows import batches_again, is_same_when_read_again, planned_batches
+from linlight.methods.base.batch import Batch, as_batch
+from linlight.methods.base.metrics import metrics_of
+from linlight.methods.base.optim import SetParameters
+from linlight.methods.base.run_rows import batches_again, is_same_when_read_again, planned_batches
 from linlight.text import count
 
 FEW_ROWS = 8192

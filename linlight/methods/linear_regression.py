@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from linlight.errors import InputError
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
-from linlight.methods.optim import check_lr
+from linlight.methods.base.optim import check_lr
 
 
 def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:

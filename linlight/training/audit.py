@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch, as_batch
+from linlight.methods.base.batch import Batch, as_batch
 
 MOST_DIFFERENCES = 64
 """The most parameters checked by finite differences; each costs two losses."""

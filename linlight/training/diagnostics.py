@@ -16,11 +16,11 @@ from linlight.functional.forecast import Forecast
 from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import (
+from linlight.methods.base.run_rows import (
     moments_again,
     planned_batches,
 )
-from linlight.methods.training_loss import READ_EVERY, advice, run_batches
+from linlight.methods.base.training_loss import READ_EVERY, advice, run_batches
 from linlight.text import count
 from linlight.training.stability import forecast_of, no_optimum
 

@@ -16,8 +16,8 @@ from linlight.functional.descent import stack
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import our_data
-from linlight.methods.training_loss import epoch_loss
+from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.training_loss import epoch_loss
 from linlight.training.diagnostics import Diagnostics
 
 FILE = "history.csv"

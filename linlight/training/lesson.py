@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch
+from linlight.methods.base.batch import Batch
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.least_squares import LeastSquares

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import our_data
-from linlight.methods.training_loss import epoch_loss
+from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.training_loss import epoch_loss
 from linlight.text import count
 from linlight.training.diagnostics import Diagnostics
 

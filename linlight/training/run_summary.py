@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, Trainer
 from linlight.data.arrays import plain_names
 from linlight.errors import Diverged, InputError
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import our_data
-from linlight.methods.training_loss import check_finite
+from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import write_json
 from linlight.training.results_board import show_results

@@ -19,7 +19,7 @@ from linlight.data.sources import ProcessInfo
 from linlight.functional.descent import Cycle, Parabola, cycle, shuffled_step
 from linlight.functional.forecast import Forecast
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import batches_again, is_same_every_epoch, our_data, planned_batches
+from linlight.methods.base.run_rows import batches_again, is_same_every_epoch, our_data, planned_batches
 
 SAMPLE = 10_000
 """How many rows of a stream are sampled to find the steepest."""

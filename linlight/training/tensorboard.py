@@ -16,8 +16,8 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.methods.run_rows import our_data
-from linlight.methods.training_loss import batch_loss, epoch_loss
+from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.training_loss import batch_loss, epoch_loss
 from linlight.training.diagnostics import Diagnostics
 
 LAYOUT: dict[str, dict[str, list[str]]] = {

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch
+from linlight.methods.base.batch import Batch
+from linlight.methods.base.training_loss import batch_loss, epoch_loss
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
-from linlight.methods.training_loss import batch_loss, epoch_loss
 from linlight.text import wrapped
 from linlight.training.lesson import FirstUpdate, explanation
 from linlight.training.lesson_text import said

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from linlight import XYDataModule
 from linlight.methods.backpropagation import Backpropagation
+from linlight.methods.base.optim import ManualSGD
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
-from linlight.methods.optim import ManualSGD
 from linlight.training.diagnostics import Diagnostics
 
 METHODS: dict[str, Callable[[], Any]] = {

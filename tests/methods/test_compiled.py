@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 
 from linlight import GradientDescent, XYDataModule
 from linlight.errors import InputError
-from linlight.methods import compiled
+from linlight.methods.base import compiled
 from linlight.training.diagnostics import Diagnostics
 
 ROWS = 4099

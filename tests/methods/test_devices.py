@@ -14,7 +14,7 @@ from linlight.functional.solve import optimum
 from linlight.functional.statistic import moments
 from linlight.methods import METHODS
 from linlight.methods.base import LinearModel
-from linlight.methods.training_loss import TrainingLoss
+from linlight.methods.base.training_loss import TrainingLoss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint

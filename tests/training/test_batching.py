@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint, Timer, 
 
 from linlight import XYDataModule
 from linlight.methods.backpropagation import Backpropagation
-from linlight.methods.by_hand import ByHandModel
+from linlight.methods.base.by_hand import ByHandModel
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.training.audit import Audit
 from linlight.training.diagnostics import Diagnostics

@@ -11,8 +11,8 @@ from linlight.distributed import check_replicas
 from linlight.errors import Diverged, InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
-from linlight.methods.batch import in_one_piece
-from linlight.methods.run_rows import our_data, planned_batches
+from linlight.methods.base.batch import in_one_piece
+from linlight.methods.base.run_rows import our_data, planned_batches
 
 READ_EVERY = 50
 """Updates after which a number is read from a GPU, which waits meanwhile; from the CPU after each."""

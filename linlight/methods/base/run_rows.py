@@ -12,7 +12,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Resumable
 from linlight.data.statistics import merge_over_processes
 from linlight.functional.statistic import Moments, merge, moments
-from linlight.methods.batch import Batch, as_batches
+from linlight.methods.base.batch import Batch, as_batches
 
 
 def our_data(trainer: Trainer | None) -> XYDataModule | None:

@@ -8,8 +8,8 @@ from lightning.pytorch import Trainer
 from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Batches
 from linlight.errors import InputError
-from linlight.methods.batch import as_batch
-from linlight.methods.linear import LinearModule
+from linlight.methods.base.batch import as_batch
+from linlight.methods.base.linear import LinearModule
 
 
 def check_data(model: LinearModule, data: XYDataModule, stage: str) -> None:

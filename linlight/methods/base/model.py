@@ -14,9 +14,9 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
-from linlight.methods.batch import as_batch, features_of, total_weight
-from linlight.methods.callback_checks import check_trainer
-from linlight.methods.fits import (
+from linlight.methods.base.batch import as_batch, features_of, total_weight
+from linlight.methods.base.callback_checks import check_trainer
+from linlight.methods.base.fits import (
     check_columns,
     check_data,
     check_sizes,
@@ -24,10 +24,10 @@ from linlight.methods.fits import (
     check_units,
     sizes_of_first_batch,
 )
-from linlight.methods.linear import LinearModule
-from linlight.methods.metrics import collection, metrics_of
-from linlight.methods.run_rows import batches_again
-from linlight.methods.training_loss import TrainingLoss, run_batches
+from linlight.methods.base.linear import LinearModule
+from linlight.methods.base.metrics import collection, metrics_of
+from linlight.methods.base.run_rows import batches_again
+from linlight.methods.base.training_loss import TrainingLoss, run_batches
 
 NOTICED = 1e-3
 """Warn when rounding shifts predictions by more than this fraction of the target's standard deviation."""

@@ -5,10 +5,10 @@ from typing import Any
 
 from linlight.data.datamodule import XYDataModule
 from linlight.functional.update_rule import UpdateRule
-from linlight.methods.base import LinearModel
-from linlight.methods.batch import Batch, as_batches
-from linlight.methods.batching import batches_per_step
-from linlight.methods.optim import ManualSGD, check_lr
+from linlight.methods.base.batch import Batch, as_batches
+from linlight.methods.base.batching import batches_per_step
+from linlight.methods.base.model import LinearModel
+from linlight.methods.base.optim import ManualSGD, check_lr
 
 
 class ByHandModel(LinearModel):

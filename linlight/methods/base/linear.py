@@ -11,8 +11,8 @@ from torch import Tensor, distributed, nn
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
-from linlight.methods.batch import Batch, as_batch
-from linlight.methods.run_rows import our_data
+from linlight.methods.base.batch import Batch, as_batch
+from linlight.methods.base.run_rows import our_data
 
 
 class LinearModule(LightningModule):

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from linlight.data.loaders import Block
 from linlight.distributed import say
-from linlight.methods.batch import as_batch
-from linlight.methods.optim import ManualSGD
+from linlight.methods.base.batch import as_batch
+from linlight.methods.base.optim import ManualSGD
 
 if TYPE_CHECKING:
-    from linlight.methods.by_hand import ByHandModel
+    from linlight.methods.base.by_hand import ByHandModel
 
 Kernel = Callable[..., float]
 

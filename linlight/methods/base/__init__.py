@@ -1,0 +1,6 @@
+"""What the methods share; here is what the author of another needs."""
+
+from linlight.methods.base.batch import as_batch as as_batch
+from linlight.methods.base.by_hand import ByHandModel as ByHandModel
+from linlight.methods.base.model import LinearModel as LinearModel
+from linlight.methods.base.optim import ManualSGD as ManualSGD
