@@ -6,10 +6,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from linlight.cli.console import COMMANDS, fail
-from linlight.cli.messages import one_line
+from linlight.cli.messages import command_parser, parse
 from linlight.errors import InputError
 
 TAB = "#custom_scalars"
@@ -21,19 +18,13 @@ def board(args: Sequence[str]) -> None:
     Args:
         args: The words after the command.
     """
-    parser = ArgumentParser(prog="linlight board", exit_on_error=False, description=COMMANDS["board"])
+    parser = command_parser("board")
     parser.add_argument(
         "folder", type=str, nargs="?", default="lightning_logs", help="Of the runs, or one run."
     )
     parser.add_argument("--port", type=int | None, default=None, help="Default: 6006, or the next free one.")
-    try:
-        try:
-            config = parser.parse_args(list(args))
-        except ArgumentError as error:
-            raise InputError(one_line(str(error), parser)) from error
-        address = serve(config.folder, config.port) + TAB
-    except InputError as error:
-        fail(error)
+    config = parse(parser, args)
+    address = serve(config.folder, config.port) + TAB
     print(f"TensorBoard: {address} (Ctrl-C stops it)", flush=True)
     if sys.stdout.isatty():
         webbrowser.open(address)  # says no where there is none, which is no matter

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentError, ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
-from linlight.cli.console import COMMANDS, fail
+from linlight.cli.console import fail, of_file
 from linlight.cli.entry_config import from_config
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
-from linlight.cli.messages import OUT_OF_MEMORY, of_file, one_line, out_of_memory
+from linlight.cli.messages import OUT_OF_MEMORY, command_parser, one_line, out_of_memory, parse
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.compare import compare
@@ -64,9 +62,6 @@ def _of_thread(args: threading.ExceptHookArgs) -> None:
 
 def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.cli.main.main`."""
-    if (here := str(Path.cwd())) not in sys.path:
-        # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
-        sys.path.append(here)
     try:
         with _quiet():
             together = args[0] in ("compare", "sweep")
@@ -129,16 +124,13 @@ def _run_cli(args: Sequence[str]) -> Path | None:
 def _side_by_side(args: Sequence[str]) -> Path:
     """Runs `compare` or `sweep`."""
     command: Any = {"compare": compare, "sweep": sweep}[args[0]]
-    parser = ArgumentParser(prog=f"linlight {args[0]}", exit_on_error=False, description=COMMANDS[args[0]])
+    parser = command_parser(args[0])
     own = {"batch_size"}  # each method's
     parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
     parser.add_function_arguments(command, skip={"data", "entries"} if args[0] == "compare" else {"data"})
     if args[0] == "compare":
         parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
-    try:
-        given = parser.parse_args(list(args[1:])).as_dict()
-    except ArgumentError as error:
-        raise InputError(one_line(str(error), parser)) from error
+    given = parse(parser, args[1:]).as_dict()
     if args[0] == "compare":
         given["entries"] = [from_config(path) for path in given.pop("config") or []]
     try:

@@ -24,3 +24,8 @@ def fail(error: Exception | str) -> NoReturn:
     line = " ".join(words)
     print(f"linlight: error: {line if len(line) <= 2000 else line[:2000] + '…'}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def of_file(error: OSError) -> str:
+    """What the system says of a file, without its number."""
+    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"

@@ -4,13 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
-from linlight.cli.console import fail
-from linlight.cli.messages import one_line
+from linlight.cli.messages import command_parser, parse
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
 from linlight.functional.descent import Parabola, parabola
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
@@ -30,19 +27,12 @@ def run(args: Sequence[str]) -> None:
     Args:
         args: The words after the command.
     """
-    parser = ArgumentParser(prog="linlight inspect", exit_on_error=False)
+    parser = command_parser("inspect")
     parser.add_class_arguments(XYDataModule, "data")
     parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
     parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
-    try:
-        try:
-            config = parser.parse_args(list(args))
-        except ArgumentError as error:
-            raise InputError(one_line(str(error), parser)) from error
-        data = parser.instantiate_classes(config).data
-        print("\n".join(inspect(data, config.bias)))
-    except InputError as error:
-        fail(error)
+    config = parse(parser, args)
+    print("\n".join(inspect(parser.instantiate_classes(config).data, config.bias)))
 
 
 def inspect(data: XYDataModule, bias: bool = True) -> list[str]:

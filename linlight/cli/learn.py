@@ -6,26 +6,35 @@ import shlex
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+import yaml
 
-from linlight.cli.console import COMMANDS
-from linlight.cli.learn_text import SCREENS, WORDS, Screen
-from linlight.cli.messages import one_line
-from linlight.errors import InputError
+from linlight.cli.messages import command_parser, parse
 from linlight.text import display_width, language, padded, wrapped
 
 WIDTH = 80
+STEPS = ("# (", "# then", "# ①", "# ②", "# ③", "# ④", "# 然后")
+"""How the lines about the first update begin."""
+
+Command = Callable[[Sequence[str]], None]
+"""Runs the words of a command line."""
 
 
 class _Ended(Exception):
     """The reader has had enough."""
 
 
-Command = Callable[[Sequence[str]], None]
-"""Runs the words of a command line."""
+@cache
+def content() -> dict[str, Any]:
+    """The screens and words of `learn.yaml`."""
+    found: dict[str, Any] = yaml.safe_load(
+        files("linlight.cli").joinpath("learn.yaml").read_text(encoding="utf-8")
+    )
+    return found
 
 
 def learn(args: Sequence[str], run: Command) -> Path | None:
@@ -43,58 +52,79 @@ def learn(args: Sequence[str], run: Command) -> Path | None:
     Raises:
         InputError: If an option is unknown.
     """
-    parser = ArgumentParser(prog="linlight learn", exit_on_error=False, description=COMMANDS["learn"])
+    parser = command_parser("learn")
     languages = Literal["en", "zh"] | None
     parser.add_argument("--lang", type=languages, help="Of what is explained (default: the locale's).")
-    try:
-        lang = language(parser.parse_args(list(args)).lang)
-    except ArgumentError as error:
-        raise InputError(one_line(str(error), parser)) from error
-    waits = sys.stdin.isatty() and sys.stdout.isatty()
-    try:
-        for number, screen in enumerate(SCREENS, start=1):
-            _show(number, screen, lang, waits, run)
-        return _compare(lang, waits, run)
-    except _Ended:
-        return None
+    reader = _Reader(language(parse(parser, args).lang), run)
+    screens = content()["screens"]
+    with contextlib.suppress(_Ended):
+        for number, screen in enumerate(screens, start=1):
+            reader.show(f"{number}/{len(screens)}", screen)
+        return reader.compare()
+    return None
 
 
-def _word(key: str, lang: str) -> str:
-    return WORDS[key][lang == "zh"]
+class _Reader:
+    """Who is walked through the programs, in a language, waited for on a terminal."""
 
+    def __init__(self, lang: str, run: Command) -> None:
+        self._lang, self._run = lang, run
+        self._waits = sys.stdin.isatty() and sys.stdout.isatty()
+        self._words = {key: texts[lang] for key, texts in content()["words"].items()}
 
-def _pause(key: str, lang: str, waits: bool) -> None:
-    if not waits:
-        return
-    try:
-        answer = input(_word(key, lang) + " ")
-    except EOFError:
-        raise _Ended from None
-    if answer.strip().lower() == "q":
-        raise _Ended
+    def show(self, number: str, screen: dict[str, Any]) -> None:
+        """Shows a program: its lines beside ours, what it prints, a question and the answer."""
+        print(_rule(f"{number} {screen['title'][self._lang]}"))
+        for theirs, ours in [(self._words["notes"], "linlight"), *(line[:2] for line in screen["lines"])]:
+            print(padded(theirs, 38) + ours)
+        print("\n" + "\n    ".join(_command_lines(screen["command"])))
+        for line in output_of(screen, self._output(f"{screen['command']} --lang {self._lang}")):
+            self._wrap(line.expandtabs(4))
+        print()
+        self._wrap(self._words["question"] + screen["question"][self._lang])
+        self._pause("think")
+        self._wrap(self._words["answer"] + screen["answer"][self._lang])
+        self._pause("next")
+        print()
+
+    def compare(self) -> Path:
+        """Runs all methods side by side, and opens their page if the reader likes."""
+        print(_rule(self._words["all"]))
+        print("$ linlight compare")
+        *table, last = self._output("linlight compare")
+        folder = Path(last.removeprefix("run: "))
+        page = folder / "compare.html"
+        print(*table, "", sep="\n")
+        self._wrap(self._words["page"].format(page=page))
+        with contextlib.suppress(_Ended):
+            self._pause("open")
+            if self._waits and not webbrowser.open(page.resolve().as_uri()):
+                print(self._words["no_browser"])
+        return folder
+
+    def _wrap(self, text: str) -> None:
+        print(*([text] if display_width(text) <= WIDTH else wrapped(text, WIDTH)), sep="\n")
+
+    def _pause(self, key: str) -> None:
+        if not self._waits:
+            return
+        try:
+            answer = input(self._words[key] + " ")
+        except EOFError:
+            raise _Ended from None
+        if answer.strip().lower() == "q":
+            raise _Ended
+
+    def _output(self, command: str) -> list[str]:
+        """The lines that a command prints."""
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            self._run(shlex.split(command)[1:])
+        return out.getvalue().splitlines()
 
 
 def _rule(title: str) -> str:
     return f"== {title} " + "=" * (WIDTH - display_width(title) - 4)
-
-
-def _show(number: int, screen: Screen, lang: str, waits: bool, run: Command) -> None:
-    zh = lang == "zh"
-    print(_rule(f"{number}/{len(SCREENS)} {screen.title[zh]}"))
-    print(padded(_word("notes", lang), 38) + "linlight")
-    for theirs, ours, _ in screen.lines:
-        print(padded(theirs, 38) + ours)
-    print()
-    print("\n    ".join(_command_lines(screen.command)))
-    for line in output_of(screen, _output(f"{screen.command} --lang {lang}", run)):
-        line = line.expandtabs(4)
-        print(*([line] if display_width(line) <= WIDTH else wrapped(line, WIDTH)), sep="\n")
-    print()
-    print(*wrapped(_word("question", lang) + screen.question[zh], WIDTH), sep="\n")
-    _pause("think", lang, waits)
-    print(*wrapped(_word("answer", lang) + screen.answer[zh], WIDTH), sep="\n")
-    _pause("next", lang, waits)
-    print()
 
 
 def _command_lines(command: str) -> list[str]:
@@ -109,38 +139,13 @@ def _command_lines(command: str) -> list[str]:
     return lines
 
 
-def _output(command: str, run: Command) -> list[str]:
-    """The lines that a command prints."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        run(shlex.split(command)[1:])
-    return out.getvalue().splitlines()
-
-
-def output_of(screen: Screen, lines: list[str]) -> list[str]:
+def output_of(screen: dict[str, Any], lines: list[str]) -> list[str]:
     """The lines of a command's output that its screen has room for."""
-    steps = ("# (", "# then", "# ①", "# ②", "# ③", "# ④", "# 然后")
     kept = [
         line
         for line in lines
         if not line.startswith(("run: ", "optimum: ", "step: ", "gap: "))
-        and (not line.startswith("#") or (screen.steps and line.startswith(steps)))
+        and (not line.startswith("#") or (screen["steps"] and line.startswith(STEPS)))
     ]
-    first, last = screen.output
+    first, last = screen["output"]
     return [*kept[:first], "...", *kept[-last:]]
-
-
-def _compare(lang: str, waits: bool, run: Command) -> Path:
-    """Runs all methods side by side, and opens their page if the reader likes."""
-    print(_rule(_word("all", lang)))
-    print("$ linlight compare")
-    *table, last = _output("linlight compare", run)
-    folder = Path(last.removeprefix("run: "))
-    page = folder / "compare.html"
-    print(*table, "", sep="\n")
-    print(*wrapped(_word("page", lang).format(page=page), WIDTH), sep="\n")
-    with contextlib.suppress(_Ended):
-        _pause("open", lang, waits)
-        if waits and not webbrowser.open(page.resolve().as_uri()):
-            print(_word("no_browser", lang))
-    return folder

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 
-from linlight.cli.console import COMMANDS, fail
+from linlight.cli.console import COMMANDS, fail, of_file
 from linlight.errors import InputError, closest_match
 from linlight.training.stopping import EXIT_CODE, handled
 
@@ -93,9 +94,9 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     try:
         _choose(args)
-    except InputError as error:
-        fail(error)
-    try:
+        if (here := str(Path.cwd())) not in sys.path:
+            # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
+            sys.path.append(here)
         with handled(signal.default_int_handler):  # SIGTERM too raises KeyboardInterrupt
             command = _import(args[0])
             command(args)
@@ -108,3 +109,7 @@ def main(args: Sequence[str] | None = None) -> None:
         # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as error:
+        fail(of_file(error))
+    except InputError as error:
+        fail(error)

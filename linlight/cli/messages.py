@@ -2,15 +2,16 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from linlight.errors import did_you_mean, nearest_name
+from linlight.cli.console import COMMANDS
+from linlight.errors import InputError, did_you_mean, nearest_name
 from linlight.methods import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
@@ -23,6 +24,23 @@ OUT_OF_MEMORY = (
 )
 
 
+def command_parser(command: str) -> ArgumentParser:
+    """A parser of the words after a command, still without options."""
+    return ArgumentParser(prog=f"linlight {command}", exit_on_error=False, description=COMMANDS[command])
+
+
+def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
+    """Parses words.
+
+    Raises:
+        InputError: In one line, if an option or its value cannot be used.
+    """
+    try:
+        return parser.parse_args(list(words))
+    except ArgumentError as error:
+        raise InputError(one_line(str(error), parser)) from error
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory has run out: a GPU's, NumPy's, pyarrow's or torch's."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -30,11 +48,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and bool(
         re.search(r"not enough memory|can't allocate memory", str(error))
     )
-
-
-def of_file(error: OSError) -> str:
-    """What the system says of a file, without its number."""
-    return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
 
 
 def one_line(message: str, parser: ArgumentParser | None = None) -> str:

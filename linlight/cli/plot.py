@@ -1,13 +1,9 @@
 """`linlight plot`: the pictures of a finished run."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentError, ArgumentParser
-
-from linlight.cli.console import COMMANDS, fail
-from linlight.cli.messages import of_file, one_line
+from linlight.cli.messages import command_parser, parse
 from linlight.errors import InputError
 from linlight.methods import find_method
 from linlight.runs.run import load
@@ -21,33 +17,23 @@ def plot(args: Sequence[str]) -> None:
     Args:
         args: The words after the command.
     """
-    parser = ArgumentParser(prog="linlight plot", exit_on_error=False, description=COMMANDS["plot"])
+    parser = command_parser("plot")
     help = "The run's folder, lightning_logs/METHOD/version_N."
     parser.add_argument("folder", type=str, nargs="+", help=help)
     parser.add_argument("--to", type=str | None, default=None, help="Default: pictures in that folder.")
     html = "Write run.html too, a page on which w and b are moved by hand."
     parser.add_argument("--html", nargs="?", const=True, type=bool, default=False, help=html)
     parser.add_argument("--model", type=str | None, default=None, help="A method of your own, MODULE.CLASS.")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # where that is looked for
-    try:
-        try:
-            config = parser.parse_args(list(args))
-        except ArgumentError as error:
-            raise InputError(one_line(str(error), parser)) from error
-        folder, *more = config.folder
-        if more:
-            raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
-        method = None if config.model is None else find_method(config.model)
-        run = load(folder, method=method)
-        page = Path(config.to or folder) / "run.html"
-        if config.html:
-            write_run_page(run, page)
-        files = [*run.save_pictures(config.to), *([page] if config.html else [])]
-    except InputError as error:
-        fail(error)
-    except OSError as error:
-        fail(of_file(error))
+    config = parse(parser, args)
+    folder, *more = config.folder
+    if more:
+        raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
+    method = None if config.model is None else find_method(config.model)
+    run = load(folder, method=method)
+    page = Path(config.to or folder) / "run.html"
+    if config.html:
+        write_run_page(run, page)
+    files = [*run.save_pictures(config.to), *([page] if config.html else [])]
     for file in files:
         if file.suffix in (".png", ".html"):
             print(folder_name(file))

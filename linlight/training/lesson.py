@@ -2,9 +2,12 @@
 
 import inspect
 import math
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
@@ -16,10 +19,23 @@ from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.least_squares import LeastSquares
 from linlight.methods.linear_regression import LinearRegression
 from linlight.text import count
-from linlight.training.lesson_text import TEXT, said
 
 MOST_NUMBERS = 6
 """The most numbers of a tensor that are shown."""
+
+
+@cache
+def texts() -> dict[str, dict[str, str]]:
+    """All that is explained, by key and language."""
+    found: dict[str, dict[str, str]] = yaml.safe_load(
+        files("linlight.training").joinpath("lesson.yaml").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def said(key: str, lang: str, **values: object) -> str:
+    """A text of `lesson.yaml` in a language, with its braces filled in."""
+    return texts()[key][lang].format(**values)
 
 
 def shown(tensor: Tensor | None) -> str:
@@ -107,7 +123,7 @@ def _linear_regression(model: LinearRegression, trainer: Trainer, lang: str) -> 
 def _criterion(criterion: nn.Module, lang: str) -> str:
     name = {"SmoothL1Loss": "HuberLoss"}.get(type(criterion).__name__, type(criterion).__name__)
     key = f"{name} {getattr(criterion, 'reduction', '')}"
-    text = said(key if key in TEXT else name if name in TEXT else "criterion", lang, name=name)
+    text = said(key if key in texts() else name if name in texts() else "criterion", lang, name=name)
     return text.replace(name, type(criterion).__name__, 1)
 
 
@@ -116,7 +132,7 @@ def _optimizer(optimizer: torch.optim.Optimizer, lang: str) -> str:
     settings = optimizer.param_groups[0]
     key = "SGD momentum" if name == "SGD" and settings.get("momentum") else name
     lr = f"{float(settings.get('lr', math.nan)):g}"
-    text = said(key if key in TEXT else "optimizer", lang, name=name, lr=lr)
+    text = said(key if key in texts() else "optimizer", lang, name=name, lr=lr)
     return text.replace(name, type(optimizer).__name__, 1)
 
 

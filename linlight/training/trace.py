@@ -15,8 +15,7 @@ from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.text import wrapped
-from linlight.training.lesson import FirstUpdate, explanation
-from linlight.training.lesson_text import said
+from linlight.training.lesson import FirstUpdate, explanation, said
 
 MOST_ROWS = 10
 """The most rows that are printed under each candidate of a search."""

@@ -1,6 +1,5 @@
 """`linlight learn`: a screen for each program of the notes, then the page."""
 
-import inspect
 import re
 import sys
 import webbrowser
@@ -12,9 +11,11 @@ import pytest
 from conftest import Run
 from notes_programs import PROGRAMS
 
-from linlight.cli.learn_text import SCREENS, WORDS
+from linlight.cli.learn import content
 from linlight.cli.main import main
 from linlight.text import display_width
+
+SCREENS, WORDS = content()["screens"], content()["words"]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -31,9 +32,9 @@ def test_learn_without_a_terminal(
         assert len(shown.strip().splitlines()) <= 23
         assert all(display_width(line) <= 80 for line in shown.splitlines())
         flat = "".join(shown.split())
-        for text in (screen.question, screen.answer):
-            assert "".join(text[lang == "zh"].split()) in flat
-        assert " ".join(screen.command.split()[:4]) in shown
+        for text in (screen["question"], screen["answer"]):
+            assert "".join(text[lang].split()) in flat
+        assert " ".join(screen["command"].split()[:4]) in shown
     assert "GradientDescent: y = 1.99994 x" in screens[1]
     assert "\n    grad: 1.0 2.0 -2.0\n" in screens[3]
     assert "linear regression" in last
@@ -68,11 +69,11 @@ def test_learn_opens_the_page_if_there_is_a_browser(
     monkeypatch.setattr("builtins.input", lambda _: "")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr("linlight.cli.learn.SCREENS", ())
+    monkeypatch.setitem(content(), "screens", [])
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address))
     run = linlight("learn", "--lang", "en")
     assert opened == [(run.folder / "compare.html").resolve().as_uri()]
-    assert WORDS["no_browser"][0] in run.out
+    assert WORDS["no_browser"]["en"] in run.out
 
 
 def test_learn_refuses_other_options(refused: Callable[..., str]) -> None:
@@ -82,13 +83,13 @@ def test_learn_refuses_other_options(refused: Callable[..., str]) -> None:
 
 def test_lines_beside_each_other_are_the_notes_and_ours() -> None:
     for screen, program in zip(SCREENS, PROGRAMS.values(), strict=True):
-        for theirs, ours, file in screen.lines:
+        for theirs, ours, file in screen["lines"]:
             assert theirs.replace("(...)", "(model.parameters(), lr = 0.01)") in program
             assert ours in Path(str(files("linlight") / file)).read_text(), f"{ours} is not in {file}"
 
 
 def test_both_languages_ask_for_the_same_values() -> None:
-    for english, chinese in WORDS.values():
-        assert re.findall(r"\{\w+\}", english) == re.findall(r"\{\w+\}", chinese)
-    source = inspect.getsource(sys.modules["linlight.cli.learn_text"])
+    for texts in WORDS.values():
+        assert re.findall(r"\{\w+\}", texts["en"]) == re.findall(r"\{\w+\}", texts["zh"])
+    source = files("linlight.cli").joinpath("learn.yaml").read_text(encoding="utf-8")
     assert not re.search(r"[\u4e00-\u9fff][,;:?!]|[,;:?!][\u4e00-\u9fff]", source)

@@ -9,7 +9,7 @@ from conftest import ROOT, Run
 from notes_programs import PROGRAMS, printed
 
 from linlight.text import display_width, language, wrapped
-from linlight.training.lesson_text import TEXT
+from linlight.training.lesson import texts
 
 Linlight = Callable[..., Run]
 OURS = re.compile(r"# |\t# |optimum: |step: |forecast: |gap: |\w+: y = |run: |  ")
@@ -169,7 +169,8 @@ def test_explanation_fits_the_search(linlight: Linlight, words: list[str], says:
 
 
 def test_both_languages_say_the_same_of_the_same_values() -> None:
-    for key, (english, chinese) in TEXT.items():
+    for key, both in texts().items():
+        english, chinese = both["en"], both["zh"]
         fields = [
             {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, chinese)
         ]
@@ -178,7 +179,7 @@ def test_both_languages_say_the_same_of_the_same_values() -> None:
         chinese.encode("gbk")
         assert not re.search(r"[\u4e00-\u9fff][,;:?!]|[,;:?!][\u4e00-\u9fff]", chinese), key
     for term in ("穷举法", "梯度下降", "随机梯度下降", "反向传播", "损失函数", "计算图"):
-        assert any(term in chinese for _, chinese in TEXT.values()), term
+        assert any(term in both["zh"] for both in texts().values()), term
 
 
 def test_language_is_the_locales_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,8 +194,8 @@ def test_language_is_the_locales_unless_asked_for(monkeypatch: pytest.MonkeyPatc
 
 
 def test_wrapped_lines_fit_and_lose_nothing() -> None:
-    for texts in TEXT.values():
-        for text in texts:
+    for both in texts().values():
+        for text in both.values():
             lines = wrapped(text, 40)
             assert all(display_width(line) <= 42 for line in lines)  # punctuation may hang over
             assert "".join("".join(lines).split()) == "".join(text.split())
