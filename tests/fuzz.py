@@ -138,8 +138,8 @@ def read_table(path: Path, chance: random.Random) -> None:
     missing: Any = chance.choice(["error", "drop"])
     data = XYDataModule(path=str(path), target=target, stream=stream, missing=missing)
     if data.targets is not None:
-        _ = data.train_moments
-        data.ranges()
+        _ = data.statistics.moments
+        data.statistics.ranges()
 
 
 def spoilt(checkpoint: Any, chance: random.Random) -> Any:

@@ -324,7 +324,8 @@ class Cli(LightningCLI):
         """Draws the finished run into TensorBoard's images, and into files where they are wanted."""
         assert self.run_folder is not None
         data = copy.copy(self.datamodule)
-        data.trainer = None  # the training is over, and with it the standardised units
+        data.trainer = None  # the training is over
+        data.setup("predict")
         run = open_run(self.run_folder, data=data, method=type(self.model))
         if files:
             run.save_pictures()

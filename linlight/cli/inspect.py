@@ -37,8 +37,8 @@ def run(args: Sequence[str]) -> None:
 
 def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     """Lines on the training rows: their columns, their conditioning, what descent will need, and advice."""
-    low, high = data.ranges()
-    m = data.raw_moments.cpu()
+    low, high = data.statistics.ranges()
+    m = data.statistics.moments.cpu()
     fit = optimum(m, bias, coded=data.coded(bias))
     unit = Standardizer.fit(m).moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()

@@ -12,14 +12,14 @@ from torch import Tensor
 from linlight.data.arrays import Numbers, Rows, TableLike
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
-from linlight.data.opened import constant_target, open_numbers, open_path
+from linlight.data.opened import open_numbers, open_path
 from linlight.data.predicted import Predicted
 from linlight.data.settings import check_batch_size, check_settings
 from linlight.data.sources import ProcessInfo, Source
+from linlight.data.statistics import Statistics
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import Moments, reduced
 
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
 
@@ -126,7 +126,8 @@ class XYDataModule(LightningDataModule):
         self.shuffle = shuffle
         self.seed = seed
         self.updates_per_step = updates_per_step
-        self._fits = False  # whether the stage is a fit
+        self._fits = self._overfits = False  # whether the stage is a fit, and one of the same few batches
+        self._process = ProcessInfo()
         self.hand_out()
         self.standardize = standardize
         self.streamed = stream
@@ -187,6 +188,7 @@ class XYDataModule(LightningDataModule):
             InputError: If a setting cannot be used, or a number does not fit into the type.
         """
         check_batch_size(batch_size)
+        _ = self._statistics  # which is shared
         other = copy.copy(self)
         settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
         other._hparams = AttributeDict({**self.hparams, **settings})
@@ -207,10 +209,17 @@ class XYDataModule(LightningDataModule):
         return [] if self._columns is None else self._columns.coding
 
     def setup(self, stage: str) -> None:
-        """Makes sure that several processes have read the same."""
+        """Takes its share of the rows, and checks that several processes have read the same."""
         self._fits = stage == "fit"
         self.hand_out()  # until the model, whose `setup` comes later, wants it otherwise
-        if self.trainer is None or self.trainer.world_size == 1:
+        # The one look at the Trainer: nothing else says which process this is, and it can turn off the
+        # shuffling, as `overfit_batches` needs, in loaders of its own only.
+        trainer: Any = self.trainer
+        self._process, self._overfits = ProcessInfo(), False
+        if trainer is not None:
+            self._process = ProcessInfo(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
+            self._overfits = trainer.overfit_batches > 0
+        if self._process.world_size == 1:
             return
         mine = (self.feature_names, self.target_names, self.source.fingerprint())
         if any(other != mine for other in gather(mine)):
@@ -263,16 +272,6 @@ class XYDataModule(LightningDataModule):
         """Whether rows have weights."""
         return self.source.weighted
 
-    @cached_property
-    def mean_weight(self) -> float:
-        """The mean weight of the rows to train on; every process must ask for it."""
-        m = self.raw_moments
-        return float(m.weight / m.rows) if self.weighted else 1.0
-
-    def observations(self, m: Moments) -> int:
-        """How many observations the rows of a statistic are: their number, or what they count."""
-        return int((m.weight if self.weight_kind == "frequency" else m.rows).round())
-
     @property
     def has_validation(self) -> bool:
         """Whether rows are kept for validation."""
@@ -315,19 +314,6 @@ class XYDataModule(LightningDataModule):
         if self._constant and self._fits:
             raise InputError(self._constant)
 
-    def check_not_constant(self, m: Moments) -> None:
-        """Makes sure that a stream has something to learn from, once its statistic is known.
-
-        Raises:
-            InputError: If there are no rows, or a target is the same in every row.
-        """
-        if not m.rows:
-            raise InputError("the table has no rows to train on: give at least one")
-        spread = m.triangle[:, m.features :].abs().amax(dim=0)  # squares could underflow
-        for name, size, mean in zip(self.target_names, spread, m.mean[m.features :], strict=True):
-            if m.rows > 1 and size == 0:
-                raise InputError(constant_target(name, float(mean)))
-
     @property
     def scaling(self) -> Standardizer | None:
         """How the features that are handed out are standardised, if they are."""
@@ -347,7 +333,7 @@ class XYDataModule(LightningDataModule):
                 "standardize measures the rows to train on, and there are none: predict with a ckpt_path, or "
                 "set `standardizer` to that of the data trained on"
             )
-        return Standardizer.fit(self.raw_moments)
+        return Standardizer.fit(self.statistics.moments)
 
     def state_dict(self) -> dict[str, Any]:
         """The transform, for rows that come later."""
@@ -364,52 +350,36 @@ class XYDataModule(LightningDataModule):
             raise InputError(f"the checkpoint's standardisation is not one of {self.features} features")
         self.standardizer = held
 
-    def stand_in(self) -> tuple[Tensor, Tensor]:
-        """A few rows with the same mean squared error as those to train on, for every model; see `reduce`."""
-        x, y = (tensor.to(self.dtype) for tensor in reduced(self.train_moments))
-        return x, y
-
-    @cached_property
-    def raw_moments(self) -> Moments:
-        """The statistic of all rows to train on, in their own units; every process must ask for it."""
-        self.check_targets()
-        return self.source.moments(self._place())
-
     @property
-    def train_moments(self) -> Moments:
-        """The statistic of all rows to train on, as the training sees them."""
-        return self.raw_moments if self.scaling is None else self.scaling.moments(self.raw_moments)
+    def statistics(self) -> Statistics:
+        """What the rows to train on tell, measured once; every process must ask for the same.
 
-    def sample(self, most: int) -> tuple[Tensor, Tensor]:
-        """Some of the rows to train on, in their own units, x (n, D) and y (n, T), spread over all of them.
-
-        Of a stream they are the first rows of some of its parts.
+        Raises:
+            InputError: If there are no targets.
         """
         self.check_targets()
-        return self.source.sample(most)
+        self._statistics.place = self._place()
+        return self._statistics
 
-    def ranges(self) -> tuple[Tensor, Tensor]:
-        """The least and the greatest value of each feature in training, (D,) each, in their own units."""
-        self.check_targets()
-        return self.source.ranges(self._place())
+    @cached_property
+    def _statistics(self) -> Statistics:
+        return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
 
     @property
     def dropped(self) -> bool:
         """Whether rows were left out, as far as the table has been read."""
         return self.source.dropped
 
-    def _place(self) -> ProcessInfo:
-        if self.trainer is None:
-            return ProcessInfo(dtype=self.dtype)
-        device = self.trainer.strategy.root_device
-        if device.type == "mps" and self.dtype == torch.float64:
+    def _place(self, *, own_numbers: bool = False) -> ProcessInfo:
+        """Where loaders hand out their rows, in the model's type or the data's own."""
+        rank, world_size, device, _ = self._process
+        if device.type != "mps":  # which has no float64
+            return ProcessInfo(rank, world_size, device, None if own_numbers else self.dtype)
+        if own_numbers:
+            return ProcessInfo(rank, world_size)
+        if self.dtype == torch.float64:
             raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return ProcessInfo(self.trainer.global_rank, self.trainer.world_size, device, self.dtype)
-
-    def _own_place(self) -> ProcessInfo:
-        """The same, for the data's own numbers, whatever they are rounded to for models."""
-        place = self._place()._replace(dtype=None)
-        return place._replace(device=torch.device("cpu")) if place.device.type == "mps" else place
+        return self._process._replace(dtype=self.dtype)
 
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""
@@ -417,22 +387,21 @@ class XYDataModule(LightningDataModule):
             return self._reduced(batches_per_step=self.batches_per_step, passes=self.passes)
         self.check_targets()
         if self.streamed and self.batch_size is not None:
-            self.check_not_constant(self.raw_moments)
+            self.statistics.check_not_constant(self.statistics.moments)
         return self.source.training(
-            self._own_place() if self._in_blocks else self._place(),
+            self._place(own_numbers=self._in_blocks),
             self.scaling,
             self.batch_size,
-            # Lightning can turn the shuffling off in its own loaders only.
-            shuffle=self.shuffle and not (self.trainer is not None and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            shuffle=self.shuffle and not self._overfits,
             batches_per_step=self.batches_per_step,
             in_blocks=self._in_blocks,
         )
 
     def _reduced(self, **options: Any) -> BatchLoader:
+        statistics, place = self.statistics, self._place()
         if self.streamed:
-            self.check_not_constant(self.raw_moments)
-        place = self._place()
-        rows = tuple(tensor.to(place.device) for tensor in self.stand_in())
+            statistics.check_not_constant(statistics.moments)
+        rows = tuple(tensor.to(place.device, self.dtype) for tensor in statistics.stand_in(self.scaling))
         return BatchLoader(rows, len(rows[0]), place=place, **options)
 
     def train_pass(self) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from linlight.data.arrays import Numbers, Rows, as_matrix, common_type, plain_names, type_of
 from linlight.data.memory import Memory
 from linlight.data.sources import Source
+from linlight.data.statistics import constant_target
 from linlight.distributed import say
 from linlight.errors import InputError
 
@@ -39,11 +40,6 @@ class Opened:
     no_targets: str
     constant: str = ""
     columns: "Columns | None" = None
-
-
-def constant_target(name: str, value: float) -> str:
-    """What to say of a target that is the same in every row."""
-    return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
 
 
 def open_numbers(x: Numbers, y: Numbers, settings: dict[str, Any]) -> Opened:

@@ -35,7 +35,7 @@ def surface_of(results: list[Result], data: XYDataModule) -> LossSurface | None:
     parameters = data.features + bias
     path = np.array([theta(point, bias) for point in seen]).reshape(-1, parameters)
     held = TEXTBOOK if data.hparams.get("x", 0) is None and data.hparams.get("path", 0) is None else None
-    return make_surface(data.raw_moments, data.feature_names, bias, path, GRID, held)
+    return make_surface(data.statistics.moments, data.feature_names, bias, path, GRID, held)
 
 
 def _is_near(point: dict[str, Any], result: Result) -> bool:

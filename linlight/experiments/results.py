@@ -50,7 +50,7 @@ class Result:
 
 def _path(course: Course, data: XYDataModule) -> list[dict[str, Any]]:
     with np.errstate(over="ignore"):
-        losses = course.squared_errors(data.raw_moments)
+        losses = course.squared_errors(data.statistics.moments)
     return [
         {
             "epoch": epoch,

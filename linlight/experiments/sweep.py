@@ -103,7 +103,7 @@ def sweep(
 
 def _as_trained(data: XYDataModule) -> Moments:
     """The statistic of the rows as the training sees them, standardised or not."""
-    m = data.raw_moments
+    m = data.statistics.moments
     return Standardizer.fit(m).moments(m) if data.standardize else m
 
 

@@ -167,7 +167,7 @@ class LeastSquares(LinearModel):
         self.moments = merge_over_processes(self._seen)
         data = self._data()
         if data is not None and data.streamed:
-            data.check_not_constant(self.moments)
+            data.statistics.check_not_constant(self.moments)
         self.fit = optimum(self.moments, self._bias, self.l2, self._coded())
         if self._refines(self.fit, self.moments):
             self.fit = self._refined(self.fit, self.moments)

@@ -71,7 +71,7 @@ class _View:
     @cached_property
     def ground(self) -> LossSurface:
         data = self.data
-        return make_surface(data.raw_moments, data.feature_names, self.bias, self.path)
+        return make_surface(data.statistics.moments, data.feature_names, self.bias, self.path)
 
     @property
     def since(self) -> str:
@@ -94,7 +94,7 @@ class _View:
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
         """x, y and predictions of some training rows, and what to say of how many."""
-        x, y = (tensor.double() for tensor in self.data.sample(MOST_POINTS))
+        x, y = (tensor.double() for tensor in self.data.statistics.sample(MOST_POINTS))
         n = self.run.summary["rows"]
         note = "" if len(x) == n else f" ({len(x):,} of {n:,} rows)"
         with torch.no_grad():
@@ -240,7 +240,7 @@ def _epochs(view: _View) -> Figure:
 
 def _coefficients(view: _View) -> Figure:
     """The effect of one standard deviation of each feature, with its 95 % interval."""
-    m = view.data.raw_moments
+    m = view.data.statistics.moments
     spread = (m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()).tolist()
     rows = _first(view.run.summary["coefficients"])[view.bias :]
     scaled = [
@@ -274,7 +274,7 @@ def _has_intervals(run: RunRecord) -> bool:
 
 def _graph(view: _View) -> Figure:
     """The computational graph of the first row, where the run began."""
-    x, y = (tensor.double() for tensor in view.data.sample(1))
+    x, y = (tensor.double() for tensor in view.data.statistics.sample(1))
     colors = (view.ink, view.first, view.second)
     start = torch.from_numpy(view.path[0].copy())
     return draw_graph(

@@ -54,12 +54,13 @@ def _content(run: RunRecord) -> dict[str, Any]:
         theta = course.theta[kept, 0]
         theta = theta if bias else np.column_stack([np.zeros(len(kept)), theta])
         path = np.column_stack([course.epoch[kept], theta])
-    ground = make_surface(data.raw_moments, data.feature_names, bias, path[:, 1:] if bias else path[:, 2:])
+    m = data.statistics.moments
+    ground = make_surface(m, data.feature_names, bias, path[:, 1:] if bias else path[:, 2:])
     along, up = ground.limits()
     best = [*ground.land.lowest, *([] if bias else [0.0])]  # w, then b
-    x, y = (tensor.double().numpy()[:, 0] for tensor in data.sample(MOST_ROWS))
-    ones_x, of_y = design(data.raw_moments.cpu(), bias=True)
-    weight = data.raw_moments.weight.item()
+    x, y = (tensor.double().numpy()[:, 0] for tensor in data.statistics.sample(MOST_ROWS))
+    ones_x, of_y = design(m.cpu(), bias=True)
+    weight = m.weight.item()
     # A page about a run whose loss is the sum of the squares adds them up too, so that its step is the run's.
     total = model.loss_is_total and isinstance(model.criterion, MSELoss)
     rule, stable = model.update_rule(), run.summary.get("largest_stable_step")

@@ -138,9 +138,8 @@ class Diagnostics(Callback):
         limited = math.isfinite(planned)
         self._batches = int(planned) if limited else data.batches
         self._passes = self._batches if data.reduce else 1
-        self._take(
-            moments_again(trainer, planned) if limited and not data.reduce else data.train_moments, model
-        )
+        own = limited and not data.reduce
+        self._take(moments_again(trainer, planned) if own else data.statistics.scaled(data.scaling), model)
         rule = model.update_rule()
         self._lr = rule.lr if rule is not None and rule.is_plain else None
         self._start = self._predicted = stack(model.w, model.b)
@@ -172,7 +171,7 @@ class Diagnostics(Callback):
         """Solves for the optimum of some rows."""
         self._moments = m.cpu()
         data: XYDataModule = model.trainer.datamodule  # type: ignore[attr-defined]
-        self._observations = data.observations(self._moments)
+        self._observations = data.statistics.observations(self._moments)
         bias = model.b is not None
         self._fit: Optimum = optimum(self._moments, bias, coded=data.coded(bias))
         self._parabola: Parabola = parabola(self._moments, self._fit, model.loss_is_total)

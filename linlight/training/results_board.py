@@ -125,7 +125,7 @@ def _number(value: Any) -> float:
 @torch.no_grad()
 def residuals(model: LinearModel, data: XYDataModule) -> Tensor:
     """Targets less predictions of some of the training rows, in the data's own units, (n, T)."""
-    x, y = data.sample(MOST_RESIDUALS)
+    x, y = data.statistics.sample(MOST_RESIDUALS)
     w, b = (None if p is None else p.cpu() for p in model.original_units())
     assert w is not None
     y_hat = torch.nn.functional.linear(x.to(w), w, b)

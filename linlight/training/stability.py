@@ -67,7 +67,7 @@ def forecast_of(
     n = rows
     size = min(data.batch_size or n, n)
     curvature = float(shape.curvatures.max()) * (size / n if model.loss_is_total else 1.0)
-    steepest *= scale * (size * data.mean_weight if model.loss_is_total else 1.0)
+    steepest *= scale * (size * data.statistics.mean_weight if model.loss_is_total else 1.0)
     order = "shuffled" if data.shuffle else "that many"
     source = f", from a sample of {seen:,} rows," if seen < n else ""
     name = f"an estimate{source} of the largest stable step of {order} batches"
@@ -114,12 +114,12 @@ def _looked_at(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, T
     """
     planned = planned_batches(trainer)
     if data.streamed and math.isinf(planned):
-        x = data.sample(SAMPLE)[0]
+        x = data.statistics.sample(SAMPLE)[0]
         yield x if data.scaling is None else data.scaling.scale(x), x.new_ones(len(x))
         return
     whole = data.source.in_order("train", ProcessInfo(), data.scaling, SAMPLE)
     for x, _, *weight in whole if math.isinf(planned) else batches_again(trainer, planned):
-        yield x, weight[0] / data.mean_weight if weight else x.new_ones(len(x))
+        yield x, weight[0] / data.statistics.mean_weight if weight else x.new_ones(len(x))
 
 
 def _cycle(data: XYDataModule, model: LinearModel, most: int) -> Cycle:
@@ -129,7 +129,7 @@ def _cycle(data: XYDataModule, model: LinearModel, most: int) -> Cycle:
             ones = x.new_ones(len(x), int(model.b is not None))
             x, y = torch.cat([ones, x], dim=1).double(), y.double()
             if weight:
-                unit = 1.0 if model.loss_is_total else data.mean_weight
+                unit = 1.0 if model.loss_is_total else data.statistics.mean_weight
                 root = (weight[0].double() / unit).sqrt()[:, None]
                 x, y = x * root, y * root
             yield x.numpy(), y.numpy()

@@ -111,7 +111,8 @@ def test_processes_that_read_other_data_are_told_so(
 ) -> None:
     data = XYDataModule([1, 2, 3], [1, 2, 3])
     theirs = XYDataModule(**({"x": [1, 2, 3]} | other))
-    data.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    data.trainer = SimpleNamespace(global_rank=0, world_size=2, strategy=strategy, overfit_batches=0.0)  # type: ignore[assignment]
 
     def of_two(mine: Any) -> list[Any]:
         return [mine, (theirs.feature_names, theirs.target_names, theirs.source.fingerprint())]

@@ -69,8 +69,8 @@ def test_passes_and_batches_in_order_are_those_in_memory(path: str) -> None:
     for mine, theirs in zip(data.train_dataloader(), memory.train_dataloader(), strict=True):
         assert [tensor.tolist() for tensor in mine] == [tensor.tolist() for tensor in theirs]
     assert data.train_size == ROWS
-    assert torch.equal(torch.stack(data.ranges()), torch.stack(memory.ranges()))
-    found, expected = (one.train_moments.state_dict() for one in (data, memory))
+    assert torch.equal(torch.stack(data.statistics.ranges()), torch.stack(memory.statistics.ranges()))
+    found, expected = (one.statistics.moments.state_dict() for one in (data, memory))
     for name, tensor in expected.items():  # the triangle's rows have signs of their own
         torch.testing.assert_close(found[name].abs(), tensor.abs(), rtol=1e-11, atol=1e-11)
 

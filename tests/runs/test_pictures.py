@@ -67,7 +67,7 @@ def test_of_several_targets_the_first_ones_own_error_is_drawn(
 ) -> None:
     run = load(linlight("fit", "--model=LeastSquares", f"--data.path={table(1, 3)}").folder)
     x, y = run.data.x.numpy(), run.data.y.numpy()  # type: ignore[union-attr]
-    ground = make_surface(run.data.train_moments, run.data.feature_names, True, np.zeros((1, 2)))
+    ground = make_surface(run.data.statistics.moments, run.data.feature_names, True, np.zeros((1, 2)))
     left = np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), y[:, :1], rcond=None)[1]
     assert ground.shape.lowest == pytest.approx(left[0] / len(x), rel=1e-5)
 

@@ -58,7 +58,7 @@ def test_the_path_is_that_of_the_weights(
     x = np.column_stack([np.ones(4), X])
     expected = [np.square(x @ theta.T - Y[:, :targets].numpy()).mean() for theta in course.theta]
     np.testing.assert_allclose(
-        course.squared_errors(XYDataModule(X, Y[:, :targets], dtype="float64").raw_moments),
+        course.squared_errors(XYDataModule(X, Y[:, :targets], dtype="float64").statistics.moments),
         expected,
         rtol=1e-9,
     )

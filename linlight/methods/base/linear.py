@@ -125,7 +125,7 @@ class LinearModule(LightningModule):
         if len(batch) < 3:
             return len(batch[0])
         # Another's loader does not tell the mean weight.
-        return len(batch[0]) * data.mean_weight if data is not None else batch[2].sum().item()
+        return len(batch[0]) * data.statistics.mean_weight if data is not None else batch[2].sum().item()
 
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""

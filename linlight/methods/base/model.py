@@ -145,7 +145,7 @@ class LinearModel(LinearModule):
         scaling = self._scaling()
         if scaling is None or self.w.dtype == torch.float64:
             return
-        m = self.trainer.datamodule.raw_moments  # type: ignore[attr-defined]
+        m = self.trainer.datamodule.statistics.moments  # type: ignore[attr-defined]
         spread = m.triangle[:, m.features :].norm(dim=0) / m.weight.sqrt()  # of each target, (T,)
         off = (w.abs() @ scaling.mean.abs().to(w)) * torch.finfo(self.w.dtype).eps  # (T,)
         if self.trainer.is_global_zero and bool((off > NOTICED * spread.to(off)).any()):
@@ -304,7 +304,7 @@ class LinearModel(LinearModule):
         whole = data is not None and math.isinf(seen)
         squared = isinstance(self.criterion, nn.MSELoss)
         if data is not None and squared and (data.reduce or (whole and data.source.is_surveyed)):
-            m = data.train_moments.cpu()
+            m = data.statistics.scaled(data.scaling).cpu()
             self.rows = int(m.rows)
             found = metrics_of(m, self.w.cpu(), self._cpu_bias())
             total = m.weight.item() * m.targets if self.loss_is_total else 1.0

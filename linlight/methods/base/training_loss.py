@@ -165,6 +165,6 @@ def _stable_step(trainer: Trainer, model: Any) -> float | None:
     data = our_data(trainer)
     if data is None or not isinstance(model.criterion, nn.MSELoss) or math.isfinite(planned_batches(trainer)):
         return None
-    x, y = data.stand_in()
+    x, y = data.statistics.stand_in(data.scaling)
     stable = largest_stable_step(x, y.shape[1], bias=model.b is not None)
-    return stable / (data.train_moments.weight.item() * y.shape[1]) if model.loss_is_total else stable
+    return stable / (data.statistics.moments.weight.item() * y.shape[1]) if model.loss_is_total else stable
