@@ -85,7 +85,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
     from linlight.training.folder import new_folder
     from linlight.training.last_checkpoint import LastCheckpoint
     from linlight.training.run_summary import RunSummary
-    from linlight.training.tensorboard import BatchedTensorBoardLogger, Dashboard
+    from linlight.training.tensorboard import BatchedTensorBoardLogger, Charts
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     names: dict[str, Callable[[int], None]] = {}
@@ -101,7 +101,7 @@ def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, f
             enable_model_summary=False,
             default_root_dir=run,
             logger=BatchedTensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[diagnostics, Dashboard(diagnostics), LastCheckpoint(), RunSummary(diagnostics)],
+            callbacks=[diagnostics, Charts(diagnostics), LastCheckpoint(), RunSummary(diagnostics)],
         )
         trainer.fit(getattr(linlight, name)(), XYDataModule())
 

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from linlight.callbacks import default_callbacks as default_callbacks
     from linlight.data.datamodule import XYDataModule as XYDataModule
     from linlight.errors import InputError as InputError
     from linlight.experiments.compare import compare as compare
@@ -18,6 +19,7 @@ _MODULES = {
     "Run": "runs.run",
     "XYDataModule": "data.datamodule",
     "compare": "experiments.compare",
+    "default_callbacks": "callbacks",
     "load": "runs.run",
     "sweep": "experiments.sweep",
 }
@@ -31,6 +33,8 @@ def __getattr__(name: str) -> Any:
     """
     if name in _MODULES:
         return getattr(import_module(f"linlight.{_MODULES[name]}"), name)
+    if name == "callbacks":  # a module, whose import takes its time too
+        return import_module("linlight.callbacks")
     # A method has a class's name: `from linlight import text` asks here too, before it imports the file.
     if name == "__all__" or name[0].isupper():
         methods = import_module("linlight.methods").METHODS

@@ -21,6 +21,7 @@ PUBLIC = [
     "Run",
     "XYDataModule",
     "compare",
+    "default_callbacks",
     "load",
     "sweep",
 ]
@@ -30,6 +31,7 @@ def test_public_names() -> None:
     assert package.__all__ == PUBLIC
     for name in PUBLIC:
         assert getattr(package, name).__name__ == name
+    assert sorted(package.callbacks.__all__) == package.callbacks.__all__
     with pytest.raises(AttributeError, match="no attribute 'nope'"):
         package.nope  # noqa: B018
 

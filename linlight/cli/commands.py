@@ -35,12 +35,8 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # LightningCLI still calls what jsonargparse has renamed, which is no concern of the user's.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        # https://github.com/Lightning-AI/pytorch-lightning/issues/21326
-        warnings.filterwarnings("ignore", message=r".*LeafSpec.*is deprecated", category=FutureWarning)
         # The dashboard logs at least once an epoch, however short.
         warnings.filterwarnings("ignore", message="The number of training batches")
-        # Lightning asks for an empty list where there is no validation, and warns of it.
-        warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
         # What is saved after an update is what is to be saved.
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
         # config.yaml cannot repeat a callback that is given a function; it says so where it stands.

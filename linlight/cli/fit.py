@@ -1,18 +1,19 @@
 """`fit`, `validate`, `test` and `predict`, by LightningCLI."""
 
-import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.fabric.utilities.spike import TrainingSpikeException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LambdaCallback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from linlight.callbacks import PredictionWriter, RunSummary, default_callbacks
 from linlight.cli import checks, schema
 from linlight.cli.help import short_help, wants_short_help
 from linlight.cli.messages import no_method, one_line, out_of_memory
@@ -21,25 +22,14 @@ from linlight.cli.save_config import SaveConfig
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
-from linlight.methods.base.training_loss import TrainingLoss
 from linlight.plain import read_yaml
-from linlight.runs.run import load as open_run
-from linlight.runs.search_curve import SearchCurve
-from linlight.runs.style import drawing
-from linlight.text import language
-from linlight.training.audit import Audit
-from linlight.training.diagnostics import Diagnostics
-from linlight.training.fit_result import FitResult, evaluated
+from linlight.training.fit_result import evaluated
 from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
-from linlight.training.history import History
-from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.predictions import PredictionWriter
-from linlight.training.progress import silence, watch
-from linlight.training.resume import ResumedSettings, differences
-from linlight.training.run_summary import RunSummary, describe, figures
+from linlight.training.progress import silence
+from linlight.training.resume import differences
+from linlight.training.run_summary import describe, figures
 from linlight.training.stopping import EXIT_CODE
-from linlight.training.tensorboard import BatchedTensorBoardLogger, Dashboard, run_label
-from linlight.training.trace import Trace
+from linlight.training.tensorboard import BatchedTensorBoardLogger, run_label
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -58,9 +48,6 @@ WORKS = {
 }
 """From these hooks on, an error is no longer due to the options or the checkpoint."""
 
-DRAWING, A_TENTH = 2.0, 0.1
-"""Seconds that pictures take; where that is less than this part of the run, TensorBoard has them unasked."""
-
 
 def _rank() -> int:
     """This process's rank, known before there is a Trainer."""
@@ -77,7 +64,6 @@ class Cli(LightningCLI):
     def __init__(self, args: Sequence[str]) -> None:
         self._command = args[0]
         self.run_folder: Path | None = None
-        self.summary: dict[str, Any] = {}
         self._run_summary = RunSummary()
         self._stopped = False
         self._going_on = ""
@@ -108,13 +94,14 @@ class Cli(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the other options of the command."""
+        self._options = parser
         schema.add_arguments(parser, self._command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself as the defaults."""
         words = list(args[1:])
         if wants_short_help(words):
-            print(short_help(self._subcommand_parsers[self._command], self._command))
+            print(short_help(self._options, self._command))
             raise SystemExit(0)
         words = [word for word in words if word != "all" or "--help" not in words]
         ahead = look_ahead(words)
@@ -122,9 +109,9 @@ class Cli(LightningCLI):
         if path == "last":
             path = self._last(ahead)
         beside = None
-        self._subcommand_parsers[self._command].set_defaults(weights_only=True)
+        self._options.set_defaults(weights_only=True)
         if path is not None:
-            beside = remember(self._subcommand_parsers[self._command], path, self._command, ahead)
+            beside = remember(self._options, path, self._command, ahead)
         try:
             config = self._parse(words)
         except InputError as error:
@@ -163,12 +150,14 @@ class Cli(LightningCLI):
             )
         config.data.dtype = dtype
 
+    def _typed(self, name: str) -> Any:
+        return self.config[self._command].get(name)
+
     def _parse(self, words: list[str]) -> Namespace:
-        subparser = self._subcommand_parsers[self._command]
         try:
             self.config = self.parser.parse_args([self._command, *words])
         except ArgumentError as error:
-            raise InputError(one_line(str(error), subparser)) from error
+            raise InputError(one_line(str(error), self._options)) from error
         except RecursionError as error:
             raise InputError(
                 "what was given nests too deeply, or contains itself: no setting does"
@@ -216,7 +205,7 @@ class Cli(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
-        config = self._get(self.config_init, "trainer")
+        config = self.config_init[self._command].trainer
         given = checks.trainer(config, self.model, self.datamodule)
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
@@ -225,37 +214,17 @@ class Cli(LightningCLI):
             return self._make_trainer(config, given, root, kwargs)
 
     def _make_trainer(self, config: Any, given: list[Any], root: Path, kwargs: dict[str, Any]) -> Trainer:
-        # It is first, so that the others find what it measured.
-        diagnostics = Diagnostics(
-            self._get(self.config_init, "stop_at_se", default=None),
-            on_divergence=self._get(self.config_init, "on_divergence", default="stop"),
-        )
-        self._run_summary = RunSummary(diagnostics)
-        callbacks: list[Callback] = [
-            LambdaCallback(**dict.fromkeys(WORKS[self._command], self._now_works)),
-            diagnostics,
-            TrainingLoss(),
-            Dashboard(diagnostics),
-            History(diagnostics),
-            SearchCurve(),
-            self._run_summary,
-            ResumedSettings(),
-        ]
-        flags = {n: self._get(self.config_init, n, default=False) for n in ("trace", "verbose", "quiet")}
-        bars = any(isinstance(callback, ProgressBar) for callback in given)
-        wanted = config["enable_progress_bar"] is not False and not config["barebones"]
-        wanted_bar = wanted and self._command == "fit" and not bars
-        watching, bar = watch(**flags, wanted=wanted_bar, diagnostics=diagnostics)
-        # The bar goes first, so that it is gone when the others print.
-        callbacks = [*watching, *callbacks] if bar else [*callbacks, *watching]
-        config["enable_progress_bar"] = bar or (bars and wanted)
-        if config["enable_checkpointing"] is not False and not config["barebones"]:
-            callbacks.append(self._get(self.config_init, "checkpoint", default=None) or LastCheckpoint())
-        if self._get(self.config_init, "trace", default=False):  # explains before the others foretell
-            callbacks.insert(0, Trace(language(self._get(self.config_init, "lang", default=None))))
-        if self._get(self.config_init, "audit", default=False):
-            callbacks.append(Audit())
-        config["callbacks"] = [*given, *callbacks]
+        bars = config["enable_progress_bar"] is not False and not config["barebones"]
+        typed = self.config_init[self._command]
+        options = {name: typed[name] for name in signature(default_callbacks).parameters if name in typed}
+        if config["enable_checkpointing"] is False or config["barebones"]:
+            options["checkpoint"] = False
+        is_shown = bars and not any(isinstance(callback, ProgressBar) for callback in given)
+        callbacks = default_callbacks(root, bar=is_shown, **options)
+        (self._run_summary,) = (one for one in callbacks if isinstance(one, RunSummary))
+        config["enable_progress_bar"] = bars
+        at_work = LambdaCallback(**dict.fromkeys(WORKS[self._command], self._now_works))
+        config["callbacks"] = [*given, at_work, *callbacks]
         if config["logger"] in (None, True) and not config["barebones"]:
             # TensorBoard names a run after the folders of its events: there the settings tell runs apart.
             label = run_label(self.model, self.datamodule)
@@ -276,7 +245,7 @@ class Cli(LightningCLI):
 
     def _why_not(self, error: Exception) -> str:
         said = " ".join(str(error).split())
-        if path := self._get(self.config, "ckpt_path"):
+        if path := self._typed("ckpt_path"):
             return f"{path} does not go with this {self._command}: {said}"
         used = {"criterion": self.model.criterion, "optimizer": next(iter(self.trainer.optimizers), None)}
         names = " and ".join(f"{key} {type(value).__name__}" for key, value in used.items() if value)
@@ -287,7 +256,6 @@ class Cli(LightningCLI):
 
     def execute(self) -> None:
         """Runs the command."""
-        wanted = self._get(self.config_init, "pictures", default=False)
         with removed_on_failure(self.run_folder, keep=self._worth_keeping):
             try:
                 with self._silence():
@@ -295,8 +263,6 @@ class Cli(LightningCLI):
             except InputError:
                 if self._run_summary.summary and _rank() == 0:  # it has diverged, and is kept
                     assert self.run_folder is not None
-                    if wanted:
-                        self._draw(files=True)
                     print(f"run: {folder_name(self.run_folder)}", flush=True)
                 raise
             except USUAL as error:
@@ -305,7 +271,7 @@ class Cli(LightningCLI):
                 if isinstance(error, TrainingSpikeException) or "conditioned on metric" in str(error):
                     self._unfit = True
                     raise InputError(str(error)) from error
-                if self._works or not (self._get(self.config, "ckpt_path") or self._is_all_known()):
+                if self._works or not (self._typed("ckpt_path") or self._is_all_known()):
                     raise
                 self._unfit = True
                 raise InputError(self._why_not(error)) from error
@@ -316,33 +282,12 @@ class Cli(LightningCLI):
                 self._say_stopped()
                 # Lightning would end the first of several processes too, were another's exit code not 0.
                 raise SystemExit(EXIT_CODE if _rank() == 0 else 0) from None
-        is_cheap = self.summary.get("seconds", 0.0) > DRAWING / A_TENTH and not self.datamodule.streamed
-        if self._command == "fit" and _rank() == 0 and (wanted or is_cheap):
-            self._draw(files=wanted)
-
-    def _draw(self, files: bool) -> None:
-        """Draws the finished run into TensorBoard's images, and into files where they are wanted."""
-        assert self.run_folder is not None
-        data = copy.copy(self.datamodule)
-        data.trainer = None  # the training is over
-        data.setup("predict")
-        run = open_run(self.run_folder, data=data, method=type(self.model))
-        if files:
-            run.save_pictures()
-        figures = run.plot()
-        assert isinstance(figures, dict)
-        for logger in self.trainer.loggers:
-            if isinstance(logger, BatchedTensorBoardLogger):
-                with drawing():
-                    for name, figure in figures.items():
-                        logger.experiment.add_figure(f"pictures/{name}", figure, self.trainer.global_step)
-                logger.experiment.close()
 
     def _say_stopped(self) -> None:
         if self.run_folder is None:  # not the first of several processes
             return
         folder = folder_name(self.run_folder)
-        if not self._get(self.config, "quiet", default=False):
+        if not self._typed("quiet"):
             if self._last_checkpoint().exists():
                 print(f"stopped; linlight fit --ckpt_path {folder_name(self._last_checkpoint())} goes on")
             elif self._worth_keeping():
@@ -354,7 +299,7 @@ class Cli(LightningCLI):
 
     def _silence(self) -> AbstractContextManager[Any]:
         """Where `quiet` is set, what is printed goes nowhere; warnings too."""
-        return silence() if self._get(self.config, "quiet", default=False) else nullcontext()
+        return silence() if self._typed("quiet") else nullcontext()
 
     def _last_checkpoint(self) -> Path:
         assert self.run_folder is not None
@@ -374,46 +319,24 @@ class Cli(LightningCLI):
         """Evaluates the test rows; `after_test` says what was found."""
         self.trainer.test(**kwargs, verbose=False)
 
-    def after_fit(self) -> None:
-        """Prints what was found."""
-        self.summary = self._run_summary.summary
-        if _rank() == 0:
-            found = FitResult(self.summary)
-            report = found.to_text() or self.model.report()
-            if report:
-                print(report)
-            print(found.line)
-
     def _after_evaluation(self) -> None:
         kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]
         metrics = figures(self.trainer.callback_metrics)
-        self.summary = describe(self.model, self.model.rows) | metrics
+        summary = describe(self.model, self.model.rows) | metrics
         if _rank() == 0:
-            rows = self.summary["rows"]
-            print(evaluated(self.summary["method"], metrics, rows, kept > 0))
-        self._write_summary()
+            print(evaluated(summary["method"], metrics, summary["rows"], kept > 0))
+        self._write_summary(summary)
 
     after_validate = after_test = _after_evaluation
 
     def predict(self, **kwargs: Any) -> None:
         """Writes `predictions.csv` or `.parquet` and shows its beginning."""
-        writer = PredictionWriter(self._get(self.config, "format", default="csv"))
-        self.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
         self.trainer.predict(**kwargs | {"return_predictions": False})
-        self.summary = describe(self.model, writer.count)
-        if _rank() != 0:
-            return
-        if not writer.count:
-            raise InputError("there are no rows to predict: give at least one")
-        assert self.run_folder is not None
-        for x, y_hat in writer.beginning:
-            print("x =", *x, "-> prediction", *y_hat)
-        if writer.count > len(writer.beginning):
-            path = folder_name(self.run_folder / f"predictions.{writer.kind}")
-            print(f"... {writer.count:,} rows in {path}")
-        self._write_summary()
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        (writer,) = (one for one in callbacks if isinstance(one, PredictionWriter))
+        self._write_summary(describe(self.model, writer.count))
 
     @rank_zero_only
-    def _write_summary(self) -> None:
+    def _write_summary(self, summary: dict[str, Any]) -> None:
         assert self.run_folder is not None
-        write_json(self.run_folder / "summary.json", self.summary)
+        write_json(self.run_folder / "summary.json", summary)

@@ -9,6 +9,7 @@ from lightning.fabric.utilities.data import AttributeDict
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+import linlight.noise  # noqa: F401
 from linlight.data.arrays import Numbers, Rows, TableLike
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory

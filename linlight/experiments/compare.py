@@ -35,7 +35,7 @@ from linlight.text import display_width, padded, shortened
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.tensorboard import Dashboard
+from linlight.training.tensorboard import Charts
 
 
 def compare(
@@ -135,7 +135,7 @@ def compare(
                     folder=root / one.folder,
                     watch=watch,
                     diagnostics=diagnostics,
-                    callbacks=[Dashboard(diagnostics), SearchCurve(), LastCheckpoint()],
+                    callbacks=[Charts(diagnostics), SearchCurve(), LastCheckpoint()],
                     log_every_n_steps=1,
                 )
                 results.append(result_of(one.name, training, module, example))

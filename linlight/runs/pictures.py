@@ -1,8 +1,10 @@
 """The pictures of a finished run: its loss, its fit, its residuals, its epochs, its coefficients."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +305,20 @@ def draw(run: RunRecord, name: str | None = None, theme: str = "light") -> Figur
         if name is not None:
             return PICTURES[name][0](view)
         return {key: PICTURES[key][0](view) for key in there}
+
+
+def as_html(run: RunRecord) -> str:
+    """What a run found, and its pictures, as a part of a page."""
+    figures = draw(run)
+    assert isinstance(figures, dict)
+    parts = [run.result.to_html()]
+    for name, figure in figures.items():
+        file = BytesIO()
+        with drawing():
+            figure.savefig(file, format="png", dpi=100)
+        image = b64encode(file.getvalue()).decode()
+        parts.append(f'<img alt="{name}" style="max-width: 100%" src="data:image/png;base64,{image}">')
+    return "\n".join(parts)
 
 
 def save(run: RunRecord, folder: Path) -> list[Path]:

@@ -52,8 +52,14 @@ class Run(RunRecord):
         return f"Run({folder_name(self.folder)}: {self.result.line})"
 
     def _repr_markdown_(self) -> str:
-        """The run as a notebook shows it."""
+        """What was found, for notebooks that show no HTML."""
         return f"**{self.result.line}**\n\n{self.result.to_markdown()}"
+
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it: what was found, and the pictures."""
+        from linlight.runs.pictures import as_html  # with matplotlib, which takes long to import
+
+        return as_html(self)
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The curve of a search: the loss of every candidate, as a picture of the run."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from linlight.functional.loss_surface import Landscape
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.runs.style import BLUE, ERROR, RED, save_figure
 from linlight.runs.surface import contours, surface
+from linlight.training.run_folder import run_folder
 
 
 class SearchCurve(Callback):
@@ -24,7 +24,7 @@ class SearchCurve(Callback):
         if not isinstance(pl_module, ExhaustiveSearch) or not trainer.global_step:
             return
         figure = search_curve(pl_module)
-        save_figure(figure, Path(trainer.default_root_dir) / "loss_curve")
+        save_figure(figure, run_folder(trainer) / "loss_curve")
         for logger in trainer.loggers:
             if isinstance(logger, lightning_loggers.TensorBoardLogger):
                 logger.experiment.add_figure("loss_curve", figure, trainer.global_step)

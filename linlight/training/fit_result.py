@@ -1,8 +1,9 @@
 """What a run found, as text, Markdown, JSON or a frame: all are made of the content of `summary.json`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -92,12 +93,32 @@ class FitResult:
             settings: The method's settings.
             source: Where the data come from.
         """
+        lines = [f"# {self.summary['method']}", "", "| | |", "|---|---|"]
+        facts = {name: _escaped(value) for name, value in self._facts(settings, source).items()}
+        facts["model"] = f"`{facts['model']}`"
+        lines += [f"| {name} | {value} |" for name, value in facts.items()]
+        for title, table, more in self._tables():
+            lines += ["", f"## {_escaped(title)}", "", *_markdown(table), *(["", more] if more else [])]
+        return "\n".join(lines)
+
+    def to_html(self) -> str:
+        """The same card, as a part of a page."""
+        parts = [f"<h3>{escape(self.summary['method'])}</h3>"]
+        parts.append(_html(self._facts().items()))
+        for title, table, more in self._tables():
+            head = [key.replace("_", " ") for key in table[0]]
+            cells = ([_cell(value) for value in row.values()] for row in table)
+            parts += [f"<h4>{escape(title)}</h4>", _html([head, *cells], "th")]
+            parts += [f"<p>{escape(more)}</p>"] if more else []
+        return "\n".join(parts)
+
+    def _facts(self, settings: dict[str, Any] | None = None, source: str | None = None) -> dict[str, str]:
         s = self.summary
-        rows = {
+        facts = {
             "data": f"{f'{source}: ' if source else ''}{count(s['rows'], 'row')} to train on, "
             f"{count(s['features'], 'feature')}",
             "settings": ", ".join(f"{k} {_cell(v)}" for k, v in (settings or {}).items()) or None,
-            "model": f"`{equation(s, s['feature_names'])}`",
+            "model": equation(s, s["feature_names"]),
             "loss": f"{number(s['train_loss'])} after {count(s['epochs'], 'epoch')}, "
             f"{count(s['steps'], 'step')}",
             "diverged": s.get("diverged"),
@@ -110,13 +131,14 @@ class FitResult:
             "R²" if s["bias"] is not None else "uncentred R²": s.get("r_squared"),
             "residual standard deviation": s.get("residual_sd"),
         }
-        lines = [f"# {s['method']}", "", "| | |", "|---|---|"]
-        lines += [f"| {name} | {_cell(value)} |" for name, value in rows.items() if value is not None]
-        for target, table in zip(s["target_names"], self._coefficients(), strict=True):
-            lines += ["", f"## Coefficients of {_cell(target)}", "", *_markdown(table[:ON_CARD])]
-            if len(table) > ON_CARD:
-                lines += ["", f"and {len(table) - ON_CARD:,} more, in summary.json"]
-        return "\n".join(lines)
+        return {name: _cell(value) for name, value in facts.items() if value is not None}
+
+    def _tables(self) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
+        """Of each target a title, its first coefficients, and a line about the others."""
+        for target, table in zip(self.summary["target_names"], self._coefficients(), strict=True):
+            more = len(table) - ON_CARD
+            line = f"and {more:,} more, in summary.json" if more > 0 else ""
+            yield f"Coefficients of {_cell(target)}", table[:ON_CARD], line
 
     def to_json(self) -> str:
         """The content of `summary.json`."""
@@ -162,7 +184,17 @@ def _stacked(found: dict[str, Any]) -> list[list[float]]:
 def _markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
     head = list(rows[0])
     lines = [f"| {' | '.join(key.replace('_', ' ') for key in head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    return lines + [f"| {' | '.join(_cell(row[key]) for key in head)} |" for row in rows]
+    return lines + [f"| {' | '.join(_escaped(_cell(row[key])) for key in head)} |" for row in rows]
+
+
+def _html(rows: Iterable[Iterable[str]], first: str = "td") -> str:
+    """A table whose first row is of cells of this kind."""
+    lines = []
+    for cells in rows:
+        line = "".join(f"<{first}>{escape(cell)}</{first}>" for cell in cells)
+        lines.append(f"<tr>{line}</tr>")
+        first = "td"
+    return "\n".join(["<table>", *lines, "</table>"])
 
 
 def _cell(value: Any) -> str:
@@ -172,7 +204,11 @@ def _cell(value: Any) -> str:
         return "yes" if value else "no"
     if value is None or isinstance(value, float):
         return number(value)
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return str(value).replace("\n", " ")
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|")
 
 
 def _table(target: str, s: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import epoch_loss
 from linlight.training.diagnostics import Diagnostics
+from linlight.training.run_folder import run_folder
 
 FILE = "history.csv"
 LOSSES = ("train_loss", "val_loss", "gap", "predicted_gap")
@@ -191,7 +192,7 @@ class History(Callback):
         known = [name for name in LOSSES if any(name in one for one in losses)]
         columns = {name: np.array([one.get(name, math.nan) for one in losses]) for name in known}
         self.course = Course(np.array(epochs), theta, bias, columns)
-        folder = Path(trainer.default_root_dir)
+        folder = run_folder(trainer)
         if trainer.is_global_zero and folder.is_dir():
             targets, features = model.w.shape
             names = (plain_names("x", features, None), plain_names("y", targets, None))

@@ -1,7 +1,6 @@
 """The checkpoint with which a run goes on: `checkpoints/last.ckpt` in its folder."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from linlight.errors import Diverged, InputError
+from linlight.training.run_folder import run_folder
 from linlight.training.stopping import EXIT_CODE, StopRequest, hear_again
 
 LATENCY = 0.2
@@ -120,7 +120,7 @@ class LastCheckpoint(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial, which nobody wants to go on with
             return
-        path = Path(trainer.strategy.broadcast(trainer.default_root_dir)) / "checkpoints" / "last.ckpt"
+        path = run_folder(trainer) / "checkpoints" / "last.ckpt"
         # In one move: a run that is killed while it saves keeps the checkpoint before.
         draft = path.with_name("last.ckpt.part")
         try:

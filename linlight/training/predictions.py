@@ -14,6 +14,11 @@ from torch import Tensor
 
 from linlight.data.predicted import SHOWN, Predicted
 from linlight.distributed import gather
+from linlight.errors import InputError
+from linlight.methods.base.batch import features_of
+from linlight.methods.base.run_rows import our_data
+from linlight.training.folder import folder_name
+from linlight.training.run_folder import run_folder
 
 
 class PredictionWriter(Callback):
@@ -23,25 +28,35 @@ class PredictionWriter(Callback):
 
     Args:
         kind: Type of the file: `csv` or `parquet`.
+        quiet: Whether to print nothing; else the beginning is shown.
 
     Attributes:
         count: Number of rows that were predicted, on rank 0.
         beginning: Features and predictions of the first few rows, on rank 0.
     """
 
-    def __init__(self, kind: Literal["csv", "parquet"] = "csv") -> None:
+    def __init__(self, kind: Literal["csv", "parquet"] = "csv", quiet: bool = False) -> None:
         self.kind = kind
+        self._quiet = quiet
+        self._begin()
+        self._open = ExitStack()
+        self._path = Path()
+
+    def _begin(self) -> None:
         self.count = 0
         self.beginning: list[tuple[list[float], list[float]]] = []
+        self._is_ordered = True  # whether it is known which rows come
         self._next = 0  # the row of the table from which on nothing is written yet
         self._waiting: list[tuple[int, Predicted]] = []
-        self._open = ExitStack()
         self._write: Callable[[Any], None] | None = None
-        self._path = Path()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Determines where to write."""
-        self._path = Path(trainer.default_root_dir) / f"predictions.{self.kind}"
+        self._begin()
+        self._is_ordered = trainer.world_size == 1 or our_data(trainer) is not None
+        if not self._is_ordered and trainer.is_global_zero and not self._quiet:
+            print("no file of predictions: several processes share out a loader's rows in no order it tells")
+        self._path = run_folder(trainer) / f"predictions.{self.kind}"
 
     def on_predict_batch_end(
         self,
@@ -53,12 +68,21 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Gathers a batch from all processes; rank 0 writes what comes next in the table."""
-        mine = trainer.datamodule.predicted(batch, outputs)  # type: ignore[attr-defined]
+        if not self._is_ordered:
+            return
+        data = our_data(trainer)
+        mine = self._in_order(batch, outputs) if data is None else data.predicted(batch, outputs)
         for one in gather(mine):
             if one.end > one.first and trainer.is_global_zero:
                 heapq.heappush(self._waiting, (one.first, one))
         while self._waiting and self._waiting[0][0] == self._next:
             self._append(heapq.heappop(self._waiting)[1])
+
+    def _in_order(self, batch: Any, predictions: Tensor) -> Predicted:
+        """A batch of a loader that does not tell which rows it has: those that come next."""
+        rows = np.arange(self._next, self._next + len(predictions))
+        x = features_of(batch)[:SHOWN].cpu()
+        return Predicted(self._next, self._next + len(rows), rows, None, predictions.cpu(), x)
 
     def _append(self, one: Predicted) -> None:
         self._next = one.end
@@ -90,8 +114,22 @@ class PredictionWriter(Callback):
         return lambda table: writer.write_table(table)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the file."""
+        """Closes the file, and shows how it begins.
+
+        Raises:
+            InputError: If there were no rows.
+        """
         self._open.close()
+        if not (trainer.is_global_zero and self._is_ordered):
+            return
+        if not self.count:
+            raise InputError("there are no rows to predict: give at least one")
+        if self._quiet:
+            return
+        for x, y_hat in self.beginning:
+            print("x =", *x, "-> prediction", *y_hat)
+        if self.count > len(self.beginning):
+            print(f"... {self.count:,} rows in {folder_name(self._path)}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Closes the file, which is then removed with its folder."""

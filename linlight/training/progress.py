@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch import callbacks as lightning_callbacks
 from tqdm import tqdm
 
 from linlight.data.datamodule import XYDataModule
@@ -32,18 +32,23 @@ def figures(trainer: Trainer, diagnostics: Diagnostics | None) -> str:
     return f"loss {epoch_loss(trainer):.3g}" + ("" if gap is None else f", gap {gap:.3g}")
 
 
-class Bar(ProgressBar):
+class ProgressBar(lightning_callbacks.ProgressBar):
     """One bar for the whole training, on standard error: rows, rows/s, time left, loss and gap.
 
-    It goes away with the training. Only for a terminal.
+    It goes away with the training. Only a terminal shows it.
+
+    Args:
+        diagnostics: Who knows the gap.
+        shown: Whether to show it at all.
     """
 
     takes_several_batches = True
 
-    def __init__(self, diagnostics: Diagnostics | None = None) -> None:
+    def __init__(self, diagnostics: Diagnostics | None = None, shown: bool = True) -> None:
         super().__init__()
         self._diagnostics = diagnostics
-        self._shown = True
+        # Both, because what is printed on one is seen through the other.
+        self._shown = shown and sys.stderr.isatty() and sys.stdout.isatty()
         self._bar: Any = None
         self._rows = 0.0  # of a batch, on the average
         self._due = 0.0
@@ -173,24 +178,6 @@ def _batches(data: XYDataModule, rows: int | None) -> str:
 
 def _short(value: Any) -> Any:
     return value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
-
-
-def watch(
-    trace: bool, verbose: bool, quiet: bool, wanted: bool, diagnostics: Diagnostics | None = None
-) -> tuple[list[Callback], bool]:
-    """The callbacks that show a training, and whether Lightning is to have a bar.
-
-    Args:
-        trace: Whether every epoch prints its own line, which leaves no room for a bar.
-        verbose: Whether lines were asked for.
-        quiet: Whether nothing is to be seen.
-        wanted: Whether the Trainer may have a bar.
-        diagnostics: Who knows the gap.
-    """
-    # Both, because what is printed on one is seen through the other.
-    terminal = sys.stderr.isatty() and sys.stdout.isatty()
-    bar = wanted and terminal and not quiet and not trace
-    return [*([Bar(diagnostics)] if bar else []), *([Verbose(diagnostics)] if verbose else [])], bar
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -16,8 +15,10 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
+from linlight.training.fit_result import FitResult
 from linlight.training.folder import write_json
 from linlight.training.results_board import show_results
+from linlight.training.run_folder import run_folder
 
 FORMAT = 1
 """Version of `summary.json`, raised by a change that an older `linlight.load` would misread."""
@@ -48,7 +49,7 @@ def figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | N
 
 
 class RunSummary(Callback):
-    """Writes `summary.json` once training is over, and what TensorBoard is given at the end.
+    """Writes `summary.json` once training is over, prints it, and gives TensorBoard what it gets at the end.
 
     Args:
         diagnostics: What it found stands in the summary; it has to come before this callback.
@@ -106,6 +107,13 @@ class RunSummary(Callback):
             self.on_train_end(trainer, pl_module)
         self._write(trainer, pl_module)
 
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Prints what was found; a training that diverges has failed by now."""
+        if stage == "fit" and self.summary and trainer.is_global_zero and not self._diagnostics.quiet:
+            found = FitResult(self.summary)
+            report = found.to_text() or pl_module.report()
+            print(*([report] if report else []), found.line, sep="\n")
+
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Writes what is kept of a training whose numbers have ended; several processes may end apart."""
         if not isinstance(exception, Diverged) or self.summary or trainer.world_size > 1:
@@ -117,8 +125,7 @@ class RunSummary(Callback):
 
     @rank_zero_only
     def _write(self, trainer: Trainer, pl_module: Any) -> None:
-        folder = Path(trainer.default_root_dir)
         data = our_data(trainer)
         if data is not None:
             show_results(trainer, pl_module, data, self.summary)
-        write_json(folder / "summary.json", self.summary)
+        write_json(run_folder(trainer) / "summary.json", self.summary)

@@ -138,7 +138,7 @@ def run_label(model: LinearModel, data: XYDataModule) -> str:
     return re.sub(r"[^\w.=,+-]", "_", ",".join(words))[:100]
 
 
-class Dashboard(Callback):
+class Charts(Callback):
     """Logs loss, w, b and their gradients, by step and by epoch.
 
     Under `step/` the x axis counts updates: a point shows the loss and the gradient of a batch, and the

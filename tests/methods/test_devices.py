@@ -18,7 +18,7 @@ from linlight.methods.base.training_loss import TrainingLoss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.tensorboard import Dashboard
+from linlight.training.tensorboard import Charts
 
 READS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
 
@@ -87,7 +87,7 @@ def test_least_squares_adds_up_without_reading(weighted: bool) -> None:
     assert model._seen.triangle.device.type == "meta"
 
 
-@pytest.mark.parametrize("callback", [TrainingLoss, Diagnostics, History, Dashboard, LastCheckpoint])
+@pytest.mark.parametrize("callback", [TrainingLoss, Diagnostics, History, Charts, LastCheckpoint])
 @pytest.mark.parametrize("method", METHODS)
 def test_no_callback_reads_a_number_back_after_a_batch(method: str, callback: Any) -> None:
     make: Any = METHODS[method]

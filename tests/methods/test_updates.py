@@ -10,7 +10,7 @@ from conftest import fit
 
 from linlight import Backpropagation, GradientDescent, XYDataModule
 from linlight.methods.base import LinearModel
-from linlight.training.tensorboard import Dashboard
+from linlight.training.tensorboard import Charts
 
 
 def trained(make: Callable[[], LinearModel], batches_per_step: int | None, rows: int, **options: Any) -> Any:
@@ -18,7 +18,7 @@ def trained(make: Callable[[], LinearModel], batches_per_step: int | None, rows:
     x = torch.randn(rows, 2, generator=generator)
     data = XYDataModule(x, x @ torch.tensor([[1.0], [2.0]]), updates_per_step=batches_per_step, **options)
     model = make()
-    trainer = fit(model, data, max_epochs=3, callbacks=[Dashboard()])
+    trainer = fit(model, data, max_epochs=3, callbacks=[Charts()])
     return (
         model.w.tolist(),
         trainer.global_step,

@@ -1,6 +1,7 @@
 """A finished run opens again, or says why not."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,17 @@ def test_what_a_notebook_shows(linlight: Callable[..., Any]) -> None:
     )
     assert repr(run).endswith("LeastSquares: y = 2.2 x - 0.5, loss 0.45 on 4 rows after 1 epoch, 1 step)")
     assert "| x | 2.2 | 0.424264 |" in run._repr_markdown_()
+    shown = run._repr_html_()
+    assert "<tr><td>x</td><td>2.2</td><td>0.424264</td>" in shown
+    pictures = re.findall(r'<img alt="(\w+)"[^>]* src="data:image/png;base64,iVBOR', shown)
+    assert pictures == list(run.plot())  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_names_as_they_are(tmp_path: Path, linlight: Callable[..., Any]) -> None:
+    (tmp_path / "t.csv").write_text("<script>a|b</script>,y\n1,2\n2,4\n3,7\n")
+    shown = load(linlight("fit", "--model=LeastSquares", "--data.path=t.csv").folder)._repr_html_()
+    assert "<script>" not in shown
+    assert "<td>&lt;script&gt;a|b&lt;/script&gt;</td>" in shown
 
 
 def test_folders_that_are_no_finished_run(linlight: Callable[..., Any], tmp_path: Path) -> None:

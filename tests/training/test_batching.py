@@ -17,7 +17,7 @@ from linlight.methods.gradient_descent import GradientDescent
 from linlight.training.audit import Audit
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.tensorboard import Dashboard
+from linlight.training.tensorboard import Charts
 from linlight.training.trace import Trace
 
 ROWS = 1000
@@ -75,7 +75,7 @@ ALONE: dict[str, Callable[[], dict[str, Any]]] = {
 TOGETHER: dict[str, Callable[[], dict[str, Any]]] = {
     "nothing": dict,
     "ours": lambda: {
-        "callbacks": [Diagnostics(quiet=True), Dashboard(), LastCheckpoint()],
+        "callbacks": [Diagnostics(quiet=True), Charts(), LastCheckpoint()],
         "enable_checkpointing": True,
     },
     "a checkpoint every epoch": lambda: {"callbacks": [ModelCheckpoint()], "enable_checkpointing": True},

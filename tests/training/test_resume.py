@@ -66,7 +66,7 @@ def stopped(words: list[str], steps: int) -> None:
         os.dup2(nowhere.fileno(), 1)
     from lightning.pytorch.callbacks import Callback
 
-    from linlight.cli import fit as cli
+    from linlight import callbacks
 
     class Die(Callback):
         def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
@@ -75,7 +75,7 @@ def stopped(words: list[str], steps: int) -> None:
             if done == steps:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    vars(cli)["Dashboard"] = lambda diagnostics: Die()
+    vars(callbacks)["Charts"] = lambda diagnostics: Die()
     main(words)
 
 

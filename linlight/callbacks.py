@@ -1,0 +1,110 @@
+"""The callbacks of a run, and the list of them that `linlight fit` trains with."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Callback
+
+from linlight.methods.base.training_loss import TrainingLoss
+from linlight.runs.final_pictures import Pictures
+from linlight.runs.search_curve import SearchCurve
+from linlight.text import language
+from linlight.training.audit import Audit
+from linlight.training.diagnostics import Diagnostics
+from linlight.training.history import History
+from linlight.training.last_checkpoint import LastCheckpoint
+from linlight.training.predictions import PredictionWriter
+from linlight.training.progress import ProgressBar, Verbose
+from linlight.training.resume import ResumedSettings
+from linlight.training.run_folder import RunFolder
+from linlight.training.run_summary import RunSummary
+from linlight.training.tensorboard import Charts
+from linlight.training.trace import Trace
+
+__all__ = [
+    "Audit",
+    "Charts",
+    "Diagnostics",
+    "History",
+    "LastCheckpoint",
+    "Pictures",
+    "PredictionWriter",
+    "ProgressBar",
+    "ResumedSettings",
+    "RunFolder",
+    "RunSummary",
+    "SearchCurve",
+    "Trace",
+    "TrainingLoss",
+    "Verbose",
+    "default_callbacks",
+]
+
+
+def default_callbacks(
+    folder: Path | None = None,
+    *,
+    verbose: bool = False,
+    trace: bool = False,
+    lang: Literal["en", "zh"] | None = None,
+    audit: bool = False,
+    pictures: bool = False,
+    stop_at_se: float | None = None,
+    on_divergence: Literal["stop", "continue"] = "stop",
+    format: Literal["csv", "parquet"] = "csv",
+    checkpoint: LastCheckpoint | bool = True,
+    bar: bool = True,
+    quiet: bool = False,
+) -> list[Callback]:
+    """Makes the callbacks of a run, for `Trainer(callbacks=linlight.default_callbacks())`.
+
+    With them a training says beforehand what will happen and afterwards what did, and leaves a folder that
+    `linlight.load` opens: `summary.json`, `history.csv` and `checkpoints/last.ckpt`, and `predictions.csv`
+    where rows are predicted.
+
+    Args:
+        folder: The run's folder. Default: its TensorBoard's or CSV logger's, or a fresh
+            `lightning_logs/METHOD/version_N`.
+        verbose: Print settings and epochs.
+        trace: Print what the notes print.
+        lang: Of what --trace explains (default: locale's).
+        audit: Check the first gradients.
+        pictures: Draw the run at its end, as linlight plot does.
+        stop_at_se: Stop within this many standard errors of the optimum, such as 0.01.
+        on_divergence: Whether a run that diverges stops soon, or goes on as long as there are numbers.
+        format: Of the file of predictions.
+        checkpoint: Whether to keep `last.ckpt`, or what keeps it.
+        bar: Whether a terminal shows a bar, instead of Lightning's.
+        quiet: Print only `run:` and errors.
+
+    Returns:
+        The callbacks, in the order in which they need each other.
+
+    Raises:
+        InputError: If `stop_at_se` is not positive.
+    """
+    diagnostics = Diagnostics(stop_at_se, quiet, on_divergence)
+    summary = RunSummary(diagnostics)
+    callbacks: list[Callback] = []
+    if trace:  # explains before the others foretell
+        callbacks.append(Trace(language(lang)))
+    if bar:  # is gone when the others print; a trace's lines leave no room for it
+        callbacks.append(ProgressBar(diagnostics, shown=not (trace or quiet)))
+    callbacks += [
+        diagnostics,  # so that the others find what it measured
+        TrainingLoss(),
+        Charts(diagnostics),
+        History(diagnostics),
+        SearchCurve(),
+        summary,
+        Pictures(summary, pictures),
+        ResumedSettings(),
+        PredictionWriter(format, quiet),
+    ]
+    if verbose:
+        callbacks.append(Verbose(diagnostics))
+    if checkpoint is not False:
+        callbacks.append(LastCheckpoint() if checkpoint is True else checkpoint)
+    if audit:
+        callbacks.append(Audit())
+    return [*callbacks, RunFolder(folder, quiet)]

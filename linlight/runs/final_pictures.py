@@ -1,0 +1,69 @@
+"""The pictures of a run, drawn at its end."""
+
+import copy
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from linlight.errors import Diverged
+from linlight.methods.base.run_rows import our_data
+from linlight.runs.run import Run
+from linlight.runs.style import drawing
+from linlight.training.run_folder import run_folder
+from linlight.training.run_summary import RunSummary
+
+DRAWING, A_TENTH = 2.0, 0.1
+"""Seconds that pictures take; where that is less than this part of the run, TensorBoard has them unasked."""
+
+
+class Pictures(Callback):
+    """Draws the run at its end: into `pictures/` of its folder, and into TensorBoard's images.
+
+    Args:
+        summary: What the run found; it and `History` have to come before this callback.
+        wanted: Whether to draw at all costs, and into files; else where it takes little of the run's time,
+            into TensorBoard alone.
+    """
+
+    def __init__(self, summary: RunSummary, wanted: bool = False) -> None:
+        self._summary = summary
+        self._wanted = wanted
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Draws a finished run."""
+        data = our_data(trainer)
+        seconds = self._summary.summary.get("seconds", 0.0)
+        is_cheap = data is not None and not data.streamed and seconds > DRAWING / A_TENTH
+        if self._wanted or is_cheap:
+            self._draw(trainer, pl_module)
+
+    @rank_zero_only
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Draws a run whose numbers have ended."""
+        if self._wanted and self._summary.summary and isinstance(exception, Diverged):
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: Trainer, pl_module: Any) -> None:
+        data = copy.copy(our_data(trainer))
+        if data is None:
+            return
+        data.trainer = None  # the training is over
+        data.setup("predict")  # in the data's own units
+        model = copy.deepcopy(pl_module)
+        w, b = pl_module.original_units()
+        model.w.data.copy_(w)
+        if b is not None:
+            model.b.data.copy_(b)
+        run = Run(run_folder(trainer), self._summary.summary, model, data)
+        if self._wanted:
+            run.save_pictures()
+        loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+        figures = run.plot() if loggers else {}
+        assert isinstance(figures, dict)
+        with drawing():
+            for logger in loggers:
+                for name, figure in figures.items():
+                    logger.experiment.add_figure(f"pictures/{name}", figure, trainer.global_step)
