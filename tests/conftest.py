@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,3 +99,20 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return captured.err.removeprefix("linlight: error: ").rstrip("\n")
 
     return run
+
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
+
+
+def opened(page: Path, tmp_path: Path, script: str = "", fragment: str = "") -> str:
+    """A page as a browser leaves it after a script, opened at `page#fragment`."""
+    assert BROWSER is not None
+    copy = tmp_path / "copy.html"
+    text = page.read_text(encoding="utf-8")
+    copy.write_text(text.replace("</html>", f"<script>{script}</script></html>"), encoding="utf-8")
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    quiet += " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
+    words = [BROWSER, *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    address = copy.absolute().as_uri() + f"#{fragment}"
+    return subprocess.run([*words, address], capture_output=True, text=True, timeout=120, check=True).stdout

@@ -13,7 +13,7 @@ from linlight.data.arrays import Numbers, as_matrix
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.common import check, check_biases, run_one, watched
-from linlight.experiments.compare_page import write_page
+from linlight.experiments.compare_page import write_compare_page
 from linlight.experiments.compare_plot import comparison, surface_of
 from linlight.experiments.entries import (
     THE_FIVE,
@@ -141,7 +141,7 @@ def compare(
                 results.append(result_of(one.name, training, module, example))
         ground = surface_of(results, modules[0])
         save_figure(comparison(results, modules[0], ground), root / "compare")
-        write_page(results, modules[0], ground, root / "compare.html")
+        write_compare_page(results, modules[0], ground, root / "compare.html")
         write_json(
             root / "compare.json",
             {

@@ -1,7 +1,5 @@
 """`compare.html`: the comparison as a page of its own, with a slider over the epochs."""
 
-import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,15 @@ from linlight.data.datamodule import XYDataModule
 from linlight.experiments.compare_plot import place, title
 from linlight.experiments.results import Result
 from linlight.functional.loss_surface import LossSurface
+from linlight.runs.page import SHADES, kept_points, write_page
 from linlight.runs.style import COLORS, DASHES
-from linlight.runs.surface import PALE
 from linlight.text import count, number, shortened
 from linlight.training.fit_result import equation
 
-MOST_POINTS = 500
-"""The most points of a path that are on the page."""
-SHADES = 64
 
-
-def write_page(results: list[Result], data: XYDataModule, ground: LossSurface | None, path: Path) -> None:
+def write_compare_page(
+    results: list[Result], data: XYDataModule, ground: LossSurface | None, path: Path
+) -> None:
     """Writes the page, which needs nothing beside it.
 
     Args:
@@ -36,14 +32,10 @@ def write_page(results: list[Result], data: XYDataModule, ground: LossSurface | 
         "ground": None if ground is None else {"title": title(ground, data), **_ground(ground)},
         "methods": [_method(i, result, data, ground) for i, result in enumerate(results)],
     }
-    text = json.dumps(content, allow_nan=False, ensure_ascii=True).replace("</", "<\\/")
-    template = files("linlight.experiments").joinpath("compare.html").read_text(encoding="utf-8")
-    path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
+    write_page(path, "linlight.experiments", "compare.html", content)
 
 
 def _method(i: int, result: Result, data: XYDataModule, ground: LossSurface | None) -> dict[str, Any]:
-    steps = len(result.path)
-    chosen = sorted({round(at) for at in np.linspace(0, steps - 1, min(steps, MOST_POINTS))})
     # A search has one point, which it came to in its one epoch, and which stands for all others.
     points = [
         {
@@ -52,7 +44,7 @@ def _method(i: int, result: Result, data: XYDataModule, ground: LossSurface | No
             "at": None if ground is None else place(ground, point),
             "text": _weights(point, data.feature_names),
         }
-        for point in (result.path[i] for i in chosen)
+        for point in (result.path[kept] for kept in kept_points(len(result.path)))
     ]
     found = {"weights": result.weights, "bias": result.bias}
     return {
@@ -89,7 +81,6 @@ def _ground(ground: LossSurface) -> dict[str, Any]:
         return found | {"curve": [[float(a), float(b)] for a, b in zip(x, losses, strict=True)]}
     # Shades that lie as close near the bottom as the bowl there is flat, as in the picture.
     depth = np.sqrt((losses - losses.min()) / max(np.ptp(losses), 1e-30))
-    colors = (255 * PALE(np.linspace(0, 1, SHADES))[:, :3]).round().astype(int)
-    shades = (depth * (SHADES - 1)).round().astype(int)
+    shades = (depth[::-1] * (len(SHADES) - 1)).round().astype(int)  # rows from the top
     scale = [losses.min() + np.ptp(losses) * part**2 for part in (0, 0.5, 1)]
-    return found | {"shades": shades.tolist(), "colors": colors.tolist(), "scale": scale}
+    return found | {"shades": shades.tolist(), "colors": SHADES, "scale": scale}

@@ -1,7 +1,5 @@
 """`run.html`: one fitted run as a page, on which the reader moves w and b by hand."""
 
-import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,12 @@ from torch.nn import MSELoss
 from linlight.errors import InputError
 from linlight.functional.loss_surface import make_surface
 from linlight.functional.statistic import design
+from linlight.runs.page import SHADES, kept_points, write_page
 from linlight.runs.record import RunRecord
 from linlight.runs.style import ERROR
-from linlight.runs.surface import PALE
 
 MOST_ROWS = 200
 """Of more rows so many have their squares drawn, evenly spaced; the loss is that of all."""
-MOST_POINTS = 500
-SHADES = 64
 
 
 def write_run_page(run: RunRecord, path: Path) -> None:
@@ -37,10 +33,7 @@ def write_run_page(run: RunRecord, path: Path) -> None:
             f"the page of a run shows one feature and one target in a plane, and this run has {features} and "
             f"{targets}: linlight compare draws its page for any number of features"
         )
-    text = json.dumps(_content(run), allow_nan=False).replace("</", "<\\/")
-    template = files("linlight.runs").joinpath("run.html").read_text(encoding="utf-8")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(template.replace("/*DATA*/", text), encoding="utf-8")
+    write_page(path, "linlight.runs", "run.html", _content(run))
 
 
 def _content(run: RunRecord) -> dict[str, Any]:
@@ -50,7 +43,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
     if course is None:
         path = np.array([[run.summary["epochs"], *end]])
     else:
-        kept = np.unique(np.linspace(0, len(course.epoch) - 1, MOST_POINTS).round().astype(int))
+        kept = kept_points(len(course.epoch))
         theta = course.theta[kept, 0]
         theta = theta if bias else np.column_stack([np.zeros(len(kept)), theta])
         path = np.column_stack([course.epoch[kept], theta])
@@ -81,7 +74,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
         "path": path[:, [0, 2, 1]].tolist(),
         "optimum": best,
         "lr": float(f"{(stable or 0.02) / 2 if rule is None else rule.lr:.3g}"),
-        "colors": (255 * PALE(np.linspace(0, 1, SHADES))[:, :3]).round().astype(int).tolist(),
+        "colors": SHADES,
     }
 
 

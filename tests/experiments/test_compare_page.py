@@ -2,24 +2,20 @@
 
 import json
 import re
-import shutil
-import subprocess
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import Run, needs_browser, opened
 
 Linlight = Callable[..., Run]
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
-DRAG = """<script>
+DRAG = """
 const input = document.querySelector("input[type=range]");
 input.value = EPOCH;
 input.dispatchEvent(new Event("input", {bubbles: true}));
-</script></html>"""
+"""
 
 MEASURE = b"""<script>
 const sizes = [...document.querySelectorAll("svg text")].map(text => {
@@ -29,20 +25,6 @@ const sizes = [...document.querySelectorAll("svg text")].map(text => {
 });
 parent.postMessage("sizes " + sizes.join(" "), "*");
 </script>"""
-
-
-def opened(page: Path, tmp_path: Path, epoch: int = 0, drag: bool = False) -> str:
-    """The page as a browser leaves it, opened at an epoch, or after its slider was dragged there."""
-    assert BROWSER is not None
-    copy = tmp_path / "copy.html"
-    text = page.read_text()
-    copy.write_text(text.replace("</html>", DRAG.replace("EPOCH", str(epoch))) if drag else text)
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    quiet += " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
-    words = [BROWSER, *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    address = copy.absolute().as_uri() + ("" if drag else f"#epoch={epoch}")
-    done = subprocess.run([*words, address], capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout
 
 
 def circles(page: str) -> dict[str, tuple[float, float]]:
@@ -59,7 +41,8 @@ def test_the_pages_slider_moves_the_points(linlight: Linlight, tmp_path: Path) -
     names = list(paths)
     places = {}
     for epoch, drag in ((0, False), (7, True), (9, False)):
-        page = opened(run.folder / "compare.html", tmp_path, epoch, drag)
+        how = {"script": DRAG.replace("EPOCH", str(epoch))} if drag else {"fragment": f"epoch={epoch}"}
+        page = opened(run.folder / "compare.html", tmp_path, **how)
         assert f"epoch {epoch} of 40" in page
         rows = re.findall(r"<tr>(.*?)</tr>", page)[1:]
         found = {

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,28 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import Run, needs_browser, opened
 
 from linlight.cli.main import main
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs chromium or google-chrome")
 X, Y = np.array([1.0, 2.0, 4.0]), np.array([2.0, 3.0, 7.0])
 DATA = ["--data.x=[1, 2, 4]", "--data.y=[2, 3, 7]", "--data.dtype=float64", "--model.lr=0.02"]
-
-
-def opened(page: Path, tmp_path: Path, script: str = "") -> str:
-    """The page as a browser leaves it after a script."""
-    assert BROWSER is not None
-    copy = tmp_path / "copy.html"
-    copy.write_text(page.read_text().replace("</html>", f"<script>{script}</script></html>"))
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    quiet += " --disable-background-networking --disable-component-update --virtual-time-budget=2000"
-    words = [BROWSER, *quiet.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run(
-        [*words, copy.absolute().as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    return done.stdout
 
 
 def moved(name: str, value: float) -> str:

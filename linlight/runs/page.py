@@ -1,0 +1,37 @@
+"""A page of HTML that needs nothing beside it: its own markup, what all pages share, and its data."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linlight.runs.surface import PALE
+
+MOST_POINTS = 500
+"""The most points of a path that are on a page."""
+SHADES: list[list[int]] = (255 * PALE(np.linspace(0, 1, 64))[:, :3]).round().astype(int).tolist()
+"""The colours of a ground, red, green and blue, from the lowest to the highest."""
+
+
+def write_page(path: Path, package: str, template: str, content: dict[str, Any]) -> None:
+    """Writes a page.
+
+    Args:
+        path: The file.
+        package: The package that the template stands in.
+        template: A file with the places `/*STYLE*/`, `/*SCRIPT*/` and `/*DATA*/`, the last of JSON.
+        content: The data.
+    """
+    shared, page = files("linlight.runs"), files(package).joinpath(template).read_text(encoding="utf-8")
+    for place, name in (("/*STYLE*/\n", "page.css"), ("/*SCRIPT*/\n", "page.js")):
+        page = page.replace(place, shared.joinpath(name).read_text(encoding="utf-8"))
+    text = json.dumps(content, allow_nan=False).replace("</", "<\\/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page.replace("/*DATA*/", text), encoding="utf-8")
+
+
+def kept_points(count: int) -> list[int]:
+    """Which of so many points of a path are on a page: some evenly spaced, and both ends."""
+    return sorted({round(at) for at in np.linspace(0, count - 1, min(count, MOST_POINTS))})
