@@ -8,7 +8,7 @@ from torch import Tensor
 
 from linlight.cli.messages import command_parser, parse
 from linlight.data.datamodule import XYDataModule
-from linlight.functional.descent import Parabola, parabola
+from linlight.functional.descent import stack, turned
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
@@ -40,13 +40,15 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     low, high = data.statistics.ranges()
     m = data.statistics.moments.cpu()
     fit = optimum(m, bias, coded=data.coded(bias))
-    unit = Standardizer.fit(m).moments(m)
+    scaling = Standardizer.fit(m)
+    unit = scaling.moments(m)
     spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
     scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
     relations = equations(fit, data.feature_names)
-    unit_fit = optimum(unit, bias, coded=data.coded(bias))
-    shapes = parabola(m, fit), parabola(unit, unit_fit)
-    before, after = shapes[0].condition_number(fit), shapes[1].condition_number(unit_fit)
+    unit_fit = scaling.optimum(fit, unit) if bias else optimum(unit, bias, coded=data.coded(bias))
+    descents = _descent(m, fit), _descent(unit, unit_fit)
+    (before, *_), (after, *_) = descents
+    needs = [(step, epochs) for _, step, epochs in descents]
     lines = [
         f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, "
         f"{count(m.targets, 'target')}; "
@@ -72,7 +74,6 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     if m.features > MOST_COLUMNS:
         lines.append(f"... {m.features} columns")
     lines += ["", f"condition number {before:.4g}; standardised {after:.4g}", ""]
-    needs = [_needs(shape, bias) for shape in shapes]
     lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
     lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
     epochs = [_short(need) for _, need in needs]
@@ -94,17 +95,22 @@ def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
     return [float(value) for value in inflation]
 
 
-def _needs(shape: Parabola, bias: bool) -> tuple[float, int | None]:
-    """The largest stable step, and the epochs at half of it from w = 1, b = 0, to a millionth of the gap.
+def _descent(m: Moments, fit: Optimum) -> tuple[float, float, int | None]:
+    """The condition number, the largest stable step, and the epochs of descent at half of it.
 
-    That is the gap of w = 0 where it is smaller: at w = 1 a large column can hide all there is to learn.
+    They go from w = 1, b = 0, to a millionth of the gap, of that of w = 0 where it is less: at w = 1 a
+    large column can hide all there is to learn.
     """
-    start = np.ones_like(shape.theta)
-    start[:, :bias] = 0.0
-    gaps = [float(shape.gaps(theta).sum()) for theta in (start, np.zeros_like(start))]
-    goal = TOLERANCE * min(gap for gap in gaps if gap > 0 or gap == gaps[0])
-    bound = shape.largest_stable_step
-    return bound, shape.epochs_to(start, bound / 2, goal) if math.isfinite(bound) else 0
+    theta = stack(fit.w, fit.b)
+    start = np.ones_like(theta)
+    start[:, : fit.b is not None] = 0.0
+    shape, start = turned(m, fit, start)
+    gap = float(shape.gaps(start).sum())
+    gap_of_zero = float(((theta @ fit.design.numpy().T) ** 2).sum()) / (m.weight.item() * m.targets)
+    goal = TOLERANCE * (min(gap, gap_of_zero) if gap_of_zero > 0 else gap)
+    step = shape.largest_stable_step
+    epochs = shape.epochs_to(start, step / 2, goal) if math.isfinite(step) else 0
+    return shape.condition_number(fit), step, epochs
 
 
 def _short(epochs: int | None) -> str:

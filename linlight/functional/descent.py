@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import eigh_tridiagonal
+from scipy.linalg.lapack import dsytrd
 from torch import Tensor
 
 from linlight.functional.solve import RANK_TOLERANCE, Optimum
@@ -111,6 +113,38 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
         directions=directions.numpy(),
         curvatures=2 * squares_along.numpy() / count,
     )
+
+
+def turned(m: Moments, fit: Optimum, start: np.ndarray) -> tuple[Parabola, np.ndarray]:
+    """The squared error's shape in axes of which the first goes from the lowest point to a start.
+
+    The gap along a descent from there is the same in any axes. In these a tridiagonal form of XᵀX, which
+    leaves the first axis as it is, has all of it, in a third of the time that its eigenvectors take. See
+    Golub and Meurant, Matrices, Moments and Quadrature, section 5.
+
+    Args:
+        m: The statistic.
+        fit: Its optimum.
+        start: θ where a descent begins, (T, K).
+
+    Returns:
+        The parabola about zero, and where the start lies in it. Of several targets, of few columns and where
+        XᵀX would lose digits, they are the parabola and the start as they are.
+    """
+    x = design(m.cpu(), bias=fit.b is not None)[0].numpy()
+    if m.targets == 1 and len(x) > x.shape[1] > MANY_COLUMNS:
+        away = (start - stack(fit.w, fit.b))[0]
+        distance = float(np.linalg.norm(away))
+        mirror = away.copy()
+        mirror[0] += math.copysign(distance, away[0])
+        mirror /= np.linalg.norm(mirror) or 1.0
+        x = x - np.outer(x @ mirror, 2 * mirror)
+        _, diagonal, beside, *_ = dsytrd(x.T @ x, lower=1, lwork=32 * len(away), overwrite_a=1)
+        values, vectors = eigh_tridiagonal(diagonal, beside)
+        if values[0] > LEAST_SQUARE * values[-1]:
+            shape = Parabola(np.zeros_like(start), 0.0, vectors[:, ::-1], 2 * values[::-1] / m.weight.item())
+            return shape, np.eye(1, len(away)) * distance
+    return parabola(m, fit), start
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:

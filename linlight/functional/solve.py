@@ -18,6 +18,7 @@ RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
 Rounding in the QR leaves some 1e-16 of an exact relation; NIST's Filip, the hardest certified design, keeps
 2e-13 of its last direction.
 """
+FAR_FROM_COLLINEAR = 1e6
 LARGEST = 1e140
 MOST_RELATIONS = 10
 MOST_TERMS = 8
@@ -76,7 +77,7 @@ class _Factors:
 
     Attributes:
         q: (r, rank), with orthonormal columns.
-        r: The upper triangle, (rank, rank).
+        inverse: That of the upper triangle r, (rank, rank).
         basis: Numbers of independent columns, (rank,).
         dependent: Numbers of those that follow from them, but for `coded`, (k,).
         others: `dependent` and `coded` together, (D - rank,).
@@ -84,11 +85,34 @@ class _Factors:
     """
 
     q: Tensor
-    r: Tensor
+    inverse: Tensor
     basis: Tensor
     dependent: Tensor
     others: Tensor
     shares: Tensor
+
+
+def _as_it_is(z: Tensor, rounding: Tensor) -> _Factors | None:
+    """The factors of a z that is an upper triangle already, where its columns are far from collinear.
+
+    The squares in its inverse add up to the columns' variance inflation, of which one over the root is below
+    every singular value.
+    """
+    d = z.shape[1]
+    if len(z) < d or z.tril(-1).any() or not z.diagonal().all():
+        return None
+    inverse = _inverse(z[:d])
+    inflation = torch.linalg.matrix_norm(inverse)
+    if not inflation * (1 + inflation) * rounding.sum() < 1 or not inflation < FAR_FROM_COLLINEAR:
+        return None
+    none = torch.zeros(0, dtype=torch.long)
+    identity = torch.eye(len(z), d, dtype=z.dtype)
+    return _Factors(identity, inverse, torch.arange(d), none, none, z.new_zeros(d, 0))
+
+
+def _inverse(triangle: Tensor) -> Tensor:
+    one = torch.eye(len(triangle), dtype=triangle.dtype)
+    return torch.linalg.solve_triangular(triangle, one, upper=True)
 
 
 def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
@@ -99,6 +123,8 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
         coded: Columns that are known to follow from the others.
         rounding: What the data's own numbers, rounded to float64, can be off by in z, (D,).
     """
+    if not coded and (factors := _as_it_is(z, rounding)):
+        return factors
     free = torch.ones(z.shape[1], dtype=torch.bool)
     free[list(coded)] = False
     columns = free.nonzero()[:, 0]
@@ -134,7 +160,7 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
     dependent, shares[:, :k] = dependent[key.argsort()], shares[:, key.argsort()]
     return _Factors(
         q=q,
-        r=triangle,
+        inverse=_inverse(triangle),
         basis=basis,
         dependent=dependent,
         others=torch.cat([dependent, torch.as_tensor(list(coded), dtype=torch.long)]),
@@ -215,8 +241,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
     f = _factorise(x / scale, coded, torch.hypot(means, norms) / scale * torch.finfo(x.dtype).eps)
     rank = len(f.basis)
     # In the data's own units.
-    one = torch.eye(rank, dtype=x.dtype)
-    alone = torch.linalg.solve_triangular(f.r, one, upper=True) / scale[f.basis][:, None]
+    alone = f.inverse / scale[f.basis][:, None]
     shares = f.shares * (scale[f.others] / scale[f.basis][:, None])
     slopes = x.new_zeros(d, rank)
     slopes[f.basis], slopes[f.others] = _least_norm(alone, shares)

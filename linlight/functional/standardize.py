@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from linlight.functional.statistic import Moments
+from linlight.functional.solve import Optimum
+from linlight.functional.statistic import Moments, design
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,21 @@ class Standardizer:
             offset=torch.zeros_like(shift),
             triangle=m.triangle / divide,
         )
+
+    def optimum(self, fit: Optimum, m: Moments) -> Optimum:
+        """The optimum of standardised features, from that of the features as they are, with a bias.
+
+        Where columns are collinear, it predicts what that of least norm does.
+
+        Args:
+            fit: The optimum in the original units.
+            m: The statistic of the standardised features.
+        """
+        assert fit.b is not None
+        slopes = fit.basis[1:]
+        basis = torch.cat([(fit.basis[0] + self.mean @ slopes)[None], self.deviation[:, None] * slopes])
+        w, b = fit.w * self.deviation, fit.b + fit.w @ self.mean
+        return replace(fit, w=w, b=b, basis=basis, design=design(m, bias=True)[0])
 
     def original_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """The model of the data's own units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).

@@ -19,9 +19,18 @@ from linlight import load
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.descent import Parabola, cycle, momentum_bound, parabola, shuffled_step, stack
+from linlight.functional.descent import (
+    Parabola,
+    cycle,
+    momentum_bound,
+    parabola,
+    shuffled_step,
+    stack,
+    turned,
+)
 from linlight.functional.solve import optimum
-from linlight.functional.statistic import moments
+from linlight.functional.standardize import Standardizer
+from linlight.functional.statistic import loss, moments
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.training.diagnostics import Diagnostics
@@ -76,6 +85,35 @@ def test_predicted_curve_is_the_actual_one(
     actual = ((theta @ design.T - y.numpy().T) ** 2).sum() / count
     assert found.lowest + found.gap_after(start, lr, k) == pytest.approx(actual, rel=1e-9)
     assert found.gaps(theta).sum() == pytest.approx(found.gap_after(start, lr, k), rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("rows", "columns", "offset"), [(900, 280, 1.0), (900, 280, 1e6), (300, 400, 0), (50, 4, 0)]
+)
+def test_a_descent_is_the_same_in_other_axes(rows: int, columns: int, offset: float, bias: bool) -> None:
+    x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = (x + offset) * torch.linspace(0.5, 2, columns)
+    m = moments(x, x[:, :3].sum(1, keepdim=True))
+    best = optimum(m, bias)
+    plain, start = parabola(m, best), np.ones((1, columns + bias))
+    found, begin = turned(m, best, start)
+    assert found.largest_stable_step == pytest.approx(plain.largest_stable_step, rel=1e-10)
+    assert found.condition_number(best) == pytest.approx(plain.condition_number(best), rel=1e-9)
+    lr, epochs = plain.largest_stable_step / 2, range(0, 100, 7)
+    assert found.gaps_after(begin, lr, epochs) == pytest.approx(plain.gaps_after(start, lr, epochs), rel=1e-8)
+
+
+def test_the_optimum_of_standardised_features_is_that_of_the_features() -> None:
+    x, y = problem(3, features=5)
+    m = moments(torch.cat([100 * x + 7, x[:, :1] - 2 * x[:, 1:2]], 1), y)
+    scaling = Standardizer.fit(m)
+    unit = scaling.moments(m)
+    found, expected = scaling.optimum(optimum(m, True), unit), optimum(unit, True)
+    assert loss(unit, found.w, found.b) == pytest.approx(loss(unit, expected.w, expected.b), rel=1e-12)
+    for one in (found, expected):  # both span what the design does
+        rows = one.design @ one.basis
+        torch.testing.assert_close(rows @ rows.T @ one.design, one.design)
 
 
 @pytest.mark.parametrize("bias", [True, False])
