@@ -112,7 +112,8 @@ def _as_it_is(z: Tensor, rounding: Tensor) -> _Factors | None:
 
 def _inverse(triangle: Tensor) -> Tensor:
     one = torch.eye(len(triangle), dtype=triangle.dtype)
-    return torch.linalg.solve_triangular(triangle, one, upper=True)
+    inverse: Tensor = torch.linalg.solve_triangular(triangle, one, upper=True)
+    return inverse
 
 
 def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
