@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 from conftest import quiet_trainer
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from linlight import XYDataModule
 from linlight.methods.backpropagation import Backpropagation
@@ -52,8 +53,31 @@ class Plain(LightningModule):
         return loss
 
 
-def train(model: Any, average: str, batch_size: int | None) -> float:
-    data = XYDataModule(torch.arange(1.0, 41) / 20, torch.arange(1.0, 41), batch_size, dtype="float64")
+X = torch.arange(1.0, 41, dtype=torch.float64)[:, None] / 20
+Y = 20 * X
+
+
+class Another(LightningDataModule):
+    """A data module that tells its sizes by its batches alone, once it is set up."""
+
+    def __init__(self, batch_size: int | None) -> None:
+        super().__init__()
+        self.batch_size = batch_size or len(X)
+
+    def setup(self, stage: str) -> None:
+        self.rows = TensorDataset(X, Y)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(self.rows, self.batch_size)
+
+
+DATA: dict[str, Callable[[int | None], LightningDataModule]] = {
+    "ours": lambda batch_size: XYDataModule(X, Y, batch_size),
+    "another": Another,
+}
+
+
+def train(model: Any, average: str, data: LightningDataModule) -> float:
     quiet_trainer(max_epochs=5, callbacks=[AVERAGES[average]()], num_sanity_val_steps=0).fit(
         model, datamodule=data
     )
@@ -65,10 +89,14 @@ def train(model: Any, average: str, batch_size: int | None) -> float:
 @pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`:UserWarning")  # to the plain module
 @pytest.mark.parametrize("batch_size", [None, 4, 1])
 @pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("source", DATA)
 @pytest.mark.parametrize("name", METHODS)
-def test_averages_are_a_plain_modules(name: str, average: str, batch_size: int | None) -> None:
-    found = train(METHODS[name](), average, batch_size)
-    assert found == pytest.approx(train(Plain(name == "LinearRegression"), average, batch_size), rel=1e-12)
+def test_averages_are_a_plain_modules(name: str, source: str, average: str, batch_size: int | None) -> None:
+    found, expected = (
+        train(model, average, DATA[source](batch_size))
+        for model in (METHODS[name](), Plain(name == "LinearRegression"))
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("average", AVERAGES)

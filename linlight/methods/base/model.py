@@ -22,7 +22,6 @@ from linlight.methods.base.fits import (
     check_sizes,
     check_targets,
     check_units,
-    sizes_of_first_batch,
 )
 from linlight.methods.base.linear import LinearModule
 from linlight.methods.base.metrics import collection, metrics_of
@@ -84,7 +83,7 @@ class LinearModel(LinearModule):
     # The model ------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Takes the sizes from the first batch, if nothing else gave them, and checks that data fit."""
+        """Checks that data fit."""
         precision = self.trainer.precision
         if precision not in ("32-true", "64-true"):
             raise InputError(
@@ -92,8 +91,6 @@ class LinearModel(LinearModule):
                 "--trainer.precision 32-true or 64-true, is the type of all numbers"
             )
         self.val_metrics, self.test_metrics = self._collection("val_"), self._collection("test_")
-        if self.linear is None:
-            self.build(*sizes_of_first_batch(self.trainer))
         data = self._data()
         if data is not None:
             check_data(self, data, stage)
@@ -207,12 +204,16 @@ class LinearModel(LinearModule):
         return None
 
     def configure_callbacks(self) -> list[Callback]:
-        """Adds the callback that averages the training loss, and makes the weights.
+        """Puts the callback that averages the training loss before all others, which read it.
 
-        Callbacks that average weights copy the model in their `setup`, before the model's own.
+        It makes the weights too, in its `setup`: callbacks that average them copy the model in theirs, which
+        comes before the model's own.
         """
         if self.trainer.state.fn == "fit":  # before their `setup`, where some of them fail
             check_trainer(self, self.trainer)
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if not any(isinstance(one, TrainingLoss) for one in callbacks):
+            callbacks.insert(0, TrainingLoss())
         data = self._data()
         if data is not None:
             if self.trainer.precision == "64-true":
@@ -222,8 +223,7 @@ class LinearModel(LinearModule):
             if self.linear is None:
                 self.build(data.features, data.targets or 1, data.dtype)
             self._built().to(data.dtype)  # where another was asked for than the model has
-        present = any(isinstance(one, TrainingLoss) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
-        return [] if present else [TrainingLoss()]
+        return []
 
     # Evaluation -----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from linlight.errors import Diverged, InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
 from linlight.methods.base.batch import in_one_piece
+from linlight.methods.base.fits import sizes_of_first_batch
 from linlight.methods.base.run_rows import our_data, planned_batches
 
 READ_EVERY = 50
@@ -51,6 +52,11 @@ class TrainingLoss(Callback):
         self._mean, self._weight = state_dict["loss"], state_dict["rows"]
         self._batches, self._longest = state_dict["batches"], state_dict["longest"]
         self._reached_end = state_dict["reached_end"]
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Makes the weights for another's loader, by its first batch, before other callbacks look at them."""
+        if pl_module.linear is None:
+            pl_module.build(*sizes_of_first_batch(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Resets the sums; not called where an epoch is resumed in its middle."""
