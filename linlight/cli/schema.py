@@ -3,7 +3,9 @@
 from inspect import signature
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
+from jsonargparse.typing import register_type
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LRSchedulerTypeTuple
 from torch.optim import Optimizer
@@ -11,6 +13,9 @@ from torch.optim import Optimizer
 from linlight.callbacks import LastCheckpoint, default_callbacks
 from linlight.data.datamodule import XYDataModule
 from linlight.methods import LinearModel
+
+# Else what a checkpoint keeps of a setting such as StochasticWeightAveraging's is no device.
+register_type(torch.device, deserializer=torch.device)
 
 TRAINER = {
     "max_epochs": 100,

@@ -1,13 +1,14 @@
 """Callbacks that average weights change every gradient method as they change a plain module."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import quiet_trainer
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -109,3 +110,40 @@ def test_a_gap_of_averaged_weights_is_measured_and_not_foretold(
     quiet_trainer(max_epochs=5, callbacks=callbacks).fit(model, datamodule=XYDataModule(dtype="float64"))
     assert "no largest stable step is known for averaged weights" in capsys.readouterr().out
     assert diagnostics.findings["gap"] == pytest.approx(14 / 3 * (model.w.item() - 2) ** 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("source", DATA)
+@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.filterwarnings("ignore:The dirpath has changed from:UserWarning")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
+def test_a_resumed_training_averages_on_to_the_bit(
+    name: str, average: str, source: str, tmp_path: Path
+) -> None:
+    def weight_of(checkpoint: str | None) -> float:
+        model = METHODS[name]()
+        keep = ModelCheckpoint(tmp_path, filename="{epoch}", every_n_epochs=1, save_top_k=-1)
+        callbacks = [AVERAGES[average](), keep]
+        quiet_trainer(
+            max_epochs=6, num_sanity_val_steps=0, enable_checkpointing=True, callbacks=callbacks
+        ).fit(model, datamodule=DATA[source](4), ckpt_path=checkpoint)
+        weight: float = model.w.item()
+        return weight
+
+    whole = weight_of(None)
+    for epoch in (0, 3):
+        assert weight_of(str(tmp_path / f"epoch={epoch}.ckpt")) == whole
+
+
+def test_the_command_line_goes_on_averaging(linlight: Callable[..., Any]) -> None:
+    swa = "StochasticWeightAveraging"
+    first = linlight(
+        *("fit", "--model", "GradientDescent", "--trainer.max_epochs", 4, "--trainer.callbacks", swa),
+        *("--trainer.callbacks.swa_lrs", 0.02, "--trainer.callbacks.swa_epoch_start", 2),
+    )
+    state = torch.load(first.checkpoint, weights_only=True)["callbacks"][swa]
+    assert state["n_averaged"] == 3
+    again = linlight("fit", "--ckpt_path", first.checkpoint, "--trainer.max_epochs", 6)
+    state = torch.load(again.checkpoint, weights_only=True)["callbacks"][swa]
+    assert state["n_averaged"] > 3
