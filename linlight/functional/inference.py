@@ -90,14 +90,14 @@ def infer(
     squares = fit.residual_squares[target].item()
     variance = squares / degrees if degrees > 0 else math.nan
     core = variance * torch.eye(fit.rank, dtype=torch.float64) if meat is None else meat.sums[target]
-    if degrees <= 0:
-        core = core * math.nan  # rows that are all met exactly say nothing of their errors
-    elif hc == "HC1":
+    if hc == "HC1" and degrees > 0:
         core = core * (rows / degrees)
-    # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
-    std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
     void = void_coefficients(fit, meat)
-    std_errors[void] = math.nan
+    std_errors = torch.full_like(estimates, math.nan)
+    if degrees > 0:  # rows that are all met exactly say nothing of their errors
+        # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
+        std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
+        std_errors[void] = math.nan
     t = estimates / std_errors
     reach = float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from scipy.linalg import qr
 from torch import Tensor
@@ -133,7 +134,13 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
     preference = torch.linspace(2.0, 1.0, z.shape[1], dtype=z.dtype)[columns]
     q, r, order = (
         torch.as_tensor(part)
-        for part in qr((z[:, columns] * preference).numpy(), mode="economic", pivoting=True)
+        for part in qr(
+            np.asfortranarray((z[:, columns] * preference).numpy()),
+            mode="economic",
+            pivoting=True,
+            overwrite_a=True,
+            check_finite=False,
+        )
     )
     order = order.long()
     r = r / preference[order]
@@ -190,7 +197,7 @@ def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     involved = shares.any(dim=1)
     if not involved.any():
         return slopes, slopes.new_zeros(shares.shape[1], slopes.shape[1])
-    c = shares[involved]
+    c = shares if involved.all() else shares[involved]
     r = torch.linalg.qr(torch.cat([torch.eye(len(c), dtype=c.dtype), c.T]), mode="r").R
     # As good as by Q: Paige, "An error analysis of a method for solving matrix equations", 1973.
     least = torch.cholesky_solve(slopes[involved], r, upper=True)
