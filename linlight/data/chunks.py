@@ -22,7 +22,7 @@ from torch import Tensor
 from linlight.data.arrays import Rows
 from linlight.data.columns import Columns, no_rows
 from linlight.data.rounding import Rounding
-from linlight.data.sources import Source
+from linlight.data.sources import Source, Split
 from linlight.data.tables import Block
 from linlight.distributed import gather, say
 from linlight.errors import InputError
@@ -72,18 +72,14 @@ class ChunkedTable(Source):
     Args:
         columns: Its columns.
         window: Rows in memory at a time.
-        seed: Seed of the split and of the shuffling.
-        val_fraction: Fraction of the rows kept for validation.
-        test_fraction: Fraction of the rows kept for testing.
+        split: How they are divided.
     """
 
-    def __init__(
-        self, columns: Columns, window: int, seed: int, val_fraction: float, test_fraction: float
-    ) -> None:
+    def __init__(self, columns: Columns, window: int, split: Split) -> None:
         self.columns = columns
         self.window = window
-        self.seed = seed
-        self.fractions = {"val": val_fraction, "test": test_fraction}
+        self.seed = split.seed
+        self.split = split
         numbers = len(columns.feature_names) + len(columns.targets) + 1
         self.piece = max(1, min(window, PIECE_ROWS, PIECE_NUMBERS // numbers))
         self.parts = columns.table.parts(self.piece)
@@ -94,7 +90,7 @@ class ChunkedTable(Source):
             raise InputError(no_rows(columns.table.name))
         self._said_dropped = False
         self._rounding: Rounding | None = None
-        self._said_rounding = False
+        self._said_rounding = self._said_whole = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -120,10 +116,6 @@ class ChunkedTable(Source):
     def fingerprint(self) -> tuple[float, ...]:
         """The size of the table."""
         return (self.columns.table.size,)
-
-    def keeps(self, kind: str) -> bool:
-        """Whether rows are kept for `val` or `test`."""
-        return self.fractions[kind] > 0
 
     @property
     def rows(self) -> int | None:
@@ -231,12 +223,12 @@ class ChunkedTable(Source):
     def chosen(self, rows: Rows, kind: str) -> Tensor | None:
         """Which rows are for `train`, `val` or `test`, by their places, (n,); None: all."""
         counted = None if rows.weight is None or bool(rows.weight.all()) else rows.weight.numpy() != 0
-        if kind == "all" or not any(self.fractions.values()):
+        if kind == "all" or not self.split.held_back:
             return None if counted is None else torch.from_numpy(np.flatnonzero(counted))
         assert rows.numbers is not None
         u = uniform(rows.numbers, self.seed)
-        test, val = self.fractions["test"], self.fractions["test"] + self.fractions["val"]
-        of = {"test": u < test, "val": (u >= test) & (u < val), "train": u >= val}
+        test, held_back = self.split.test, self.split.held_back
+        of = {"test": u < test, "val": (u >= test) & (u < held_back), "train": u >= held_back}
         return torch.from_numpy(np.flatnonzero(of[kind] if counted is None else of[kind] & counted))
 
     def tensors(self, rows: Rows, kind: str) -> tuple[Tensor, ...]:
@@ -267,6 +259,9 @@ class ChunkedTable(Source):
         self._say_rounding()
 
     def _say_rounding(self) -> None:
+        if not self._said_whole:
+            self._said_whole = True
+            self.columns.say_rounded()
         if self._rounding is not None and not self._said_rounding:
             self._rounding.say()
             self._said_rounding = True

@@ -1,7 +1,7 @@
 """The rows of a table as tensors: features, targets, weights, and what is written beside predictions."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import Tensor
 
 from linlight.data.arrays import Growing, Rows, common_type
+from linlight.data.categories import NO_LEVEL, UNSEEN, Categories, check_number_of, texts
 from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number, numpy_type
-from linlight.distributed import say
+from linlight.distributed import gather, say
 from linlight.errors import InputError
 from linlight.text import count
 
@@ -26,8 +26,8 @@ REMEDIES = {
 """What else can be done than to correct a text where a number should be; a message ends in it."""
 
 
-NO_LEVEL, UNSEEN = -1, -2
-"""Codes of a row without a value, and with one that no row to train on has."""
+WHOLE = 2**53
+"""From here on float64 does not hold every whole number."""
 
 
 def no_rows(table: str) -> str:
@@ -43,101 +43,69 @@ class Columns:
         table: The table.
         features: Numeric columns to learn from.
         targets: Columns to predict.
-        categories: For each text column to learn from, its values; each becomes a column of 0 and 1.
+        categories: Text columns to learn from, whose values become columns of 0 and 1.
         weight: The column of row weights.
         ids: Columns that predictions are written with.
         missing: What a row without a value does: `error`, or `drop`.
         weights_count: Whether weights say how many rows each stands for.
-        unseen: What a row whose level is none of `categories` does: `error`, or `missing`, to be dropped.
-        reference: The level of a category that has no column of its own.
     """
 
     table: Table
     features: list[str]
     targets: list[str]
-    categories: dict[str, list[str]]
+    categories: Categories
     weight: str | None
     ids: list[str]
     missing: Literal["error", "drop"]
     weights_count: bool = False
-    unseen: Literal["error", "missing"] = "error"
-    reference: dict[str, str] = field(default_factory=dict)
     dropped: int = field(default=0, init=False)
     lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
+    rounded: set[str] = field(default_factory=set, init=False)  # columns of too large whole numbers
 
     @property
     def feature_names(self) -> list[str]:
         """A name for each column of x."""
-        return self.features + [f"{name}={level}" for name, level in self.levels]
+        return self.features + [f"{name}={level}" for name, level in self.categories.columns]
 
-    @property
-    def levels(self) -> list[tuple[str, str]]:
-        """Category and level of each column of 0 and 1; a reference level has none."""
-        return [
-            (name, level)
-            for name, levels in self.categories.items()
-            for level in levels
-            if self.reference.get(name) != level
-        ]
-
-    def coded(self, bias: bool) -> list[int]:
-        """Columns of x that follow from others by coding alone: a category's columns add up to 1.
-
-        Without a bias that makes a difference only from the second such category on.
-        """
-        last = {name: i for i, (name, _) in enumerate(self.levels, len(self.features))}
-        found = [i for name, i in last.items() if name not in self.reference]
-        return found if bias else found[1:]
-
-    @property
-    def coding(self) -> list[str]:
-        """How categories are coded, a line each."""
-        told = self.reference
-        return [
-            f"coding of {name}: "
-            + (
-                f"{told[name]!r} is the reference, from which a coefficient tells its level"
-                if name in told
-                else "each level has a column, and a coefficient tells it from the mean of all levels; "
-                f"--data.reference {name}=LEVEL tells it from one"
-            )
-            for name in self.categories
-        ]
-
-    def forget_unseen(self, rows: Rows, train: Tensor | None) -> tuple[Tensor, list[int]]:
-        """Forgets levels that no row to train on has.
+    def find_levels(self, trains_on: Callable[[np.ndarray], np.ndarray] | None) -> None:
+        """Reads the levels that the categories have, where these are not known.
 
         Args:
-            rows: All rows.
-            train: The numbers of those to train on. None: all.
-
-        Returns:
-            Which rows have such a level, (N,), and the columns of those levels; neither can be used.
-
-        Raises:
-            InputError: If there are such rows, and they are not to be taken for rows without a value.
+            trains_on: Which rows, by their numbers in the table, are trained on, unless they are dropped or
+                have the weight 0: only their levels count. None: those of all rows, whatever they lack.
         """
-        first = len(self.features)
-        seen = (rows.x[:, first:] if train is None else rows.x[train, first:]).any(dim=0)
-        absent = [(first + i, *self.levels[i]) for i in (~seen).nonzero()[:, 0].tolist()]
-        marked = rows.x[:, [i for i, _, _ in absent]].any(dim=1)
-        counted = marked if rows.weight is None else marked & (rows.weight > 0)
-        if counted.any():
-            row = int(counted.int().argmax())
-            name, level = next((name, level) for i, name, level in absent if rows.x[row, i])
-            if self.unseen == "error":
-                number = row if rows.numbers is None else int(rows.numbers[row])
-                raise InputError(unseen_level(self.table.name, name, level, number))
-            dropped = count(int(counted.sum()), "row")
-            say(f"dropped {dropped} of a level that training has not seen, such as {name} {level}")
-        for _, name, level in absent:
-            self.categories[name] = [one for one in self.categories[name] if one != level]
-        return marked, [i for i, _, _ in absent]
+        unknown = {name: set[str]() for name in self.categories.unknown}
+        if not unknown:
+            return
+        only_whole = trains_on is not None and (self.may_drop or self.weight is not None)
+        row = 0
+        for block in self.table.blocks(
+            self.used if only_whole else dict.fromkeys(unknown, ColumnSpec(pa.string()))
+        ):
+            keep = np.ones(len(block.batch), bool)
+            if trains_on is not None:
+                keep = trains_on(np.arange(row, row + len(keep)))
+            if only_whole:
+                keep &= self._counts(block)
+            for name, values in unknown.items():
+                values |= set(pc.unique(texts(block, name).filter(pa.array(keep))).drop_null().to_pylist())
+                check_number_of(values, self.table.name, name)
+            row += len(keep)
+        for name, values in unknown.items():
+            self.categories.know(name, values)
+
+    def _counts(self, block: Block) -> np.ndarray:
+        """Which rows lack nothing and have a weight above 0, (rows,)."""
+        columns = {name: numbers(block, name, remedy) for name, remedy in self._remedies().items()}
+        found: np.ndarray = np.logical_and.reduce([~np.isnan(column) for column in columns.values()])
+        for name in self.categories.levels:
+            found &= texts(block, name).is_valid().to_numpy(zero_copy_only=False)
+        return found if self.weight is None else found & (columns[self.weight] > 0)
 
     @property
     def may_drop(self) -> bool:
         """Whether rows may be left out, and are counted then."""
-        return self.missing == "drop" or self.unseen == "missing"
+        return self.missing == "drop" or self.categories.unseen == "missing"
 
     @cached_property
     def dtype(self) -> str:
@@ -151,7 +119,7 @@ class Columns:
     def used(self) -> dict[str, ColumnSpec]:
         """The columns that are read, and how: a CSV's text stays as it stands there."""
         number = pa.type_for_alias(self.dtype)
-        texts = dict.fromkeys([*self.categories, *self.ids], ColumnSpec(pa.string()))
+        texts = dict.fromkeys([*self.categories.levels, *self.ids], ColumnSpec(pa.string()))
         return texts | {name: ColumnSpec(number, remedy) for name, remedy in self._remedies().items()}
 
     def _remedies(self) -> dict[str, str]:
@@ -224,19 +192,21 @@ class Columns:
         """
         remedies = self._remedies()
         names = list(remedies)
-        codes = {name: self._codes(block, name) for name in self.categories}
+        codes = {name: self.categories.codes(block, name) for name in self.categories.levels}
         matrix = np.empty((len(block.batch), len(names)), self.dtype)
         if names:
             columns = [numbers(block, name, remedy) for name, remedy in remedies.items()]
             with np.errstate(over="ignore"):  # found below, with its row
                 np.stack(columns, axis=1, out=matrix, casting="unsafe")
+            self._note_rounded(matrix, names)
         keep = self._keep(block, names, matrix, codes)
         if keep is not None:
             matrix, codes = matrix[keep], {name: code[keep] for name, code in codes.items()}
         d, t = len(self.features), len(self.targets)
         x = matrix[:, :d]
         if codes:
-            x = np.concatenate([x, *(self._one_hot(name)[code] for name, code in codes.items())], axis=1)
+            coded = (self.categories.one_hot(name, code, self.dtype) for name, code in codes.items())
+            x = np.concatenate([x, *coded], axis=1)
         if self.weight is not None:
             self._check_weights(block, matrix[:, d + t], keep)
         ids = None
@@ -252,11 +222,26 @@ class Columns:
             ids,
         )
 
-    def _one_hot(self, name: str) -> np.ndarray:
-        """What stands for each level of a category, (levels, columns)."""
-        levels = self.categories[name]
-        kept = [i for i, level in enumerate(levels) if self.reference.get(name) != level]
-        return np.eye(len(levels), dtype=self.dtype)[:, kept]
+    @cached_property
+    def _whole_numbers(self) -> list[int]:
+        """The columns of whole numbers of 8 bytes, among those that are numbers."""
+        types = [numpy_type(self.table.types[name]) for name in self._remedies()]
+        return [i for i, one in enumerate(types) if one.kind in "iu" and one.itemsize == 8]
+
+    def _note_rounded(self, matrix: np.ndarray, names: list[str]) -> None:
+        for i in self._whole_numbers:
+            if np.abs(matrix[:, i]).max(initial=0) >= WHOLE:
+                self.rounded.add(names[i])
+
+    def say_rounded(self) -> None:
+        """Names the columns of whole numbers that lost their last digits; every process must call it."""
+        found = set[str]().union(*gather(self.rounded))
+        if found:
+            say(
+                f"whole numbers from {WHOLE:,} on are rounded, to what float64 holds, in "
+                f"{', '.join(name for name in self.table.types if name in found)}: leave such a column out "
+                "of --data.features, or name it in --data.categorical or --data.id"
+            )
 
     def _check_weights(self, block: Block, weights: np.ndarray, keep: np.ndarray | None) -> None:
         for bad, rule in (
@@ -304,6 +289,7 @@ class Columns:
             self.lacking[name] += int(hole.sum())
         for name, code in codes.items():
             unseen = (code == UNSEEN) & ~nothing
+            self.categories.check_seen(block, name, unseen & ~missing)
             missing |= unseen
             self.lacking[f"{name} (a level that training has not seen)"] += int(unseen.sum())
         self.dropped += int(missing.sum())
@@ -323,25 +309,6 @@ class Columns:
                     "file: write it as one type, or leave it out of --data.id"
                 ) from error
         return pa.table(found)
-
-    def _codes(self, block: Block, name: str) -> np.ndarray:
-        """The number of each row's level, `NO_LEVEL` or `UNSEEN` where it has none of them, (rows,)."""
-        values = texts(block, name)
-        codes = pc.index_in(values, value_set=pa.array(self.categories[name], pa.string()))
-        unknown = pc.and_(pc.is_null(codes), pc.is_valid(values))
-        row = pc.index(unknown, True).as_py()
-        if row >= 0 and self.unseen == "error":
-            raise InputError(unseen_level(block.file, name, values[row].as_py(), block.first + row))
-        found: np.ndarray = codes.fill_null(NO_LEVEL).to_numpy(zero_copy_only=False)
-        return np.where(unknown.to_numpy(zero_copy_only=False), UNSEEN, found) if row >= 0 else found
-
-
-def unseen_level(file: str, column: str, level: str, row: int) -> str:
-    """What to say of a level that no row to train on has."""
-    return (
-        f"{file}: column {column!r} holds {level!r} in row {row} (counted from 0), which the training did "
-        "not have: leave such rows out by --data.unseen missing, or fit again"
-    )
 
 
 def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
@@ -373,22 +340,3 @@ def _no_numbers(block: Block, name: str, remedy: str) -> str:
         else:
             example = example or f", though {value!r} in row {block.first + i} looks like a number"
     return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"
-
-
-def texts(block: Block, name: str) -> pa.Array:
-    """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
-
-    Raises:
-        InputError: If it does not hold texts, or what can be written as such.
-    """
-    column = block.batch[name]
-    try:
-        found = column.cast(pa.string())
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
-            "of --data.categorical"
-        ) from error
-    if block.na_values is None:
-        return found
-    return pc.if_else(pc.is_in(found, value_set=block.na_values), pa.scalar(None, pa.string()), found)

@@ -13,10 +13,10 @@ import linlight.noise  # noqa: F401
 from linlight.data.arrays import Numbers, Rows, TableLike
 from linlight.data.loaders import BatchLoader
 from linlight.data.memory import Memory
-from linlight.data.opened import open_numbers, open_path
+from linlight.data.opened import OpenedNumbers, OpenedTable
 from linlight.data.predicted import Predicted
 from linlight.data.settings import check_batch_size, check_settings
-from linlight.data.sources import ProcessInfo, Source
+from linlight.data.sources import Batching, ProcessInfo, Source, Split
 from linlight.data.statistics import Statistics
 from linlight.distributed import gather
 from linlight.errors import InputError
@@ -134,27 +134,65 @@ class XYDataModule(LightningDataModule):
         self.streamed = stream
         self.weight_kind = weight_kind
         self.is_table = path is not None  # whose columns have names
-        opened = open_path(path, settings) if self.is_table else open_numbers(x, y, settings)
-        self.source: Source = opened.source
-        self.feature_names, self.target_names = opened.feature_names, opened.target_names
-        self.targets = opened.targets  # their number, or None
-        self._no_targets, self._constant, self._columns = opened.no_targets, opened.constant, opened.columns
-        if opened.columns is not None:  # which `predict` needs to know
-            self.hparams.update(
-                features=opened.columns.features,
-                target=opened.columns.targets or None,
-                categorical=opened.columns.categories or None,
-                reference=opened.columns.reference or None,
-            )
+        self.has_validation, self.has_test = val_fraction > 0, test_fraction > 0  # whether rows are kept
+        split = Split(seed, val_fraction, test_fraction)
+        self._opened = OpenedTable(path, settings, split) if self.is_table else OpenedNumbers(x, y, split)
+        self._source: Source | None = None
+        self.target_names, self.targets = self._opened.target_names, self._opened.targets  # their number
         self._dtype_is_asked = dtype is not None
-        self._use(self.source.dtype if dtype is None else getattr(torch, dtype))
+        self._use(self._opened.dtype if dtype is None else getattr(torch, dtype))
+        self._keep_columns()
+        if not self.is_table:  # which is in memory, and is checked at once
+            self.read()
+
+    def _keep_columns(self) -> None:
+        """Adds what `predict` needs to know to what a checkpoint keeps."""
+        columns = self._opened.columns
+        if columns is not None:
+            self.hparams.update(
+                features=columns.features,
+                target=columns.targets or None,
+                categorical=columns.categories.levels or None,
+                reference=columns.categories.reference or None,
+            )
 
     def _use(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.hparams["dtype"] = str(dtype).removeprefix("torch.")  # what a checkpoint goes on with
-        if dtype == torch.float32 != self.source.dtype:
+        if self._source is not None:
+            self._check_rounding(self._source)
+
+    def _check_rounding(self, source: Source) -> None:
+        if self.dtype == torch.float32 != source.dtype:
             targets = self.target_names if self.targets else []
-            self.source.check_rounding([*self.feature_names, *targets])
+            source.check_rounding([*self._opened.feature_names, *targets])
+
+    def read(self) -> Source:
+        """The rows, which are read the first time, or of a stream its categories' levels.
+
+        Raises:
+            InputError: If a value cannot be used.
+        """
+        if self._source is None:
+            opened = self._opened
+            streamed = self.streamed and isinstance(opened, OpenedTable)
+            source: Source = opened.stream if streamed else opened.memory  # type: ignore[union-attr]
+            self._keep_columns()
+            self._check_rounding(source)
+            self._source = source
+        return self._source
+
+    @property
+    def source(self) -> Source:
+        """The same."""
+        return self.read()
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name for each feature; where they are a category's levels, which nobody gave, rows are read."""
+        if self._opened.columns is not None and self._opened.columns.categories.unknown:
+            self.read()
+        return self._opened.feature_names
 
     def compute_in(self, dtype: torch.dtype, asked_by: str = "") -> None:
         """Hands out numbers of the type that a model has, unless another was asked for.
@@ -202,12 +240,13 @@ class XYDataModule(LightningDataModule):
 
     def coded(self, bias: bool) -> list[int]:
         """Features that follow from others by the coding of categories alone; see `optimum`."""
-        return [] if self._columns is None else self._columns.coded(bias)
+        columns = self._opened.columns
+        return [] if columns is None else columns.categories.coded(len(columns.features), bias)
 
     @property
     def coding(self) -> list[str]:
         """How categories are coded, a line each."""
-        return [] if self._columns is None else self._columns.coding
+        return [] if self._opened.columns is None else self._opened.columns.categories.coding
 
     def setup(self, stage: str) -> None:
         """Takes its share of the rows, and checks that several processes have read the same."""
@@ -220,6 +259,7 @@ class XYDataModule(LightningDataModule):
         if trainer is not None:
             self._process = ProcessInfo(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
             self._overfits = trainer.overfit_batches > 0
+        self.read()
         if self._process.world_size == 1:
             return
         mine = (self.feature_names, self.target_names, self.source.fingerprint())
@@ -271,12 +311,8 @@ class XYDataModule(LightningDataModule):
     @property
     def weighted(self) -> bool:
         """Whether rows have weights."""
-        return self.source.weighted
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether rows are kept for validation."""
-        return self.source.keeps("val")
+        columns = self._opened.columns
+        return columns is not None and columns.weight is not None
 
     @cached_property
     def example(self) -> Tensor:
@@ -311,9 +347,9 @@ class XYDataModule(LightningDataModule):
             InputError: If there are no targets.
         """
         if self.targets is None:
-            raise InputError(self._no_targets)
-        if self._constant and self._fits:
-            raise InputError(self._constant)
+            raise InputError(self._opened.no_targets)
+        if self._opened.constant and self._fits:
+            raise InputError(self._opened.constant)
 
     @property
     def scaling(self) -> Standardizer | None:
@@ -392,10 +428,9 @@ class XYDataModule(LightningDataModule):
         return self.source.training(
             self._place(own_numbers=self._in_blocks),
             self.scaling,
-            self.batch_size,
-            shuffle=self.shuffle and not self._overfits,
-            batches_per_step=self.batches_per_step,
-            in_blocks=self._in_blocks,
+            Batching(
+                self.batch_size, self.shuffle and not self._overfits, self.batches_per_step, self._in_blocks
+            ),
         )
 
     def _reduced(self, **options: Any) -> BatchLoader:
@@ -422,7 +457,7 @@ class XYDataModule(LightningDataModule):
 
     def test_dataloader(self) -> Any:
         """Batches (x, y) of the test rows, of every row without a split."""
-        return self._in_order("test" if self.source.keeps("test") else "all")
+        return self._in_order("test" if self.has_test else "all")
 
     def predict_dataloader(self) -> Any:
         """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""

@@ -10,7 +10,7 @@ from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
 from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.rounding import Rounding
-from linlight.data.sources import ProcessInfo, Source
+from linlight.data.sources import Batching, ProcessInfo, Source, Split
 from linlight.data.statistics import merge_over_processes
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
@@ -29,9 +29,7 @@ class Memory(Source):
 
     Args:
         rows: The rows.
-        seed: Seed of the split and of the shuffling.
-        val_fraction: Fraction of the rows kept for validation.
-        test_fraction: Fraction of the rows kept for testing.
+        split: How they are divided.
 
     Raises:
         InputError: If a kind of rows would have none.
@@ -40,11 +38,11 @@ class Memory(Source):
     piece = None
     is_surveyed = False
 
-    def __init__(self, rows: Rows, seed: int, val_fraction: float, test_fraction: float) -> None:
+    def __init__(self, rows: Rows, split: Split) -> None:
         self.rows = rows
-        self.seed = seed
+        self.seed = split.seed
         # The numbers of the rows of each kind, in order; None: every row.
-        self._parts = _split(rows, seed, {"val": val_fraction, "test": test_fraction})
+        self._parts = _parts(rows, split)
         self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # what the last copy is for, and it
         self._rounded = False
 
@@ -100,10 +98,6 @@ class Memory(Source):
         for kind, part in self._parts.items():
             self._parts[kind] = None if part is None else place[part[stays[part]]]
 
-    def keeps(self, kind: str) -> bool:
-        """Whether rows are kept for `val` or `test`."""
-        return self._parts.get(kind) is not None
-
     def _size(self, kind: str) -> int:
         part = self._parts[kind]
         return len(self.rows.x) if part is None else len(part)
@@ -111,7 +105,7 @@ class Memory(Source):
     def known_sizes(self) -> dict[str, int]:
         """Rows for training, validation and testing."""
         names = {"val": "validation", "test": "test"}
-        kept = {name: self._size(kind) for kind, name in names.items() if self.keeps(kind)}
+        kept = {name: self._size(kind) for kind, name in names.items() if kind in self._parts}
         return {"training": self._size("train"), **kept}
 
     def train_size(self, place: ProcessInfo) -> int:
@@ -145,21 +139,13 @@ class Memory(Source):
         assert self.rows.y is not None
         return self.rows.x[chosen], self.rows.y[chosen]
 
-    def training(
-        self,
-        place: ProcessInfo,
-        scaling: Standardizer | None,
-        batch_size: int | None,
-        *,
-        shuffle: bool = False,
-        batches_per_step: int = 1,
-        in_blocks: bool = False,
-    ) -> BatchLoader:
+    def training(self, place: ProcessInfo, scaling: Standardizer | None, batching: Batching) -> BatchLoader:
         """The loader of a training epoch."""
         rows = self.rows.x
         many = max(BLOCK_ROWS, SINGLE_PASS_BYTES // max(1, rows.shape[1] * rows.element_size()))
-        size = batch_size or (many if in_blocks else self._size("train"))
-        return self._loader("train", place, scaling, size, shuffle=shuffle, batches_per_step=batches_per_step)
+        size = batching.batch_size or (many if batching.in_blocks else self._size("train"))
+        options = {"shuffle": batching.shuffle, "batches_per_step": batching.batches_per_step}
+        return self._loader("train", place, scaling, size, **options)
 
     def in_order(
         self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None
@@ -206,7 +192,7 @@ class Memory(Source):
         return Predicted(first, end, numbers.numpy(), ids, predictions.cpu(), x[:SHOWN].cpu())
 
 
-def _split(rows: Rows, seed: int, fractions: dict[str, float]) -> dict[str, Tensor | None]:
+def _parts(rows: Rows, split: Split) -> dict[str, Tensor | None]:
     """The numbers of the rows of each kind, in order, None for every row; those of weight 0 are in none."""
     counted = None
     if rows.weight is not None and not rows.weight.all():
@@ -214,10 +200,10 @@ def _split(rows: Rows, seed: int, fractions: dict[str, float]) -> dict[str, Tens
     n = len(rows.x) if counted is None else len(counted)
     if not n:
         raise InputError("all weights are 0: there are no rows to train on")
-    if not any(fractions.values()):
+    if not split.held_back:
         return {"all": counted, "train": counted}
-    sizes = {kind: round(n * fraction) for kind, fraction in fractions.items()}
-    for kind, fraction in fractions.items():
+    sizes = {kind: round(n * fraction) for kind, fraction in split.fractions.items()}
+    for kind, fraction in split.fractions.items():
         if fraction and not sizes[kind]:
             raise InputError(
                 f"{kind}_fraction {fraction} of {n} rows is less than one row: raise it, or set it to 0"
@@ -225,7 +211,7 @@ def _split(rows: Rows, seed: int, fractions: dict[str, float]) -> dict[str, Tens
     rest = n - sum(sizes.values())
     if rest <= 0:
         raise InputError(f"the split leaves no rows to train on: {n} rows are too few for it")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(split.seed))
     order = order if counted is None else counted[order]
     test, val, train = order.split([sizes["test"], sizes["val"], rest])
     # Within a part the rows keep the order in which they were given.

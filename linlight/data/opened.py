@@ -1,128 +1,150 @@
-"""Numbers or a table, opened as a data module's settings ask for."""
+"""Numbers or a table, opened as a data module's settings ask for: columns first, rows when asked for."""
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from linlight.data.arrays import Numbers, Rows, as_matrix, common_type, plain_names, type_of
 from linlight.data.memory import Memory
-from linlight.data.sources import Source
+from linlight.data.settings import DIALECT
+from linlight.data.sources import Split
 from linlight.data.statistics import constant_target
 from linlight.distributed import say
 from linlight.errors import InputError
 
 if TYPE_CHECKING:
     from linlight.data.columns import Columns
+    from linlight.data.stream import Stream
 
-DIALECT = ("delimiter", "decimal", "encoding", "header", "skip_rows", "na_values")
-"""Settings of how a CSV is written."""
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
 
 
-@dataclass
-class Opened:
-    """Rows, and what their columns are.
+class OpenedNumbers:
+    """x and y; the textbook's where both are None.
 
     Attributes:
-        source: The rows.
         feature_names: The features' names.
         target_names: The targets' names, one also where there are none.
         targets: Number of targets, or None.
         no_targets: Why there are none.
-        constant: Why there is nothing to learn, or "".
-        columns: The columns of a table, or None.
-    """
-
-    source: Source
-    feature_names: list[str]
-    target_names: list[str]
-    targets: int | None
-    no_targets: str
-    constant: str = ""
-    columns: "Columns | None" = None
-
-
-def open_numbers(x: Numbers, y: Numbers, settings: dict[str, Any]) -> Opened:
-    """Takes x and y; the textbook's where both are None.
+        constant: Why there is nothing to learn, as far as that is known, or "".
+        columns: The columns of a table.
 
     Raises:
         InputError: If they are not numbers, or do not belong together.
     """
-    if x is None and y is not None:
-        raise InputError("y is given without x: give both")
-    own = common_type(type_of(values) for values in (x, y) if values is not None)
-    rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", own), None)
-    if x is None or y is not None:
-        rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", own)
-        if len(rows.x) != len(rows.y):
-            raise InputError(
-                f"x has {len(rows.x):,} rows and y has {len(rows.y):,}: they must have equally many"
-            )
-    targets = None if rows.y is None else rows.y.shape[1]
-    return Opened(
-        Memory(rows, settings["seed"], settings["val_fraction"], settings["test_fraction"]),
-        plain_names("x", rows.x.shape[1], x),
-        plain_names("y", targets or 1, y),
-        targets,
-        "x is given without y: only predict can do without y",
-    )
+
+    no_targets = "x is given without y: only predict can do without y"
+    constant = ""
+    columns: "Columns | None" = None
+
+    def __init__(self, x: Numbers, y: Numbers, split: Split) -> None:
+        if x is None and y is not None:
+            raise InputError("y is given without x: give both")
+        own = common_type(type_of(values) for values in (x, y) if values is not None)
+        rows = Rows(as_matrix(TEXTBOOK_X if x is None else x, "x", own), None)
+        if x is None or y is not None:
+            rows.y = as_matrix(TEXTBOOK_Y if y is None else y, "y", own)
+            if len(rows.x) != len(rows.y):
+                raise InputError(
+                    f"x has {len(rows.x):,} rows and y has {len(rows.y):,}: they must have equally many"
+                )
+        self.targets = None if rows.y is None else rows.y.shape[1]
+        self.feature_names = plain_names("x", rows.x.shape[1], x)
+        self.target_names = plain_names("y", self.targets or 1, y)
+        self.dtype = own
+        self.memory = Memory(rows, split)
 
 
-def open_path(path: Any, settings: dict[str, Any]) -> Opened:
-    """Opens a table, decides which of its columns are what, and reads it unless it is streamed.
+class OpenedTable:
+    """A table: its columns are known at once, and its rows are read when they are asked for.
+
+    Args:
+        path: The table.
+        settings: The settings of the data module.
+        split: How its rows are divided.
+
+    Attributes:
+        target_names: The targets' names, one also where there are none.
+        targets: Number of targets, or None.
+        no_targets: Why there are none.
+        constant: Why there is nothing to learn, as far as rows were read, or "".
+        columns: The columns.
+        dtype: The type of the numbers as they stand in the table.
 
     Raises:
-        InputError: If a column or a value cannot be used.
+        InputError: If a column cannot be used.
     """
-    # Three points need no pyarrow, which takes its time to import.
-    from linlight.data.csv import Dialect
-    from linlight.data.paths import open_table
-    from linlight.data.roles import assign_roles
 
-    columns, no_targets, left_out = assign_roles(
-        open_table(path, Dialect(**{field: settings[field] for field in DIALECT})),
-        ids=settings["id"],
-        trains_on=_trains_on(settings),
-        weights_count=settings["weight_kind"] == "frequency",
-        **{
-            name: settings[name]
-            for name in ("features", "target", "weight", "categorical", "missing", "unseen", "reference")
-        },
-    )
-    for line in left_out:
-        say(line)
-    split = settings["seed"], settings["val_fraction"], settings["test_fraction"]
     constant = ""
-    source: Source
-    if settings["stream"]:
-        from linlight.data.stream import Stream
 
-        source = Stream(columns, settings["window"], *split)
-    else:
+    def __init__(self, path: Any, settings: dict[str, Any], split: Split) -> None:
+        # Three points need no pyarrow, which takes its time to import.
+        from linlight.data.csv import Dialect
+        from linlight.data.paths import open_table
+        from linlight.data.roles import assign_roles
+
+        columns, self.no_targets, left_out = assign_roles(
+            open_table(path, Dialect(**{name: settings[name] for name in DIALECT})),
+            ids=settings["id"],
+            weights_count=settings["weight_kind"] == "frequency",
+            **{
+                name: settings[name]
+                for name in ("features", "target", "weight", "categorical", "missing", "unseen", "reference")
+            },
+        )
+        for line in left_out:
+            say(line)
+        self.columns: Columns | None = columns
+        self._columns = columns
+        self._split, self._window = split, settings["window"]
+        self._forgets = bool(columns.categories.unknown)
+        self.target_names, self.targets = columns.targets or ["y"], len(columns.targets) or None
+        self.dtype: torch.dtype = getattr(torch, columns.dtype)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The features' names; those of a category once its levels were given or read."""
+        return self._columns.feature_names
+
+    @cached_property
+    def memory(self) -> Memory:
+        """The rows in memory.
+
+        Raises:
+            InputError: If a value cannot be used.
+        """
+        columns = self._columns
+        columns.find_levels(None)
         rows = columns.read()
         if columns.dropped:
             say(columns.about_dropped(len(rows.x)))
-        constant = _constant(columns, rows)
-        source = memory = Memory(rows, *split)
-        if columns.categories and not isinstance(settings["categorical"], dict):
+        columns.say_rounded()
+        self.constant = _constant(columns, rows)
+        memory = Memory(rows, self._split)
+        if self._forgets:
             # Levels that no row to train on has are left out, with the rows that have them.
-            marked, absent = columns.forget_unseen(rows, memory.part("train"))
+            first, file = len(columns.features), columns.table.name
+            marked, absent = columns.categories.forget_unseen(rows, memory.part("train"), first, file)
             if absent:
                 memory.leave_out(marked, absent)
-    targets = len(columns.targets) or None
-    names = columns.feature_names, columns.targets or ["y"]
-    return Opened(source, *names, targets, no_targets, constant, columns)
+        return memory
 
+    @cached_property
+    def stream(self) -> "Stream":
+        """The rows as a stream.
 
-def _trains_on(settings: dict[str, Any]) -> Any:
-    """Which rows of a stream are to train on, by their numbers; None: all, or unknown by now."""
-    held_back = settings["val_fraction"] + settings["test_fraction"]
-    if not settings["stream"] or not held_back:
-        return None
-    from linlight.data.chunks import uniform
+        Raises:
+            InputError: If a category cannot be one.
+        """
+        from linlight.data.chunks import uniform
+        from linlight.data.stream import Stream
 
-    seed = settings["seed"]
-    return lambda rows: uniform(rows, seed) >= held_back
+        split = self._split
+        self._columns.find_levels(lambda rows: uniform(rows, split.seed) >= split.held_back)
+        return Stream(self._columns, self._window, split)
 
 
 def _constant(columns: "Columns", rows: Rows) -> str:

@@ -2,19 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linlight.data.columns import REMEDIES, Columns, numbers, texts
+from linlight.data.categories import Categories, references, texts
+from linlight.data.columns import REMEDIES, Columns, numbers
 from linlight.data.csv import check_separated
 from linlight.data.tables import ColumnSpec, Table, is_number, kind, nearest
 from linlight.errors import InputError
 
-MOST_CATEGORIES = 1000
 NAMELESS = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
 """Names of columns that nobody named: blank, or what pandas calls a row index that it reads or writes."""
 _NUMBER = r"^\s*[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
@@ -37,26 +36,26 @@ def assign_roles(
     weight: Any,
     categorical: Any,
     ids: Any,
-    trains_on: Callable[[np.ndarray], np.ndarray] | None = None,
     reference: Any = None,
+    unseen: Literal["error", "missing"] = "error",
     **settings: Any,
 ) -> tuple[Columns, str, list[str]]:
     """Decides which columns of a table are what.
 
     Args:
         table: The table.
-        features: As `XYDataModule` has it, like `target`, `weight`, `categorical`, `ids` and `reference`.
+        features: As `XYDataModule` has it.
         target: The same.
         weight: The same.
         categorical: The same.
         ids: The same.
-        trains_on: Which rows, by their numbers in the table, are to train on, where that is known: only their
-            levels count. Default: all.
-        reference: As `XYDataModule` has it.
+        reference: The same.
+        unseen: The same.
         settings: The other settings of `Columns`.
 
     Returns:
-        The columns; why there is no target, or ""; and what to say of columns left out, a line each.
+        The columns, of whose categories the levels are yet to be found; why there is no target, or ""; and
+        what to say of columns left out, a line each.
 
     Raises:
         InputError: If a column that is named is not there, or cannot serve.
@@ -114,16 +113,14 @@ def assign_roles(
     if left_out:
         kinds = ", ".join(f"{name} ({kind(types[name])})" for name in left_out)
         said.append(f"left out of the features, for they are not numbers: {kinds}")
-    read = _categories(table, [name for name in categories if not given.get(name)], trains_on)
-    values = {name: given.get(name) or read[name] for name in categories}
+    levels = {name: list(given.get(name, ())) for name in categories}
     found = Columns(
         table,
         chosen,
         targets,
-        values,
+        Categories(levels, references(reference), unseen),
         weights[0] if weights else None,
         id_names,
-        reference=_references(reference, values),
         **settings,
     )
     return found, no_target, said
@@ -168,40 +165,3 @@ def _refuse_text(table: Table, name: str, remedy: str) -> None:
     """Raises where a numeric column holds text; a column without any value may be text."""
     for block in table.blocks({name: ColumnSpec(pa.float64(), remedy)}):
         numbers(block, name, remedy)
-
-
-def _references(given: Any, categories: Mapping[str, list[str]]) -> dict[str, str]:
-    """Reference levels by category, from a mapping or from words, `g=a` or `g=a,h=b`."""
-    words = [] if given is None or isinstance(given, Mapping) else as_names(given)
-    found = dict(given) if isinstance(given, Mapping) else dict(word.partition("=")[::2] for word in words)
-    found = {str(name): str(level) for name, level in found.items()}
-    for name, level in found.items():
-        if name not in categories:
-            raise InputError(f"reference names {name!r}, which is not among --data.categorical: add it there")
-        if level not in categories[name]:
-            raise InputError(
-                f"column {name!r} has no level {level!r} to be the --data.reference, {name}=LEVEL: "
-                f"{nearest(level, categories[name])}"
-            )
-    return found
-
-
-def _categories(
-    table: Table, names: Sequence[str], trains_on: Callable[[np.ndarray], np.ndarray] | None
-) -> dict[str, list[str]]:
-    """The values of text columns, sorted."""
-    found: dict[str, set[str]] = {name: set() for name in names}
-    row = 0
-    for block in table.blocks(dict.fromkeys(names, ColumnSpec(pa.string()))) if names else ():
-        places = np.arange(row, row + len(block.batch))
-        row += len(block.batch)
-        for name, values in found.items():
-            column = texts(block, name)
-            column = column if trains_on is None else column.filter(pa.array(trains_on(places)))
-            values |= set(pc.unique(column).drop_null().to_pylist())
-            if len(values) > MOST_CATEGORIES:
-                raise InputError(
-                    f"{table.name}: column {name!r} has more than {MOST_CATEGORIES} different values: it is "
-                    "no category, leave it out of --data.categorical"
-                )
-    return {name: sorted(values) for name, values in found.items()}

@@ -10,6 +10,8 @@ CHOICES = {
     "unseen": ("error", "missing"),
     "missing": ("error", "drop"),
 }
+DIALECT = ("delimiter", "decimal", "encoding", "header", "skip_rows", "na_values")
+"""Settings of how a CSV is written."""
 OF_A_TABLE = ("target", "features", "categorical", "weight", "id")
 
 

@@ -1,5 +1,6 @@
 """Where rows come from: what a data module asks of rows in memory and of a stream alike."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -24,6 +25,48 @@ class ProcessInfo(NamedTuple):
     world_size: int = 1
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are divided at random.
+
+    Attributes:
+        seed: Seed of the division, and of shuffling.
+        val: Fraction of the rows kept for validation.
+        test: Fraction of the rows kept for testing.
+    """
+
+    seed: int = 0
+    val: float = 0.0
+    test: float = 0.0
+
+    @property
+    def held_back(self) -> float:
+        """The fraction that is not trained on."""
+        return self.val + self.test
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """The fractions kept, by kind."""
+        return {"val": self.val, "test": self.test}
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How a training epoch hands out its rows.
+
+    Attributes:
+        batch_size: Rows per batch over all processes; None: all rows, or as they are read.
+        shuffle: Whether to visit the rows in a new order each epoch.
+        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`.
+        in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
+    """
+
+    batch_size: int | None = None
+    shuffle: bool = False
+    batches_per_step: int = 1
+    in_blocks: bool = False
 
 
 class Source(Protocol):
@@ -61,9 +104,6 @@ class Source(Protocol):
     def fingerprint(self) -> tuple[float, ...]:
         """Numbers that other rows will hardly have the same of."""
 
-    def keeps(self, kind: str) -> bool:
-        """Whether rows are kept for `val` or `test`; where not, all of them are evaluated."""
-
     def known_sizes(self) -> dict[str, int]:
         """Rows for `training`, `validation` and `test`, as far as they are known by now."""
 
@@ -79,25 +119,13 @@ class Source(Protocol):
     def sample(self, most: int) -> tuple[Tensor, Tensor]:
         """Some of the rows to train on, x (n, D) and y (n, T), spread over all of them."""
 
-    def training(
-        self,
-        place: ProcessInfo,
-        scaling: Standardizer | None,
-        batch_size: int | None,
-        *,
-        shuffle: bool = False,
-        batches_per_step: int = 1,
-        in_blocks: bool = False,
-    ) -> Any:
+    def training(self, place: ProcessInfo, scaling: Standardizer | None, batching: Batching) -> Any:
         """The loader of a training epoch.
 
         Args:
             place: Where it runs.
             scaling: How to standardise the features.
-            batch_size: Rows per batch over all processes; None: all rows, or as they are read.
-            shuffle: Whether to visit the rows in a new order each epoch.
-            batches_per_step: Batches handed out at once.
-            in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
+            batching: How rows are handed out.
         """
 
     def in_order(

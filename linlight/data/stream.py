@@ -13,7 +13,7 @@ from linlight.data.chunks import Chunk, ChunkedTable, Survey
 from linlight.data.columns import no_rows
 from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.prefetch import prefetch
-from linlight.data.sources import ProcessInfo
+from linlight.data.sources import Batching, ProcessInfo
 from linlight.data.stream_loaders import InOrder, Windows
 from linlight.distributed import gather
 from linlight.errors import InputError
@@ -39,7 +39,7 @@ class Stream(ChunkedTable):
         if self._survey is not None:
             names = {"train": "training", "val": "validation", "test": "test"}
             return {names[kind]: n for kind, n in self._survey.sizes.items() if n}
-        whole = not any(self.fractions.values()) and not self.columns.may_drop and not self.weighted
+        whole = not self.split.held_back and not self.columns.may_drop and not self.weighted
         return {"training": self.rows} if whole and self.rows is not None else {}
 
     # What one pass finds out ----------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Stream(ChunkedTable):
             for piece, rows in prefetch(self._converted(range(len(self.parts)), rank, world_size)):
                 if piece is None:
                     continue
-                for kind, fraction in self.fractions.items():
+                for kind, fraction in self.split.fractions.items():
                     chosen = self.chosen(rows, kind) if fraction else None
                     sizes[kind] += 0 if chosen is None else len(chosen)
                 batch = self.tensors(rows, "train")
@@ -118,7 +118,7 @@ class Stream(ChunkedTable):
             raise InputError(no_rows(self.columns.table.name))
         if not sizes["train"]:
             raise InputError(f"the split leaves no rows to train on: {total:,} rows are too few for it")
-        for kind, fraction in self.fractions.items():
+        for kind, fraction in self.split.fractions.items():
             if fraction and not sizes[kind]:
                 raise InputError(
                     f"{kind}_fraction {fraction} of {total:,} rows came to no row: raise it, or set it to 0"
@@ -153,28 +153,12 @@ class Stream(ChunkedTable):
     # Loaders --------------------------------------------------------------------------------------------
 
     def training(
-        self,
-        place: ProcessInfo,
-        scaling: Standardizer | None,
-        batch_size: int | None,
-        *,
-        shuffle: bool = False,
-        batches_per_step: int = 1,
-        in_blocks: bool = False,
+        self, place: ProcessInfo, scaling: Standardizer | None, batching: Batching
     ) -> InOrder | Windows:
         """The loader of a training epoch; without a batch size, rows come as they are read."""
-        if batch_size is None:
+        if batching.batch_size is None:
             return InOrder(self, "train", place, scaling)
-        survey = self.survey(place)
-        return Windows(
-            self,
-            survey,
-            batch_size,
-            place,
-            shuffle=shuffle,
-            batches_per_step=batches_per_step,
-            scaling=scaling,
-        )
+        return Windows(self, self.survey(place), batching, place, scaling)
 
     def in_order(
         self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None

@@ -12,7 +12,7 @@ from torch import Tensor
 from linlight.data.chunks import Chunk, ChunkedTable, Survey
 from linlight.data.loaders import Batches, Block, Resumable, RowOrder, permutation
 from linlight.data.prefetch import prefetch
-from linlight.data.sources import ProcessInfo
+from linlight.data.sources import Batching, ProcessInfo
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
@@ -145,10 +145,8 @@ class Windows(Resumable):
     Args:
         stream: The stream.
         survey: What is known of it.
-        batch_size: Rows per batch over all processes.
+        batching: How rows are handed out, in batches of a size.
         place: Where it runs.
-        shuffle: Whether to visit the rows in a new order each epoch.
-        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`.
         scaling: How to standardise the features.
     """
 
@@ -156,25 +154,18 @@ class Windows(Resumable):
         self,
         stream: ChunkedTable,
         survey: Survey,
-        batch_size: int,
+        batching: Batching,
         place: ProcessInfo,
-        *,
-        shuffle: bool = False,
-        batches_per_step: int = 1,
         scaling: Standardizer | None = None,
     ) -> None:
         super().__init__()
-        self.stream, self.survey, self.scaling, self.batches_per_step = (
-            stream,
-            survey,
-            scaling,
-            batches_per_step,
-        )
+        self.stream, self.survey, self.scaling = stream, survey, scaling
+        self.batches_per_step = batching.batches_per_step
         self.place, self.rank, self.world_size = place, place.rank, place.world_size
         self.rows = survey.sizes["train"]
-        self.batch_size = min(batch_size, self.rows)
+        self.batch_size = min(batching.batch_size or self.rows, self.rows)
         self.batches = -(-self.rows // self.batch_size)
-        self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=stream.seed)
+        self.sampler = RowOrder(self.rows, shuffle=batching.shuffle, seed=stream.seed)
 
     def settings(self) -> dict[str, int]:
         """A position is counted in whole batches, so it holds for any number of processes."""

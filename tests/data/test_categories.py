@@ -74,7 +74,7 @@ def test_a_level_is_told_from_the_reference_or_from_the_mean(linlight: Callable[
 def test_a_reference_that_is_not_there(reference: Any, message: str) -> None:
     written()
     with pytest.raises(InputError, match=message):
-        XYDataModule(path="t.csv", categorical="g", reference=reference)
+        XYDataModule(path="t.csv", categorical="g", reference=reference).read()
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
@@ -132,10 +132,32 @@ def test_a_level_that_a_split_leaves_out(kind: str, stream: bool) -> None:
     assert found == pytest.approx(np.mean((expected.predict(rest) - rest.y) ** 2), rel=1e-6)
 
 
-def test_a_level_of_rows_that_are_dropped_has_no_column(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_level_of_rows_that_are_dropped_has_no_column(stream: bool, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x,g,y\n1,a,1\n2,b,3\n3,a,2\n4,c,\n")
-    data = XYDataModule(path="t.csv", categorical="g", missing="drop")
+    data = XYDataModule(path="t.csv", categorical="g", missing="drop", stream=stream)
     assert data.feature_names == ["x", "g=a", "g=b"]
+    assert sum(len(batch[0]) for batch in data.test_dataloader()) == 3
     weighted = pd.DataFrame({"x": [1, 2, 3, 4], "g": [*"abac"], "y": [1, 3, 2, 9], "w": [1, 1, 1, 0]})
-    data = XYDataModule(path=weighted, categorical="g", weight="w", target="y")
+    data = XYDataModule(path=weighted, categorical="g", weight="w", target="y", stream=stream)
     assert data.feature_names == ["x", "g=a", "g=b"]
+    assert sum(len(batch[0]) for batch in data.test_dataloader()) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reference_that_the_split_leaves_no_row_to_train_on(stream: bool) -> None:
+    from linlight.data.chunks import uniform
+
+    table = written(200)
+    options: dict[str, Any] = {"categorical": "g", "stream": stream, "unseen": "missing"}
+    held_back = np.flatnonzero(uniform(np.arange(200), 0) < 0.3)
+    if not stream:
+        whole: Any = XYDataModule(path="t.csv", val_fraction=0.3, **options)
+        held_back = whole.read().part("val").numpy()
+    table.loc[held_back[:2], "g"] = "d"
+    table.to_csv("t.csv", index=False)
+    with pytest.raises(
+        InputError, match=r"no level 'd' to be the --data.reference, g=LEVEL: there are 'a', 'b'"
+    ):
+        XYDataModule(path="t.csv", val_fraction=0.3, reference="g=d", **options).read()
+    assert XYDataModule(path="t.csv", reference="g=d", **options).feature_names[1:] == ["g=a", "g=b", "g=c"]

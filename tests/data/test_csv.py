@@ -95,9 +95,9 @@ def test_a_dialect_that_cannot_be(options: dict[str, Any], message: str, tmp_pat
 def test_which_texts_stand_for_no_value(tmp_path: Path, linlight: Callable[..., Any]) -> None:
     (tmp_path / "t.csv").write_text("x,c,y\n1,NA,3.1\n2,NA,4.9\n3,ZA,7.2\n4,ZA,8.8\n5,ZA,11\n6,,12\n")
     with pytest.raises(InputError, match=r"'c' has no value in row 0"):
-        XYDataModule(path="t.csv", categorical="c")
+        XYDataModule(path="t.csv", categorical="c").read()
     with pytest.raises(InputError, match=r"'c' has no value in row 5"):
-        XYDataModule(path="t.csv", categorical="c", na_values=[])
+        XYDataModule(path="t.csv", categorical="c", na_values=[]).read()
     words = ["--data.categorical=c", "--data.na_values=[]", "--data.missing=drop"]
     run = linlight("fit", "--model=LeastSquares", "--data.path=t.csv", *words)
     assert run.summary["feature_names"] == ["x", "c=NA", "c=ZA"]
@@ -173,7 +173,7 @@ def test_a_field_or_a_header_longer_than_a_block(tmp_path: Path) -> None:
 def test_more_columns_than_a_csv_may_have(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(2**17 + 1)) + "\n" + "1," * 2**17 + "1\n")
     with pytest.raises(InputError, match=r"t.csv has 131,073 columns, and a CSV may have 131,072: exchange"):
-        XYDataModule(path="t.csv")
+        XYDataModule(path="t.csv").read()
 
 
 @pytest.mark.parametrize("size", [16, 2**23])
@@ -181,7 +181,7 @@ def test_a_quote_that_is_never_closed(size: int, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("linlight.data.csv.CSV_BYTES", size)
     (tmp_path / "t.csv").write_text('x,t,y\n1,a,2\n2,"never closed,3\n' + "3,c,5\n" * 20)
     with pytest.raises(InputError, match="a quote that is never closed, in the row that begins '2,\"never"):
-        XYDataModule(path="t.csv")
+        XYDataModule(path="t.csv").read()
 
 
 @pytest.mark.parametrize("name", ["T.CSV.GZ", "t.Csv.gz", "T.CSV"])
@@ -200,7 +200,7 @@ def test_a_row_that_is_wrong_is_named_by_its_line(
     lines[70] = "1,2,3"
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"t.csv is not a table: line 71: Expected 2 columns, got 3"):
-        XYDataModule(path="t.csv")
+        XYDataModule(path="t.csv").read()
     lines[70] = "1,two"
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"column 'y' holds 'two' in row 69"):

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from linlight import XYDataModule
 from linlight.data.chunks import uniform
 from linlight.data.prefetch import prefetch
-from linlight.data.sources import ProcessInfo
+from linlight.data.sources import Batching, ProcessInfo
 from linlight.data.stream import Stream
 from linlight.data.stream_loaders import InOrder, Windows
 
@@ -99,7 +99,7 @@ def test_every_batch_is_the_same_on_any_number_of_processes(
     survey = stream.survey(ProcessInfo())
 
     def shares(rank: int, of: int) -> list[list[list[float]]]:
-        loader = Windows(stream, survey, 10, ProcessInfo(rank, of), shuffle=shuffle)
+        loader = Windows(stream, survey, Batching(10, shuffle=shuffle), ProcessInfo(rank, of))
         return [torch.cat(batch, dim=1).tolist() for batch in loader]
 
     everyone = [shares(rank, world_size) for rank in range(world_size)]

@@ -263,14 +263,14 @@ def test_rows_that_lack_a_value(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = str(tmp_path / "t.csv")
     Path(path).write_text("y,a\n1,2\n3,\n5,6\n,8\n9,10\n")
     with pytest.raises(InputError, match=r"t.csv: column 'a' has no value in row 1 .*--data.missing drop"):
-        XYDataModule(path=path)
+        XYDataModule(path=path).read()
     data = XYDataModule(path=path, missing="drop")
     assert data.x.tolist() == [[2], [6], [10]]
     assert data.rows.numbers is not None
     assert data.rows.numbers.tolist() == [0, 2, 4]
     assert "dropped 2 rows of 5 that lack a value" in capsys.readouterr().out
     Path(path).write_text("y,a\n1,2\n3,\n5,6\n")
-    XYDataModule(path=path, missing="drop")
+    XYDataModule(path=path, missing="drop").read()
     assert "dropped 1 row of 3 that lacks a value: a 1" in capsys.readouterr().out
 
 
@@ -355,7 +355,7 @@ IN_MEMORY: dict[str, tuple[Any, dict[str, Any], str]] = {
 def test_bad_tables_in_memory(case: str) -> None:
     table, options, message = IN_MEMORY[case]
     with pytest.raises(InputError, match=message):
-        XYDataModule(path=table, **options)
+        XYDataModule(path=table, **options).read()
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,7 @@ def test_text_beyond_what_the_types_were_guessed_from(tmp_path: Path) -> None:
     rows[90_000] = "1,many,2"
     (tmp_path / "bad.csv").write_text("y,a,b\n" + "\n".join(rows) + "\n")
     with pytest.raises(InputError, match=r"bad.csv: column 'a' holds 'many' in row 90000"):
-        XYDataModule(path=str(tmp_path / "bad.csv"))
+        XYDataModule(path=str(tmp_path / "bad.csv")).read()
 
 
 def test_bad_files(tmp_path: Path) -> None:
@@ -416,7 +416,7 @@ def test_bad_files(tmp_path: Path) -> None:
             content = (tmp_path / "whole").read_bytes()
             path.write_bytes(content[:500] + bytes(20) + content[520:])
         with pytest.raises(InputError, match=message):
-            XYDataModule(path=str(path))
+            XYDataModule(path=str(path)).read()
 
 
 def test_a_file_by_http(tmp_path: Path) -> None:
@@ -507,3 +507,47 @@ def test_standardized_training_in_the_datas_own_units(
     with pytest.raises(SystemExit, match="2"):
         main(["predict", *new])
     assert "new.csv has no column 'b'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_columns_are_known_before_rows_are_read(
+    ending: str, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2, 3], "b": [0.0, 1, 0], "y": [1.0, 2, 4]})
+    frame.to_csv("t.csv", index=False)
+    frame.to_parquet("t.parquet")
+    read: list[Part] = []
+    original = Files.read
+
+    def noted(self: Files, part: Part, columns: Any) -> Any:
+        read.append(part)
+        return original(self, part, columns)
+
+    monkeypatch.setattr(Files, "read", noted)
+    data = XYDataModule(path=f"t.{ending}", stream=stream, val_fraction=0.4)
+    assert (data.features, data.targets, data.dtype) == (2, 1, torch.float64)
+    assert data.feature_names == ["a", "b"]
+    assert data.has_validation
+    assert not read
+    if not stream:
+        data.setup("fit")
+        assert len(read) == 1
+        assert data.x.shape == (3, 2)
+        assert len(read) == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_whole_numbers_beyond_float64_are_told(
+    ending: str, stream: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"n": [2**53 + 1, 5, -3], "m": [2**53 - 1, 1, 2], "y": [1.0, 2, 4]})
+    frame.to_csv("t.csv", index=False)
+    frame.to_parquet("t.parquet")
+    data = XYDataModule(path=f"t.{ending}", stream=stream)
+    for _ in range(2):
+        assert sum(len(batch[0]) for batch in data.test_dataloader()) == 3
+    out = capsys.readouterr().out
+    assert out.count("rounded") == out.count("\n") == 1
+    assert "to what float64 holds, in n: leave such a column out of --data.features" in out

@@ -93,7 +93,7 @@ def test_a_target_that_only_rows_of_weight_0_change_is_constant() -> None:
         with pytest.raises(InputError, match="'y' is 5 in every row"):
             fit(LeastSquares(), data, max_epochs=1)
     with pytest.raises(InputError, match="all weights are 0"):
-        XYDataModule(path=table.assign(w=0), target="y", weight="w", features="a")
+        XYDataModule(path=table.assign(w=0), target="y", weight="w", features="a").read()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_target_that_only_rows_of_weight_0_change_is_constant() -> None:
 def test_weights_that_cannot_be(weights: list[float], kind: Any, message: str) -> None:
     table = pd.DataFrame({"a": [1.0, 2, 3], "y": [5.0, 6, 7], "w": weights})
     with pytest.raises(InputError, match=message):
-        XYDataModule(path=table, target="y", weight="w", features="a", weight_kind=kind)
+        XYDataModule(path=table, target="y", weight="w", features="a", weight_kind=kind).read()
 
 
 @pytest.mark.parametrize("make", [GradientDescent, Backpropagation, LinearRegression])

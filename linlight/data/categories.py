@@ -1,0 +1,221 @@
+"""Categories: text columns whose levels become columns of 0 and 1."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from torch import Tensor
+
+from linlight.data.arrays import Rows
+from linlight.data.tables import Block, kind, nearest
+from linlight.distributed import say
+from linlight.errors import InputError
+from linlight.text import count
+
+MOST_CATEGORIES = 1000
+NO_LEVEL, UNSEEN = -1, -2
+"""Codes of a row without a value, and with one that no row to train on has."""
+
+
+@dataclass
+class Categories:
+    """The categories of a table, by the names of their columns.
+
+    Args:
+        levels: The values of each; none where they are not known before the table is read.
+        reference: The level of a category that gets no column, so that the others are told from it.
+        unseen: What a row does whose value is none of them: `error`, or `missing`, to be dropped.
+    """
+
+    levels: dict[str, list[str]] = field(default_factory=dict)
+    reference: dict[str, str] = field(default_factory=dict)
+    unseen: Literal["error", "missing"] = "error"
+
+    def __post_init__(self) -> None:
+        """Checks the references."""
+        for name in self.reference:
+            if name not in self.levels:
+                raise InputError(
+                    f"reference names {name!r}, which is not among --data.categorical: add it there"
+                )
+            if self.levels[name]:
+                self._check_reference(name)
+
+    def _check_reference(self, name: str) -> None:
+        level, levels = self.reference.get(name), self.levels[name]
+        if level is not None and level not in levels:
+            raise InputError(
+                f"column {name!r} has no level {level!r} to be the --data.reference, {name}=LEVEL: "
+                f"{nearest(level, levels)}"
+            )
+
+    @property
+    def unknown(self) -> list[str]:
+        """Those whose levels are not known."""
+        return [name for name, levels in self.levels.items() if not levels]
+
+    def know(self, name: str, levels: set[str]) -> None:
+        """Takes the levels of a category, once they are known."""
+        self.levels[name] = sorted(levels)
+        self._check_reference(name)
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Category and level of each column of 0 and 1; a reference level has none."""
+        return [
+            (name, level)
+            for name, levels in self.levels.items()
+            for level in levels
+            if self.reference.get(name) != level
+        ]
+
+    def coded(self, first: int, bias: bool) -> list[int]:
+        """Columns that follow from others by coding alone: a category's columns add up to 1.
+
+        Without a bias that makes a difference only from the second such category on.
+
+        Args:
+            first: The number of the first column of 0 and 1 among all features.
+            bias: Whether the model has a bias.
+        """
+        last = {name: i for i, (name, _) in enumerate(self.columns, first)}
+        found = [i for name, i in last.items() if name not in self.reference]
+        return found if bias else found[1:]
+
+    @property
+    def coding(self) -> list[str]:
+        """How they are coded, a line each."""
+        told = self.reference
+        return [
+            f"coding of {name}: "
+            + (
+                f"{told[name]!r} is the reference, from which a coefficient tells its level"
+                if name in told
+                else "each level has a column, and a coefficient tells it from the mean of all levels; "
+                f"--data.reference {name}=LEVEL tells it from one"
+            )
+            for name in self.levels
+        ]
+
+    def one_hot(self, name: str, codes: np.ndarray, dtype: str) -> np.ndarray:
+        """The columns of a category, (rows, columns), of its rows' codes, (rows,)."""
+        kept = [i for i, level in enumerate(self.levels[name]) if self.reference.get(name) != level]
+        found: np.ndarray = np.eye(len(self.levels[name]), dtype=dtype)[:, kept][codes]
+        return found
+
+    def codes(self, block: Block, name: str) -> np.ndarray:
+        """The number of each row's level, `NO_LEVEL` or `UNSEEN` where it has none of them, (rows,)."""
+        values = texts(block, name)
+        codes = pc.index_in(values, value_set=pa.array(self.levels[name], pa.string()))
+        codes = pc.if_else(pc.and_(pc.is_null(codes), pc.is_valid(values)), UNSEEN, codes)
+        found: np.ndarray = codes.fill_null(NO_LEVEL).to_numpy(zero_copy_only=False)
+        return found
+
+    def check_seen(self, block: Block, name: str, unseen: np.ndarray) -> None:
+        """Checks that rows which are used have levels that training has seen, or are to be dropped.
+
+        Args:
+            block: The rows.
+            name: The category.
+            unseen: Which of them are used and have another level, (rows,).
+
+        Raises:
+            InputError: If there are any.
+        """
+        if self.unseen == "error" and unseen.any():
+            row = int(unseen.argmax())
+            level = texts(block, name)[row].as_py()
+            raise InputError(_unseen_level(block.file, name, level, block.first + row))
+
+    def forget_unseen(
+        self, rows: Rows, train: Tensor | None, first: int, file: str
+    ) -> tuple[Tensor, list[int]]:
+        """Forgets levels that no row to train on has.
+
+        Args:
+            rows: All rows.
+            train: The numbers of those to train on. None: all.
+            first: The number of the first column of 0 and 1 in x.
+            file: What to call the table in a message.
+
+        Returns:
+            Which rows have such a level, (N,), and the columns of those levels; neither can be used.
+
+        Raises:
+            InputError: If there are such rows, and they are not to be taken for rows without a value; or if
+                no row to train on has a level that others are told from.
+        """
+        coded = rows.x[:, first:] if train is None else rows.x[train, first:]
+        seen = coded.any(dim=0)
+        absent = [(first + i, *self.columns[i]) for i in (~seen).nonzero()[:, 0].tolist()]
+        marked = rows.x[:, [i for i, _, _ in absent]].any(dim=1)
+        counted = marked if rows.weight is None else marked & (rows.weight > 0)
+        if counted.any():
+            row = int(counted.int().argmax())
+            name, level = next((name, level) for i, name, level in absent if rows.x[row, i])
+            if self.unseen == "error":
+                number = row if rows.numbers is None else int(rows.numbers[row])
+                raise InputError(_unseen_level(file, name, level, number))
+            dropped = count(int(counted.sum()), "row")
+            say(f"dropped {dropped} of a level that training has not seen, such as {name} {level}")
+        unused = {(name, level) for _, name, level in absent}
+        for name, level in self.reference.items():
+            own = [i for i, (column, _) in enumerate(self.columns) if column == name]
+            if coded[:, own].any(dim=1).all():
+                unused.add((name, level))
+        for name, level in unused:
+            self.levels[name] = [one for one in self.levels[name] if one != level]
+            self._check_reference(name)
+        return marked, [i for i, _, _ in absent]
+
+
+def references(given: Any) -> dict[str, str]:
+    """Reference levels by category, from a mapping or from words, `g=a` or `g=a,h=b`."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        words = given.split(",") if isinstance(given, str) else given
+        given = dict(word.strip().partition("=")[::2] for word in words)
+    return {str(name): str(level) for name, level in given.items()}
+
+
+def check_number_of(levels: set[str], file: str, column: str) -> None:
+    """Checks that a column has few enough values to be a category.
+
+    Raises:
+        InputError: If it has not.
+    """
+    if len(levels) > MOST_CATEGORIES:
+        raise InputError(
+            f"{file}: column {column!r} has more than {MOST_CATEGORIES} different values: it is "
+            "no category, leave it out of --data.categorical"
+        )
+
+
+def _unseen_level(file: str, column: str, level: str, row: int) -> str:
+    return (
+        f"{file}: column {column!r} holds {level!r} in row {row} (counted from 0), which the training did "
+        "not have: leave such rows out by --data.unseen missing, or fit again"
+    )
+
+
+def texts(block: Block, name: str) -> pa.Array:
+    """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
+
+    Raises:
+        InputError: If it does not hold texts, or what can be written as such.
+    """
+    column = block.batch[name]
+    try:
+        found = column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
+            "of --data.categorical"
+        ) from error
+    if block.na_values is None:
+        return found
+    return pc.if_else(pc.is_in(found, value_set=block.na_values), pa.scalar(None, pa.string()), found)
