@@ -2,8 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,31 +73,11 @@ def make_model(method: type[LinearModel], **settings: Any) -> LinearModel:
         raise InputError(f"{method.__name__} cannot be made: {error}; give it as --config") from error
 
 
-class Watch:
-    """One bar over all trainings, on standard error, where that is a terminal and they take their time."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar, self._done = bar, 0
-
-    def callback(self, name: str) -> Callback:
-        """Moves the bar with every epoch of the next training."""
-        self._bar.set_postfix_str(name, refresh=False)
-        return LambdaCallback(on_train_epoch_end=lambda *_: self._bar.update())
-
-    def finished(self, epochs: int) -> None:
-        """Moves the bar past a training, which may have ended before its last epoch."""
-        self._done += epochs
-        self._bar.update(self._done - self._bar.n)
-
-
-@contextmanager
-def watched(epochs: int) -> Iterator[Watch]:
-    """Shows the progress of several trainings, by their epochs."""
+def progress_bar(epochs: int) -> tqdm:
+    """One bar over the epochs of all trainings, on standard error, once they have lasted a while."""
     look = {"bar_format": "{percentage:3.0f} %{postfix}, {remaining} left", "dynamic_ncols": True}
     # `disable=None`: only on a terminal.
-    bar = tqdm(total=epochs, delay=progress.PATIENCE, leave=False, file=sys.stderr, disable=None, **look)
-    with bar:
-        yield Watch(bar)
+    return tqdm(total=epochs, delay=progress.PATIENCE, leave=False, file=sys.stderr, disable=None, **look)
 
 
 @dataclass
@@ -133,9 +112,8 @@ def run_one(
     seed: int,
     accelerator: str,
     folder: Path,
-    watch: Watch,
-    diagnostics: Diagnostics | None = None,
-    callbacks: Sequence[Callback] = (),
+    bar: tqdm,
+    callbacks: Callable[[Diagnostics], list[Callback]] = lambda _: [],
     **options: Any,
 ) -> Training:
     """Trains one of several, with its events in a folder of its own; one that diverges leaves the others be.
@@ -148,17 +126,19 @@ def run_one(
         seed: Of its random start and order.
         accelerator: Where to train.
         folder: Its folder.
-        watch: What shows how far all are.
-        diagnostics: What explains it, where further callbacks are to know of it.
-        callbacks: Further ones.
+        bar: What shows how far all are.
+        callbacks: Makes further ones.
         options: Of the Trainer.
 
     Raises:
         InputError: If it cannot be trained at all.
     """
     seed_everything(seed)
-    diagnostics = diagnostics or Diagnostics(quiet=True)
+    diagnostics = Diagnostics(quiet=True)
     history, summary = History(diagnostics), RunSummary(diagnostics)
+    bar.set_postfix_str(name, refresh=False)
+    end = bar.n + epochs
+    step = LambdaCallback(on_train_epoch_end=lambda *_: bar.update())
     trainer = Trainer(
         accelerator=accelerator,
         devices=1,
@@ -168,7 +148,7 @@ def run_one(
         enable_model_summary=False,
         default_root_dir=str(folder),
         logger=BatchedTensorBoardLogger(folder, name="", version="", default_hp_metric=False),
-        callbacks=[diagnostics, history, *callbacks, summary, watch.callback(name)],
+        callbacks=[diagnostics, history, *callbacks(diagnostics), summary, step],
         **options,
     )
     error = None
@@ -178,6 +158,6 @@ def run_one(
         if not history.started:  # it is not the training that failed
             raise InputError(f"{name}: {failure}") from failure
         error = str(failure)
-    watch.finished(epochs)
+    bar.update(end - bar.n)  # it may have ended before its last epoch
     found = ({} if error else summary.summary), history.course
     return Training(model, diagnostics, *found, trainer.current_epoch, trainer.global_step, error)

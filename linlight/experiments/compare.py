@@ -12,13 +12,12 @@ from torch import Tensor
 from linlight.data.arrays import Numbers, as_matrix
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.experiments.common import check, check_biases, run_one, watched
+from linlight.experiments.common import check, check_biases, progress_bar, run_one
 from linlight.experiments.compare_page import write_compare_page
 from linlight.experiments.compare_plot import comparison, surface_of
 from linlight.experiments.entries import (
     THE_FIVE,
     Entry,
-    Settings,
     choose,
     known_names,
     shared_data,
@@ -26,13 +25,12 @@ from linlight.experiments.entries import (
     with_seeds,
 )
 from linlight.experiments.results import Result, result_of
-from linlight.experiments.variants import NOTES_LR, as_rates, as_words
+from linlight.experiments.variants import NOTES_LR, Settings, as_rates, as_words
 from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
 from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import save_figure
 from linlight.text import display_width, padded, shortened
-from linlight.training.diagnostics import Diagnostics
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.tensorboard import Charts
@@ -93,16 +91,13 @@ def compare(
     seeds = seeds or []
     data = shared_data(data or {}, entries)
     check(data, epochs, seed, accelerator, seeds)
-    varied = [list(dict.fromkeys(as_words(given))) for given in (optimizers, criteria)]
-    for option, given, names in zip(("optimizers", "criteria"), (optimizers, criteria), varied, strict=True):
-        if given is not None and not names:
-            raise InputError(f"{option} names none: leave it out, or name one")
-    usual = ("LinearRegression",) if any(varied) else () if entries else THE_FIVE
+    optimizers, criteria = _named("optimizers", optimizers), _named("criteria", criteria)
+    usual = ("LinearRegression",) if optimizers or criteria else () if entries else THE_FIVE
     rates = as_rates(lr)
     # At the notes' own learning rate their sum is stable; at others all methods get the same loss.
     is_textbook = data.get("x") is None and data.get("path") is None
-    total = is_textbook and rates == [NOTES_LR] and not varied[1]
-    settings = Settings(rates, bias, batch_size, total, varied[0], varied[1], is_textbook)
+    total = is_textbook and rates == [NOTES_LR] and not criteria
+    settings = Settings(rates, bias, batch_size, total, optimizers, criteria, is_textbook)
     contenders = with_seeds([*choose(usual if methods is None else methods, settings), *entries], seeds)
     if not contenders:
         raise InputError(
@@ -122,9 +117,8 @@ def compare(
     lengths = [contender.epochs or epochs for contender in contenders]
     with removed_on_failure(root):
         results = []
-        with watched(sum(lengths)) as watch:
+        with progress_bar(sum(lengths)) as bar:
             for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
-                diagnostics = Diagnostics(quiet=True)
                 training = run_one(
                     one.name,
                     model,
@@ -133,9 +127,8 @@ def compare(
                     seed=seed if one.seed is None else one.seed,
                     accelerator=accelerator,
                     folder=root / one.folder,
-                    watch=watch,
-                    diagnostics=diagnostics,
-                    callbacks=[Charts(diagnostics), SearchCurve(), LastCheckpoint()],
+                    bar=bar,
+                    callbacks=lambda known: [Charts(known), SearchCurve(), LastCheckpoint()],
                     log_every_n_steps=1,
                 )
                 results.append(result_of(one.name, training, module, example))
@@ -152,13 +145,19 @@ def compare(
                 "methods": [asdict(result) for result in results],
             },
         )
-    summed = is_textbook and not total and not varied[1]
-    if summed and any(result.method == "LinearRegression" for result in results):
-        notes = ["linear regression takes the mean of the squared errors; the notes' sum suits lr 0.01"]
-    else:
-        notes = []
-    print(table(results, example, notes))
+    remarks = []
+    if is_textbook and not (total or criteria) and "LinearRegression" in [one.method for one in results]:
+        remarks = ["linear regression takes the mean of the squared errors; the notes' sum suits lr 0.01"]
+    print(table(results, example, remarks))
     return root
+
+
+def _named(option: str, given: str | list[str] | None) -> list[str]:
+    """The names of an option, each once."""
+    names = list(dict.fromkeys(as_words(given)))
+    if given is not None and not names:
+        raise InputError(f"{option} names none: leave it out, or name one")
+    return names
 
 
 def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearModel]) -> list[XYDataModule]:

@@ -11,7 +11,7 @@ from typing import Any
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
 from linlight.experiments.common import make_model, parameters
-from linlight.experiments.variants import as_words, variants
+from linlight.experiments.variants import Settings, as_words, variants
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.methods.gradient_descent import GradientDescent
@@ -54,29 +54,6 @@ THE_FIVE = (
 """The methods of the notes; the third is the second, row by row."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What `compare` was asked for, of which each method takes what it knows.
-
-    Attributes:
-        rates: Learning rates of all that have one.
-        bias: Whether those have a bias that have none by themselves.
-        batch_size: Rows per update of the two that take single rows in the notes.
-        total: Whether the squared error of linear regression is a sum, as in the notes.
-        optimizers: Of those that take one.
-        criteria: Of those that take one.
-        is_textbook: Whether the data are the notes', whose two programs with tensors compute in float32.
-    """
-
-    rates: list[float]
-    bias: bool
-    batch_size: int
-    total: bool
-    optimizers: list[str]
-    criteria: list[str]
-    is_textbook: bool
-
-
 def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
     """A method as the notes set it, or as it sets itself, under each of its variants."""
     method = GradientDescent if name == "StochasticGradientDescent" else find_method(name)
@@ -90,11 +67,9 @@ def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
     short = "Back-propagation" if name == "Backpropagation" else name.rpartition(".")[2]
     heading = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", short).lower()
     found = []
-    s = settings
-    for variant in variants(list(takes), s.rates, s.optimizers, s.criteria, s.total):
-        words = variant.words if alone and len(variant.words) > 1 else (heading, *variant.words)
-        make = partial(make_model, method, **own, **variant.arguments)
-        found.append(Entry(", ".join(words), make, data))
+    for arguments, words in variants(list(takes), settings):
+        words = words if alone and len(words) > 1 else [heading, *words]
+        found.append(Entry(", ".join(words), partial(make_model, method, **own, **arguments), data))
     return found
 
 

@@ -1,4 +1,4 @@
-"""What one method of a comparison did, and the path that it took."""
+"""What is kept of each training of a comparison or a sweep."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from linlight.training.tensorboard import run_label
 
 @dataclass
 class Result:
-    """What one method did.
+    """What one method of a comparison did, and the path that it took.
 
     Attributes:
         name: The method's heading in the notes, or its config's name.
@@ -64,16 +64,8 @@ def _path(course: Course, data: XYDataModule) -> list[dict[str, Any]]:
 
 
 def result_of(name: str, training: Training, data: XYDataModule, example: Tensor) -> Result:
-    """What a training came to.
-
-    Args:
-        name: What to call it.
-        training: The training.
-        data: The data it was given.
-        example: Where to predict, (1, D).
-    """
+    """The result of a training of what is called `name` on `data`, predicting at `example`, (1, D)."""
     model, summary = training.model, training.summary
-    path = [] if training.course is None else _path(training.course, data)
     result = Result(
         name,
         type(model).__name__,
@@ -81,11 +73,45 @@ def result_of(name: str, training: Training, data: XYDataModule, example: Tensor
         training.epochs,
         training.steps,
         descends=not model.single_pass,
-        path=path,
+        path=[] if training.course is None else _path(training.course, data),
         error=training.error,
     )
     if training.error is None:
         result.weights, result.bias, result.seconds = (summary[key] for key in ("weights", "bias", "seconds"))
-        result.loss = path[-1]["loss"]
+        result.loss = result.path[-1]["loss"]
         result.prediction = model(example.to(model.w))[0].tolist()
     return result
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        method: Its class.
+        batch_size: Rows per update.
+        lr: Learning rate.
+        largest_stable_step: Of this method, data and batch size; None where it is infinite.
+        diverged: Whether it was stopped because its loss grew.
+        gap: How far above the optimum's loss it ended, over how far it began; None where it diverged.
+        epochs_to_tolerance: Epochs until that was a millionth; None where it never was.
+    """
+
+    method: str
+    batch_size: int
+    lr: float
+    largest_stable_step: float | None = None
+    diverged: bool = False
+    gap: float | None = None
+    epochs_to_tolerance: int | None = None
+
+
+def cell_of(training: Training, lr: float, batch_size: int) -> Cell:
+    """The cell of a training with a learning rate and a batch size."""
+    known, diverged = training.diagnostics, training.error is not None
+    cell = Cell(type(training.model).__name__, batch_size, lr, diverged=diverged)
+    if not diverged:
+        cell.gap = training.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
+        cell.epochs_to_tolerance = training.summary["epochs_to_tolerance"]
+    cell.largest_stable_step = known.bound if math.isfinite(known.bound) else None
+    return cell

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,17 @@ import numpy as np
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
-from linlight.experiments.common import (
-    check,
-    check_biases,
-    make_model,
-    parameters,
-    run_one,
-    watched,
-)
-from linlight.experiments.sweep_cell import Cell
+from linlight.experiments.common import check, check_biases, make_model, parameters, progress_bar, run_one
+from linlight.experiments.results import Cell, cell_of
 from linlight.experiments.sweep_plot import heat_map
+from linlight.experiments.variants import as_words
 from linlight.functional.descent import parabola
 from linlight.functional.solve import optimum
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import Moments
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.runs.style import save_figure
-from linlight.text import models
+from linlight.text import models, number
 from linlight.training.diagnostics import TOLERANCE
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.tensorboard import run_label
@@ -77,23 +71,37 @@ def sweep(
         check_biases({name: make_model(method, lr=1.0, bias=bias) for name, method in chosen.items()})
     whole = XYDataModule(**data)
     sizes = _sizes(batch_size, whole.train_size)
-    m = _as_trained(whole)
+    m = whole.statistics.moments
+    m = Standardizer.fit(m).moments(m) if whole.standardize else m
     rates = _rates(lr, parabola(m, optimum(m, bias)).largest_stable_step)
-    if len(chosen) * len(sizes) * len(rates) > MOST_RUNS:
+    grid = list(product(chosen.values(), sizes, rates))
+    if len(grid) > MOST_RUNS:
         raise InputError(
             f"{len(chosen)} methods, {len(sizes)} batch sizes and {len(rates)} learning rates make over "
             f"{MOST_RUNS} runs: name fewer"
         )
     root = new_folder(Path(folder))
     with removed_on_failure(root):
-        with watched(epochs * len(chosen) * len(sizes) * len(rates)) as watch:
-            shared = {"epochs": epochs, "seed": seed, "accelerator": accelerator, "watch": watch}
-            cells = [
-                _run(method, rate, size, whole, bias, root, **shared)
-                for method in chosen.values()
-                for size in sizes
-                for rate in rates
-            ]
+        cells = []
+        with progress_bar(epochs * len(grid)) as bar:
+            for method, size, rate in grid:
+                # No size, where it is all rows: so it is known for the whole batch.
+                rows = None if size == whole.train_size else size
+                module = whole.sharing_rows(rows, standardize=whole.standardize)
+                model = make_model(method, lr=rate, bias=bias)
+                label = run_label(model, module)
+                training = run_one(
+                    f"{method.__name__}, {label}",
+                    model,
+                    module,
+                    epochs=epochs,
+                    seed=seed,
+                    accelerator=accelerator,
+                    folder=root / method.__name__ / label,
+                    bar=bar,
+                    enable_checkpointing=False,
+                )
+                cells.append(cell_of(training, rate, size))
         save_figure(heat_map(cells, epochs), root / "sweep")
         content = {"rows": whole.train_size, "epochs": epochs, "tolerance": TOLERANCE}
         write_json(root / "sweep.json", content | {"runs": [asdict(cell) for cell in cells]})
@@ -101,16 +109,9 @@ def sweep(
     return root
 
 
-def _as_trained(data: XYDataModule) -> Moments:
-    """The statistic of the rows as the training sees them, standardised or not."""
-    m = data.statistics.moments
-    return Standardizer.fit(m).moments(m) if data.standardize else m
-
-
 def _methods(names: str | Sequence[str]) -> dict[str, type[LinearModel]]:
     """The methods to sweep, by their classes' names."""
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",") if name.strip()]
+    names = as_words(names)
     usual = [name for name, method in METHODS.items() if "lr" in parameters(method)]
     if not names:
         raise InputError(f"there is no method to sweep: name --methods, of {', '.join(usual)}")
@@ -142,30 +143,6 @@ def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
     return sorted({min(size, rows) for size in batch_size})
 
 
-def _run(
-    method: type[LinearModel],
-    lr: float,
-    size: int,
-    whole: XYDataModule,
-    bias: bool,
-    root: Path,
-    **options: Any,
-) -> Cell:
-    # No size, where it is all rows: so it is known for the whole batch.
-    data = whole.sharing_rows(None if size == whole.train_size else size, standardize=whole.standardize)
-    model, name = make_model(method, lr=lr, bias=bias), method.__name__
-    label = run_label(model, data)
-    folder = root / name / label
-    done = run_one(f"{name}, {label}", model, data, folder=folder, enable_checkpointing=False, **options)
-    cell = Cell(name, size, lr, diverged=done.error is not None)
-    known = done.diagnostics
-    if not cell.diverged:
-        cell.gap = done.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
-        cell.epochs_to_tolerance = done.summary["epochs_to_tolerance"]
-    cell.largest_stable_step = known.bound if math.isfinite(known.bound) else None
-    return cell
-
-
 def table(cells: Sequence[Cell]) -> str:
     """For each method and batch size its best learning rate, within 80 columns."""
     lines = [
@@ -174,8 +151,7 @@ def table(cells: Sequence[Cell]) -> str:
     ]
     for name, size in dict.fromkeys((cell.method, cell.batch_size) for cell in cells):
         group = [cell for cell in cells if (cell.method, cell.batch_size) == (name, size)]
-        bound = group[0].largest_stable_step
-        start = f"{name:<17} {size:>8} {'-' if bound is None else f'{bound:.4g}':>12}"
+        start = f"{name:<17} {size:>8} {number(group[0].largest_stable_step, 4):>12}"
         arrived = [cell for cell in group if cell.gap is not None]
         lost = f"{len(group) - len(arrived)} of {len(group)}"
         if not arrived:

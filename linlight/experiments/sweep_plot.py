@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from linlight.experiments.sweep_cell import Cell
+from linlight.experiments.results import Cell
 from linlight.runs.style import drawing
 from linlight.text import count
 

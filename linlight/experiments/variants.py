@@ -1,9 +1,10 @@
 """A method under several optimizers, learning rates and criteria, which are checked before any training."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,16 +17,27 @@ NOTES_LR = 0.01
 """At which the sum of the squared errors of the notes' three points is stable."""
 
 
-class Variant(NamedTuple):
-    """One of the settings under which a method trains.
+@dataclass(frozen=True)
+class Settings:
+    """What `compare` was asked for, of which each method takes what it knows.
 
     Attributes:
-        arguments: Of the method.
-        words: What tells it from the others.
+        rates: Learning rates of all that have one.
+        bias: Whether those have a bias that have none by themselves.
+        batch_size: Rows per update of the two that take single rows in the notes.
+        total: Whether the squared error of linear regression is a sum, as in the notes.
+        optimizers: Of those that take one.
+        criteria: Of those that take one.
+        is_textbook: Whether the data are the notes', whose two programs with tensors compute in float32.
     """
 
-    arguments: dict[str, Any]
-    words: tuple[str, ...]
+    rates: list[float]
+    bias: bool
+    batch_size: int
+    total: bool
+    optimizers: list[str]
+    criteria: list[str]
+    is_textbook: bool
 
 
 def as_words(given: str | Sequence[str] | None) -> list[str]:
@@ -35,75 +47,59 @@ def as_words(given: str | Sequence[str] | None) -> list[str]:
     return list(given or ())
 
 
-def as_rates(given: float | str | Sequence[float]) -> list[float]:
+def as_rates(given: float | str | list[float]) -> list[float]:
     """Learning rates as a list: 0.01, `0.001,0.01`, or a list already.
 
     Raises:
         InputError: If one is no positive number.
     """
-    words: Sequence[Any] = (
-        as_words(given) if isinstance(given, str) else given if isinstance(given, list) else [given]
-    )
+    words = given if isinstance(given, list) else as_words(str(given))
     try:
         rates = [check_lr(float(word)) for word in words]
+    except InputError:
+        raise
     except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"lr must be a number, or several as 0.001,0.01, got {given!r}") from error
     if not rates:
         raise InputError("lr names no learning rate: try 0.01")
     return list(dict.fromkeys(rates))
 
 
-def variants(
-    takes: Sequence[str],
-    rates: Sequence[float],
-    optimizers: Sequence[str],
-    criteria: Sequence[str],
-    total: bool,
-) -> list[Variant]:
-    """Every combination that a method can be trained under.
+def variants(takes: Sequence[str], settings: Settings) -> list[tuple[dict[str, Any], list[str]]]:
+    """Every combination of settings that a method with arguments of these names can be trained under.
 
-    Args:
-        takes: The names of the method's arguments.
-        rates: Learning rates.
-        optimizers: Classes of torch.optim, or paths of others. None: the method's own.
-        criteria: Classes of torch.nn, or paths of others. None: the squared error.
-        total: Whether the squared error is a sum, as in the notes.
+    Returns:
+        For each the arguments, and what tells it from the others.
     """
-    usual = [nn.MSELoss(reduction="sum" if total else "mean")]
-    losses = [_criterion(name) for name in criteria] or usual
-    named = bool(optimizers or criteria) or len(rates) > 1
+    usual = [nn.MSELoss(reduction="sum" if settings.total else "mean")]
+    losses = [_criterion(name) for name in settings.criteria] or usual
+    named = bool(settings.optimizers or settings.criteria) or len(settings.rates) > 1
     found = []
     for optimizer, lr, criterion in product(
-        optimizers if optimizers and "optimizer" in takes else [None],
-        rates if "lr" in takes else [None],
+        settings.optimizers if settings.optimizers and "optimizer" in takes else [None],
+        settings.rates if "lr" in takes else [None],
         losses if "criterion" in takes else [None],
     ):
         arguments: dict[str, Any] = {"lr": lr} if lr is not None else {}
         words = [f"lr {lr:g}"] if lr is not None else []
         if optimizer is not None:
-            arguments["optimizer"] = _optimizer(optimizer, lr or rates[0])
+            arguments["optimizer"] = _optimizer(optimizer, lr or settings.rates[0])
         if "optimizer" in takes:
             words.insert(0, (optimizer or "SGD").rpartition(".")[2])
         if criterion is not None:
             arguments["criterion"] = criterion
             words.append(type(criterion).__name__.removesuffix("Loss"))
-        found.append(Variant(arguments, tuple(words) if named else ()))
+        found.append((arguments, words if named else []))
     return found
 
 
-def _class(name: str, base: type, module: Any, what: str) -> Any:
-    names = [
-        key
-        for key, one in vars(module).items()
-        if isinstance(one, type) and issubclass(one, base) and one is not base
-    ]
+def _class(name: str, base: type, module: Any, what: str, ending: str, hint: str) -> Any:
+    """The class of a module, or by its whole path, that a name stands for."""
+    classes = {key: one for key, one in vars(module).items() if isinstance(one, type) and one is not base}
+    names = [key for key, one in classes.items() if issubclass(one, base) and key.endswith(ending)]
     package, _, short = name.rpartition(".")
     if not package and name not in names:
-        raise InputError(
-            f"there is no {what} {name!r}: {did_you_mean(name, names, f'name a class of {module.__name__}')}"
-        )
+        raise InputError(f"there is no {what} {name!r}: {did_you_mean(name, names, hint)}")
     try:
         found = getattr(import_module(package or module.__name__), short)
     except (ImportError, AttributeError) as error:
@@ -115,7 +111,7 @@ def _class(name: str, base: type, module: Any, what: str) -> Any:
 
 def _optimizer(name: str, lr: float) -> dict[str, Any]:
     """What `LinearRegression` takes for an optimizer, tried on two parameters."""
-    made = _class(name, Optimizer, torch.optim, "optimizer")
+    made = _class(name, Optimizer, torch.optim, "optimizer", "", "name a class of torch.optim")
     w, b = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.ones(1))
     try:
         optimizer = made([w, b], lr=lr)
@@ -135,17 +131,14 @@ def _optimizer(name: str, lr: float) -> dict[str, Any]:
 
 def _criterion(name: str) -> nn.Module:
     """A criterion that is least where predictions are the targets: others do not compare numbers."""
-    losses = [key for key in vars(nn) if key.endswith("Loss")]
-    if "." not in name and name not in losses:
-        hint = did_you_mean(name, losses, "name a loss of torch.nn, such as L1Loss")
-        raise InputError(f"there is no criterion {name!r}: {hint}")
+    hint = "name a loss of torch.nn, such as L1Loss"
     try:
-        made: nn.Module = _class(name, nn.Module, nn, "criterion")()
+        made: nn.Module = _class(name, nn.Module, nn, "criterion", "Loss", hint)()
         y = torch.tensor([[-2.0], [0.3], [1.7]])
         at, off = float(made(y, y)), [float(made(y + step, y)) for step in (-1.0, -0.1, 0.1, 1.0)]
+    except InputError:
+        raise
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"criterion {name} does not compare predictions with targets: {error}") from error
     if not all(loss > at for loss in off):
         raise InputError(

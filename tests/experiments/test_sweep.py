@@ -10,7 +10,7 @@ import pytest
 from conftest import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight.experiments.sweep_cell import Cell
+from linlight.experiments.results import Cell
 from linlight.experiments.sweep_plot import heat_map
 
 Linlight = Callable[..., Run]
