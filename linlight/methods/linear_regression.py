@@ -1,6 +1,5 @@
 """Linear regression with PyTorch: `nn.Linear`, `nn.MSELoss` and `torch.optim.SGD`."""
 
-import inspect
 from typing import Any
 
 import torch
@@ -11,24 +10,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from linlight.errors import InputError
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base import LinearModel
+from linlight.methods.base.criterion import check_compares_numbers, check_reduces, class_and_arguments
 from linlight.methods.base.optim import check_lr
-
-
-def _class_and_arguments(criterion: nn.Module) -> dict[str, Any]:
-    """What made a criterion, in primitives: torch's keep their arguments under the arguments' names."""
-    signature = inspect.signature(type(criterion).__init__).parameters
-    names = [name for name in signature if name not in ("self", "args", "kwargs", "size_average", "reduce")]
-    lost = [name for name in names if not hasattr(criterion, name)]
-    if lost:
-        raise InputError(
-            f"{type(criterion).__name__} does not keep its argument {lost[0]} as an attribute of that name, "
-            "so a checkpoint could not make it again"
-        )
-    arguments = {name: getattr(criterion, name) for name in names}
-    return {
-        "class_path": f"{type(criterion).__module__}.{type(criterion).__qualname__}",
-        "init_args": arguments,
-    }
 
 
 def _made(option: str, first: Any, init: dict[str, Any]) -> Any:
@@ -63,49 +46,25 @@ class LinearRegression(LinearModel):
         lr: float = 0.01,
         bias: bool = True,
         w0: float | None = None,
-        criterion: nn.Module | dict[str, Any] | None = None,
+        criterion: nn.Module | None = None,
         optimizer: dict[str, Any] | None = None,
         lr_scheduler: dict[str, Any] | None = None,
         metrics: list[str] | None = None,
     ) -> None:
+        # A checkpoint has a dict. In the type, jsonargparse would take misspelt arguments for one.
         made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
         super().__init__(bias, w0, made, metrics)
-        try:
-            self.criterion(torch.zeros(1, 1), torch.zeros(1, 1))
-        except (RuntimeError, TypeError, ValueError) as error:
-            name = type(self.criterion).__name__
-            raise InputError(
-                f"criterion {name} does not compare predictions with targets: {error}"
-            ) from error
-        if getattr(self.criterion, "reduction", "mean") not in ("mean", "sum"):
-            raise InputError(
-                f"criterion must reduce to one number: {self.criterion} needs reduction mean or sum"
-            )
-        self.hparams["criterion"] = _class_and_arguments(self.criterion)
+        check_reduces(self.criterion)
+        self.hparams["criterion"] = class_and_arguments(self.criterion)
         self.lr = check_lr(lr)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self._plateau: ReduceLROnPlateau | None = None
 
     def on_fit_start(self) -> None:
-        """Refuses a criterion that predictions far from the targets do not raise, such as a loss of classes.
-
-        Raises:
-            InputError: If the first target's prediction can go away from it, up or down, at no loss.
-        """
+        """Refuses a criterion of another problem than regression."""
         super().on_fit_start()
-        y = self.w.new_full((3, self.w.shape[0]), 0.5)
-        far = torch.zeros_like(y)
-        far[:, 0] = 50.0
-        try:
-            at, above, below = (float(self.criterion(y_hat, y)) for y_hat in (y, y + far, y - far))
-        except (IndexError, RuntimeError, TypeError, ValueError):
-            return  # its own words for what it cannot take come with the first batch
-        if min(above, below) <= at:
-            raise InputError(
-                f"criterion {type(self.criterion).__name__} does not compare numbers: predictions far from "
-                "the targets have no larger loss, as they have with MSELoss, L1Loss or HuberLoss"
-            )
+        check_compares_numbers(self.criterion, self.w)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to go on with another optimizer, whose state the checkpoint does not have."""

@@ -70,6 +70,14 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model LinearRegression --model.criterion HuberLos", "did you mean HuberLoss?"),
         ("fit --model LinearRegression --model.criterion CrossEntropyLoss", "does not compare numbers"),
         ("fit --model LinearRegression --model.criterion HingeEmbeddingLoss", "does not compare numbers"),
+        (
+            "fit --model LinearRegression --model.criterion HuberLoss --model.criterion.delta x",
+            "--model.criterion.delta must be of type float or null, got x",
+        ),
+        (
+            "fit --model LinearRegression --model.criterion HuberLoss --model.criterion.nope 1",
+            "HuberLoss has no option --model.criterion.nope",
+        ),
         ("fit --model GradientDescent --trainer.gradient_clip_val 1", "use a smaller --model.lr"),
         ("fit --model Backpropagation --trainer.accumulate_grad_batches 2", "a larger --data.batch_size"),
         ("fit --model GradientDescent --trainer.accelerator gpu", "gpu"),

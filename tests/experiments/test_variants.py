@@ -157,11 +157,11 @@ def test_a_row_with_a_long_name_has_all_of_it(linlight: Callable[..., Run]) -> N
 def test_labels_say_optimizer_criterion_and_data() -> None:
     Path("flights.csv").write_text("x,y\n1,2\n2,5\n")
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}
-    huber: dict[str, Any] = {"class_path": "torch.nn.HuberLoss", "init_args": {}}
+    huber: Any = {"class_path": "torch.nn.HuberLoss", "init_args": {}}
     data = XYDataModule(path="flights.csv")
     label = run_label(LinearRegression(criterion=huber, optimizer=adam), data)
     assert label == "optimizer=Adam,lr=0.1,criterion=HuberLoss,batch=all,data=flights"
-    total = {"class_path": "torch.nn.MSELoss", "init_args": {"reduction": "sum"}}
+    total: Any = {"class_path": "torch.nn.MSELoss", "init_args": {"reduction": "sum"}}
     assert (
         run_label(LinearRegression(criterion=total), XYDataModule())
         == "lr=0.01,criterion=MSELoss-sum,batch=all"

@@ -160,11 +160,6 @@ def test_criterion_optimizer_and_scheduler_of_linear_regression(tmp_path: Path) 
     assert again.optimizer == model.optimizer
 
 
-def test_criterion_must_reduce() -> None:
-    with pytest.raises(InputError, match="reduction mean or sum"):
-        LinearRegression(criterion=nn.MSELoss(reduction="none"))
-
-
 def test_a_model_without_data_says_what_it_needs() -> None:
     with pytest.raises(InputError, match="the model has no weights yet"):
         GradientDescent()(torch.zeros(1, 1))

@@ -89,7 +89,13 @@ class LinearModule(LightningModule):
             return loss
         each = copy.copy(self.criterion)
         each.reduction = "none"  # type: ignore[assignment]
-        total: Tensor = (each(y_hat, y) * weight[:, None]).sum()  # (N, T) before the sum
+        losses = each(y_hat, y)  # (N, T)
+        if losses.shape != y.shape:
+            raise InputError(
+                f"criterion {type(each).__name__} has no reduction 'none', so rows cannot be weighted: leave "
+                "out the weights"
+            )
+        total: Tensor = (losses * weight[:, None]).sum()
         return total if self.loss_is_total else total / (weight.sum() * y.shape[1])
 
     def check_reducible(self) -> None:
