@@ -17,7 +17,6 @@ import linlight
 
 ROOT = Path(linlight.__file__).parent
 USED: dict[str, tuple[object, str]] = {
-    "_subcommand_parsers": (LightningCLI.__init__, "no public way to a subcommand's parser"),
     "_trainer": (LightningModule(), "`trainer` raises where there is none yet"),
     "_start_method": (DDPStrategy(), "of a strategy object; a name says it by itself"),
     "_actions": (argparse.ArgumentParser(), "argparse lists its options nowhere else"),

@@ -6,10 +6,22 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from linlight.cli.messages import command_parser, parse
 from linlight.errors import InputError
 
 TAB = "#custom_scalars"
+
+
+def options() -> ArgumentParser:
+    """The parser of `linlight board`."""
+    parser = command_parser("board")
+    parser.add_argument(
+        "folder", type=str, nargs="?", default="lightning_logs", help="Of the runs, or one run."
+    )
+    parser.add_argument("--port", type=int | None, default=None, help="Default: 6006, or the next free one.")
+    return parser
 
 
 def board(args: Sequence[str]) -> None:
@@ -18,12 +30,7 @@ def board(args: Sequence[str]) -> None:
     Args:
         args: The words after the command.
     """
-    parser = command_parser("board")
-    parser.add_argument(
-        "folder", type=str, nargs="?", default="lightning_logs", help="Of the runs, or one run."
-    )
-    parser.add_argument("--port", type=int | None, default=None, help="Default: 6006, or the next free one.")
-    config = parse(parser, args)
+    config = parse(options(), args)
     address = serve(config.folder, config.port) + TAB
     print(f"TensorBoard: {address} (Ctrl-C stops it)", flush=True)
     if sys.stdout.isatty():

@@ -4,11 +4,12 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from jsonargparse import ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
@@ -60,7 +61,7 @@ def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.cli.main.main`."""
     try:
         with _quiet():
-            together = args[0] in ("compare", "sweep")
+            together = args[0] in SIDE_BY_SIDE
             if args[0] == "learn":
                 folder = learn(args[1:], run)
             else:
@@ -117,21 +118,29 @@ def _run_cli(args: Sequence[str]) -> Path | None:
     return cli.run_folder
 
 
-def _side_by_side(args: Sequence[str]) -> Path:
-    """Runs `compare` or `sweep`."""
-    command: Any = {"compare": compare, "sweep": sweep}[args[0]]
-    parser = command_parser(args[0])
+SIDE_BY_SIDE: dict[str, Callable[..., Path]] = {"compare": compare, "sweep": sweep}
+
+
+def side_by_side_options(command: str) -> ArgumentParser:
+    """The parser of `linlight compare` or `linlight sweep`."""
+    parser = command_parser(command)
     own = {"batch_size"}  # each method's
     parser.add_class_arguments(XYDataModule, "data", instantiate=False, skip=own)
-    parser.add_function_arguments(command, skip={"data", "entries"} if args[0] == "compare" else {"data"})
-    if args[0] == "compare":
+    parser.add_function_arguments(
+        SIDE_BY_SIDE[command], skip={"data", "entries"} if command == "compare" else {"data"}
+    )
+    if command == "compare":
         parser.add_argument("--config", action="append", help="Of linlight fit; may be given several times.")
-    given = parse(parser, args[1:]).as_dict()
+    return parser
+
+
+def _side_by_side(args: Sequence[str]) -> Path:
+    """Runs `compare` or `sweep`."""
+    given = parse(side_by_side_options(args[0]), args[1:]).as_dict()
     if args[0] == "compare":
         given["entries"] = [from_config(path) for path in given.pop("config") or []]
     try:
-        folder: Path = command(**given)
+        return SIDE_BY_SIDE[args[0]](**given)
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
         print("stopped: nothing was kept")
         raise SystemExit(EXIT_CODE) from None
-    return folder

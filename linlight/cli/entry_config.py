@@ -7,7 +7,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from linlight.cli.fit import Cli
+from linlight.cli.fit import OptionsOnly
 from linlight.cli.messages import one_line
 from linlight.errors import InputError
 from linlight.experiments.entries import Entry
@@ -22,19 +22,13 @@ NOT_TAKEN = (
 """Trainer settings that change what is trained, which a comparison refuses."""
 
 
-class _Reader(Cli):
+class _Reader(OptionsOnly):
     """Parses a config as `linlight fit` does, and makes nothing of it."""
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, and leaves a checkpoint alone: all contenders start afresh."""
         self.read = self._parse(args[1:])
-        self.usual: Namespace = self._subcommand_parsers["fit"].get_defaults()
-
-    def _set_seed(self) -> None:
-        """Does nothing: each training sets its own."""
-
-    def instantiate_classes(self) -> None:
-        """Does nothing."""
+        self.usual: Namespace = self.options.get_defaults()
 
 
 def _as_fit_reads_it(path: str) -> Namespace:

@@ -94,14 +94,14 @@ class Cli(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the other options of the command."""
-        self._options = parser
+        self.options: LightningArgumentParser = parser
         schema.add_arguments(parser, self._command)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself as the defaults."""
         words = list(args[1:])
         if wants_short_help(words):
-            print(short_help(self._options, self._command))
+            print(short_help(self.options, self._command))
             raise SystemExit(0)
         words = [word for word in words if word != "all" or "--help" not in words]
         ahead = look_ahead(words)
@@ -109,9 +109,9 @@ class Cli(LightningCLI):
         if path == "last":
             path = self._last(ahead)
         beside = None
-        self._options.set_defaults(weights_only=True)
+        self.options.set_defaults(weights_only=True)
         if path is not None:
-            beside = remember(self._options, path, self._command, ahead)
+            beside = remember(self.options, path, self._command, ahead)
         try:
             config = self._parse(words)
         except InputError as error:
@@ -157,7 +157,7 @@ class Cli(LightningCLI):
         try:
             self.config = self.parser.parse_args([self._command, *words])
         except ArgumentError as error:
-            raise InputError(one_line(str(error), self._options)) from error
+            raise InputError(one_line(str(error), self.options)) from error
         except RecursionError as error:
             raise InputError(
                 "what was given nests too deeply, or contains itself: no setting does"
@@ -341,3 +341,17 @@ class Cli(LightningCLI):
     def _write_summary(self, summary: dict[str, Any]) -> None:
         assert self.run_folder is not None
         write_json(self.run_folder / "summary.json", summary)
+
+
+class OptionsOnly(Cli):
+    """The options of a command; nothing is made of them."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses nothing."""
+        self.config = {"subcommand": args[0]}
+
+    def _set_seed(self) -> None:
+        """Does nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Does nothing."""

@@ -68,8 +68,12 @@ def short_help(parser: ArgumentParser, command: str) -> str:
     )
 
 
+def first_sentence(text: object) -> str:
+    """What an option's help begins with."""
+    words = " ".join(str(text or "").split()).partition(" (type:")[0].replace("`", "")
+    return words.partition(". ")[0].rstrip(".")
+
+
 def _line(option: str, text: object) -> str:
-    words = _SHORTER.get(option) or " ".join(str(text or "").split()).partition(" (type:")[0].replace("`", "")
-    first = words.partition(". ")[0].rstrip(".")
-    line = f"  {option:<26} {first}"
+    line = f"  {option:<26} {first_sentence(_SHORTER.get(option) or text)}"
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1].rstrip() + "…"

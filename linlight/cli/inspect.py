@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from jsonargparse import ArgumentParser
 from torch import Tensor
 
 from linlight.cli.messages import command_parser, parse
@@ -21,16 +22,22 @@ NEAR = 100.0
 large as if it were independent of the others."""
 
 
+def options() -> ArgumentParser:
+    """The parser of `linlight inspect`."""
+    parser = command_parser("inspect")
+    parser.add_class_arguments(XYDataModule, "data")
+    parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
+    parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
+    return parser
+
+
 def run(args: Sequence[str]) -> None:
     """Runs `linlight inspect`.
 
     Args:
         args: The words after the command.
     """
-    parser = command_parser("inspect")
-    parser.add_class_arguments(XYDataModule, "data")
-    parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
-    parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
+    parser = options()
     config = parse(parser, args)
     print("\n".join(inspect(parser.instantiate_classes(config).data, config.bias)))
 

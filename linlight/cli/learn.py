@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from jsonargparse import ArgumentParser
 
 from linlight.cli.messages import command_parser, parse
 from linlight.text import display_width, language, padded, wrapped
@@ -37,6 +38,14 @@ def content() -> dict[str, Any]:
     return found
 
 
+def options() -> ArgumentParser:
+    """The parser of `linlight learn`."""
+    parser = command_parser("learn")
+    languages = Literal["en", "zh"] | None
+    parser.add_argument("--lang", type=languages, help="Of what is explained (default: the locale's).")
+    return parser
+
+
 def learn(args: Sequence[str], run: Command) -> Path | None:
     """Walks through the notes' programs.
 
@@ -52,10 +61,7 @@ def learn(args: Sequence[str], run: Command) -> Path | None:
     Raises:
         InputError: If an option is unknown.
     """
-    parser = command_parser("learn")
-    languages = Literal["en", "zh"] | None
-    parser.add_argument("--lang", type=languages, help="Of what is explained (default: the locale's).")
-    reader = _Reader(language(parse(parser, args).lang), run)
+    reader = _Reader(language(parse(options(), args).lang), run)
     screens = content()["screens"]
     with contextlib.suppress(_Ended):
         for number, screen in enumerate(screens, start=1):

@@ -30,7 +30,8 @@ examples:
   linlight fit --config configs/linear_regression.yaml
   linlight predict --ckpt_path RUN/checkpoints/last.ckpt --data.x '[4.0]'
 
-`linlight COMMAND --help` lists the options of a command."""
+`linlight COMMAND --help` lists the options of a command; `linlight --print_shtab SHELL`, bash or zsh,
+prints the script by which the shell completes them."""
 
 
 def _choose(args: Sequence[str]) -> str:
@@ -91,6 +92,14 @@ def main(args: Sequence[str] | None = None) -> None:
         from importlib.metadata import version  # takes most of the time until a signal is handled
 
         print(f"linlight {version('linlight')}")
+        return
+    if args and args[0].partition("=")[0] == "--print_shtab":
+        from linlight.cli.completion import script
+
+        try:
+            print(script(" ".join(args).removeprefix("--print_shtab")[1:]))
+        except InputError as error:
+            fail(error)
         return
     try:
         _choose(args)

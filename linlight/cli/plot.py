@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from linlight.cli.messages import command_parser, parse
 from linlight.errors import InputError
 from linlight.methods import find_method
@@ -11,12 +13,8 @@ from linlight.runs.run_page import write_run_page
 from linlight.training.folder import folder_name
 
 
-def plot(args: Sequence[str]) -> None:
-    """Runs `linlight plot`.
-
-    Args:
-        args: The words after the command.
-    """
+def options() -> ArgumentParser:
+    """The parser of `linlight plot`."""
     parser = command_parser("plot")
     help = "The run's folder, lightning_logs/METHOD/version_N."
     parser.add_argument("folder", type=str, nargs="+", help=help)
@@ -24,7 +22,16 @@ def plot(args: Sequence[str]) -> None:
     html = "Write run.html too, a page on which w and b are moved by hand."
     parser.add_argument("--html", nargs="?", const=True, type=bool, default=False, help=html)
     parser.add_argument("--model", type=str | None, default=None, help="A method of your own, MODULE.CLASS.")
-    config = parse(parser, args)
+    return parser
+
+
+def plot(args: Sequence[str]) -> None:
+    """Runs `linlight plot`.
+
+    Args:
+        args: The words after the command.
+    """
+    config = parse(options(), args)
     folder, *more = config.folder
     if more:
         raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")
