@@ -13,7 +13,7 @@ from linlight.functional.descent import stack, turned
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
-from linlight.text import count, models
+from linlight.text import count, models, padded, shortened
 
 TOLERANCE = 1e-6
 MOST_COLUMNS = 40
@@ -49,48 +49,42 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     fit = optimum(m, bias, coded=data.coded(bias))
     scaling = Standardizer.fit(m)
     unit = scaling.moments(m)
-    spread = m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()
-    scales = m.triangle_of(bias)[:, : m.features].norm(dim=0)
     relations = equations(fit, data.feature_names)
     unit_fit = scaling.optimum(fit, unit) if bias else optimum(unit, bias, coded=data.coded(bias))
     descents = _descent(m, fit), _descent(unit, unit_fit)
-    (before, *_), (after, *_) = descents
     needs = [(step, epochs) for _, step, epochs in descents]
+    inflation = _inflation(fit, m.triangle_of(bias)[:, : m.features].norm(dim=0))
+    size = f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, {count(m.targets, 'target')}"
     lines = [
-        f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, "
-        f"{count(m.targets, 'target')}; "
-        + ("rows that lack a value are left out" if data.dropped else "no value is missing"),
+        f"{size}; {'rows that lack a value are left out' if data.dropped else 'no value is missing'}",
         models(bias),
         "",
-        f"{'column':<20}{'mean':>12}{'std dev':>12}{'least':>12}{'greatest':>12}{'VIF':>12}",
+        _columns(20, 12, "column", "mean", "std dev", "least", "greatest", "VIF"),
     ]
-    inflation = _inflation(fit, scales)
-    columns = zip(
-        data.feature_names,
-        m.mean.tolist(),
-        spread.tolist(),
-        low.tolist(),
-        high.tolist(),
-        inflation,
-        strict=False,
-    )
-    for name, mean, deviation, least, greatest, vif in list(columns)[:MOST_COLUMNS]:
-        numbers = (mean, deviation, least, greatest, vif)
-        short = name if len(name) <= 19 else name[:9] + "…" + name[-9:]
-        lines.append(f"{short:<20}" + "".join(f"{value:>12.4g}" for value in numbers))
+    numbers = zip(*(one.tolist() for one in (m.mean, m.deviation, low, high)), inflation, strict=False)
+    for name, row in list(zip(shortened(data.feature_names, 19), numbers, strict=False))[:MOST_COLUMNS]:
+        lines.append(_columns(20, 12, name, *(f"{value:.4g}" for value in row)))
     if m.features > MOST_COLUMNS:
         lines.append(f"... {m.features} columns")
+    before, after = (condition for condition, *_ in descents)
     lines += ["", f"condition number {before:.4g}; standardised {after:.4g}", ""]
-    lines.append(f"{'':<44}{'as it is':>18}{'standardised':>18}")
-    lines.append(f"{'largest stable step, whole batch':<44}{needs[0][0]:>18.4g}{needs[1][0]:>18.4g}")
-    epochs = [_short(need) for _, need in needs]
-    lines.append(f"{'epochs of descent at half of it, to 1e-6':<44}{epochs[0]:>18}{epochs[1]:>18}")
-    lines.append(f"{'epochs of LeastSquares':<44}{1:>18}{1:>18}")
     digits = (m.features + bias) * math.log10(41)
     candidates = f"{10**digits:.4g}" if digits < 300 else f"1e+{digits:.0f}"
-    lines.append(f"{'candidates of ExhaustiveSearch, 41 a weight':<44}{candidates:>18}{'':>18}")
+    for name, *values in (
+        ("", "as it is", "standardised"),
+        ("largest stable step, whole batch", *(f"{step:.4g}" for step, _ in needs)),
+        ("epochs of descent at half of it, to 1e-6", *(_short(epochs) for _, epochs in needs)),
+        ("epochs of LeastSquares", "1", "1"),
+        ("candidates of ExhaustiveSearch, 41 a weight", candidates, ""),
+    ):
+        lines.append(_columns(44, 18, name, *values))
     lines.append("")
     return lines + [f"advice: {line}" for line in _advice(data, m, fit, relations, inflation, needs, bias)]
+
+
+def _columns(first: int, others: int, name: str, *values: str) -> str:
+    """A line of a table: a name in `first` columns, the values in `others` columns each."""
+    return padded(name, first) + "".join(f"{value:>{others}}" for value in values)
 
 
 def _inflation(fit: Optimum, scales: Tensor) -> list[float]:

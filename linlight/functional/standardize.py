@@ -34,9 +34,7 @@ class Standardizer:
             >>> Standardizer.fit(moments(rows, rows))
             Standardizer(mean=tensor([2.], dtype=torch.float64), deviation=tensor([1.], dtype=torch.float64))
         """
-        d = m.features
-        deviation = torch.linalg.vector_norm(m.triangle[:, :d], dim=0) / m.weight.sqrt()
-        return cls(m.mean[:d], torch.where(deviation > 0, deviation, 1.0))
+        return cls(m.mean[: m.features], torch.where(m.deviation > 0, m.deviation, 1.0))
 
     def scale(self, x: Tensor) -> Tensor:
         """Standardises features, (N, D), given in their original units."""

@@ -57,6 +57,12 @@ class Moments:
         return self.origin + self.offset
 
     @property
+    def deviation(self) -> Tensor:
+        """The standard deviation of each feature, (D,)."""
+        sizes: Tensor = torch.linalg.vector_norm(self.triangle[:, : self.features], dim=0)
+        return sizes / self.weight.sqrt()
+
+    @property
     def targets(self) -> int:
         """T, the number of targets."""
         return len(self.origin) - self.features

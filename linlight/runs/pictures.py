@@ -242,8 +242,7 @@ def _epochs(view: _View) -> Figure:
 
 def _coefficients(view: _View) -> Figure:
     """The effect of one standard deviation of each feature, with its 95 % interval."""
-    m = view.data.statistics.moments
-    spread = (m.triangle[:, : m.features].norm(dim=0) / m.weight.sqrt()).tolist()
+    spread = view.data.statistics.moments.deviation.tolist()
     rows = _first(view.run.summary["coefficients"])[view.bias :]
     scaled = [
         (name, *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))

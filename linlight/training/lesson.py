@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
@@ -112,28 +112,27 @@ def _requires_grad(model: LinearModel, lang: str) -> str:
 def _linear_regression(model: LinearRegression, trainer: Trainer, lang: str) -> list[str]:
     parameters = "weight" if model.b is None else "weight, bias"
     formula = "x*weight" if model.b is None else "x*weight + bias"
+    reduction = getattr(model.criterion, "reduction", "")
+    settings = trainer.optimizers[0].param_groups[0]
+    variant, lr = "momentum" if settings.get("momentum") else "", f"{settings.get('lr', math.nan):g}"
     return [
         said("linear", lang, parameters=parameters, formula=formula),
-        _criterion(model.criterion, lang),
-        _optimizer(trainer.optimizers[0], lang),
+        _of_class(model.criterion, reduction, "criterion", lang),
+        _of_class(trainer.optimizers[0], variant, "optimizer", lang, lr=lr),
         said("automatic", lang),
     ]
 
 
-def _criterion(criterion: nn.Module, lang: str) -> str:
-    name = {"SmoothL1Loss": "HuberLoss"}.get(type(criterion).__name__, type(criterion).__name__)
-    key = f"{name} {getattr(criterion, 'reduction', '')}"
-    text = said(key if key in texts() else name if name in texts() else "criterion", lang, name=name)
-    return text.replace(name, type(criterion).__name__, 1)
+_ALIKE = {"AdamW": "Adam", "SmoothL1Loss": "HuberLoss"}
+"""Classes that the text of another fits."""
 
 
-def _optimizer(optimizer: torch.optim.Optimizer, lang: str) -> str:
-    name = {"AdamW": "Adam"}.get(type(optimizer).__name__, type(optimizer).__name__)
-    settings = optimizer.param_groups[0]
-    key = "SGD momentum" if name == "SGD" and settings.get("momentum") else name
-    lr = f"{float(settings.get('lr', math.nan)):g}"
-    text = said(key if key in texts() else "optimizer", lang, name=name, lr=lr)
-    return text.replace(name, type(optimizer).__name__, 1)
+def _of_class(one: object, variant: str, otherwise: str, lang: str, **values: object) -> str:
+    """The text of a class, in this variant if it has one of its own, or `otherwise`."""
+    own = type(one).__name__
+    name = _ALIKE.get(own, own)
+    key = next(key for key in (f"{name} {variant}", name, otherwise) if key in texts())
+    return said(key, lang, name=name, **values).replace(name, own, 1)
 
 
 _JOINT = {"en": "; ", "zh": "；"}

@@ -17,7 +17,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import epoch_loss
-from linlight.text import count
+from linlight.text import count, number
 from linlight.training.diagnostics import Diagnostics
 
 PATIENCE = 2.0
@@ -26,10 +26,10 @@ LINES = 10
 """Lines about epochs that `Verbose` prints in a whole training."""
 
 
-def figures(trainer: Trainer, diagnostics: Diagnostics | None) -> str:
+def figures(trainer: Trainer, diagnostics: Diagnostics) -> str:
     """The loss of the epoch so far, and the gap that the last one left, where it is known."""
-    gap = None if diagnostics is None else diagnostics.epoch_metrics.get("gap")
-    return f"loss {epoch_loss(trainer):.3g}" + ("" if gap is None else f", gap {gap:.3g}")
+    gap = diagnostics.epoch_metrics.get("gap")
+    return f"loss {number(epoch_loss(trainer), 3)}" + ("" if gap is None else f", gap {number(gap, 3)}")
 
 
 class ProgressBar(lightning_callbacks.ProgressBar):
@@ -46,7 +46,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
 
     def __init__(self, diagnostics: Diagnostics | None = None, shown: bool = True) -> None:
         super().__init__()
-        self._diagnostics = diagnostics
+        self._diagnostics = diagnostics or Diagnostics()
         # Both, because what is printed on one is seen through the other.
         self._shown = shown and sys.stderr.isatty() and sys.stdout.isatty()
         self._bar: Any = None
@@ -121,7 +121,7 @@ class Verbose(Callback):
     """Prints what is in use before training, and some ten lines about its epochs."""
 
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
-        self._diagnostics = diagnostics
+        self._diagnostics = diagnostics or Diagnostics()
         self._every = 1
         self._began = (0.0, 0)  # when, and at which epoch
 
@@ -164,7 +164,7 @@ class Verbose(Callback):
         rows = None if data is None else data.known_sizes().get("training")
         if data is not None and rows is not None:
             speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
-            line += f", {speed:.3g} rows/s"
+            line += f", {number(speed, 3)} rows/s"
         bar = trainer.progress_bar_callback
         print(line) if bar is None else bar.print(line)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from linlight.data.datamodule import XYDataModule
+from linlight.methods.base.run_rows import our_data
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -21,43 +21,30 @@ class ResumedSettings(Callback):
     """Applies the settings of this run over those of the checkpoint that it resumes, and prints each."""
 
     def __init__(self) -> None:
-        self._changed: dict[str, tuple[Any, Any]] = {}
+        self._changed: dict[str, tuple[Any, Any]] = {}  # old and new
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Compares the settings."""
-        data = getattr(trainer, "datamodule", None)
-        self._changed = changes(checkpoint, dict(pl_module.hparams), data)
+        """Finds the settings of method and data that are others than the checkpoint's."""
+        found = list(differences(checkpoint["hyper_parameters"], dict(pl_module.hparams)))
+        if (data := our_data(trainer)) is not None:
+            before, now = (
+                {name: value for name, value in settings.items() if name not in ("x", "y")}
+                for settings in (checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)
+            )
+            found += differences(before, now, "data")
+        self._changed = {name.replace("init_args.", ""): (old, new) for name, old, new in found}
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Applies what changed."""
-        apply(self._changed, trainer)
+        """Prints what changed, and sets the learning rate.
+
+        The checkpoint's comes back with the optimizer's state (Lightning-AI/pytorch-lightning#21455).
+        """
+        for name, (old, new) in self._changed.items():
+            if trainer.is_global_zero:
+                print(f"{name} is {new}, where the checkpoint has {old}")
+            if name in ("lr", "optimizer.lr"):
+                _set_lr(trainer, old, new)
         self._changed = {}
-
-
-def changes(checkpoint: dict[str, Any], settings: dict[str, Any], data: Any) -> dict[str, tuple[Any, Any]]:
-    """The settings of method and data that are others than the checkpoint's: (old, new) by their names."""
-    found = list(differences(checkpoint["hyper_parameters"], settings))
-    if isinstance(data, XYDataModule):
-        before, now = (
-            {name: value for name, value in all_of_them.items() if name not in ("x", "y")}
-            for all_of_them in (checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)
-        )
-        found += differences(before, now, "data")
-    return {name.replace("init_args.", ""): (old, new) for name, old, new in found}
-
-
-def apply(changed: dict[str, tuple[Any, Any]], trainer: Trainer) -> None:
-    """Applies the settings of this run over those of the checkpoint, and prints each.
-
-    The checkpoint's learning rate comes back with the optimizer's state
-    (Lightning-AI/pytorch-lightning#21455).
-    """
-    for name, (old, new) in changed.items():
-        if trainer.is_global_zero:
-            print(f"{name} is {new}, where the checkpoint has {old}")
-    for name in ("lr", "optimizer.lr"):
-        if name in changed:
-            _set_lr(trainer, *changed[name])
 
 
 def _set_lr(trainer: Trainer, old: float, new: float) -> None:
