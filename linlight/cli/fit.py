@@ -207,7 +207,8 @@ class Cli(LightningCLI):
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
         config = self.config_init[self._command].trainer
         given = checks.trainer(config, self.model, self.datamodule)
-        self.datamodule.read()  # bad rows are refused before there is a folder
+        if not self.model.single_pass:  # which may leave the rows where they are
+            self.datamodule.read()  # bad rows are refused before there is a folder
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
             root = self.run_folder = new_folder(root)

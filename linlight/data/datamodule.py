@@ -2,30 +2,23 @@
 
 import copy
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from lightning.fabric.utilities.data import AttributeDict
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 import linlight.noise  # noqa: F401
 from linlight.data.arrays import Numbers, Rows, TableLike
-from linlight.data.loaders import BatchLoader
-from linlight.data.memory import Memory
+from linlight.data.base import RowsDataModule
 from linlight.data.opened import OpenedNumbers, OpenedTable
-from linlight.data.predicted import Predicted
 from linlight.data.settings import check_batch_size, check_settings
-from linlight.data.sources import Batching, ProcessInfo, Source, Split
-from linlight.data.statistics import Statistics
-from linlight.distributed import gather
+from linlight.data.sources import Source, Split
 from linlight.errors import InputError
-from linlight.functional.standardize import Standardizer
 
 TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
 
 
-class XYDataModule(LightningDataModule):
+class XYDataModule(RowsDataModule):
     """Wraps x/y data: the textbook's three points unless others are given.
 
     Rows are split at random, by `seed` alone, into training, validation and test rows; what the fractions
@@ -63,6 +56,7 @@ class XYDataModule(LightningDataModule):
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
             every model, so that an epoch costs the same whatever the number of rows.
         stream: Whether to read the table block by block in every pass, instead of holding it in memory.
+            Default: where a method makes a single pass over a large table, all of which is trained on.
         window: Rows of a stream that are in memory at a time, and within which it is shuffled.
         delimiter: What separates the fields of a CSV. Default: a comma, in a .tsv a tab.
         decimal: What separates decimals in a CSV.
@@ -103,7 +97,7 @@ class XYDataModule(LightningDataModule):
         standardize: bool = False,
         updates_per_step: int | None = None,
         reduce: bool = False,
-        stream: bool = False,
+        stream: bool | None = None,
         window: int = 2**18,
         delimiter: str | None = None,
         decimal: str = ".",
@@ -127,11 +121,10 @@ class XYDataModule(LightningDataModule):
         self.shuffle = shuffle
         self.seed = seed
         self.updates_per_step = updates_per_step
-        self._fits = self._overfits = False  # whether the stage is a fit, and one of the same few batches
-        self._process = ProcessInfo()
-        self.hand_out()
         self.standardize = standardize
-        self.streamed = stream
+        self.streamed = self._is_stream = bool(stream)
+        self._may_stream = stream is None and not (val_fraction or test_fraction or shuffle or reduce)
+        self._once = False  # whether the next stage is a single pass
         self.weight_kind = weight_kind
         self.is_table = path is not None  # whose columns have names
         self.has_validation, self.has_test = val_fraction > 0, test_fraction > 0  # whether rows are kept
@@ -167,25 +160,46 @@ class XYDataModule(LightningDataModule):
             targets = self.target_names if self.targets else []
             source.check_rounding([*self._opened.feature_names, *targets])
 
-    def read(self) -> Source:
-        """The rows, which are read the first time, or of a stream its categories' levels.
+    def expect_single_pass(self) -> None:
+        """Lets the stage that comes read a large table block by block, unless its settings need it whole."""
+        self._once = self._may_stream and self.batch_size is None
+
+    def hold_rows(self) -> None:
+        """Reads the rows into memory after all, unless `stream` is set."""
+        self._source, self._once = None, False
+
+    def setup(self, stage: str) -> None:
+        """Reads the rows, takes this process's share of them, and checks that others have read the same."""
+        self._source, self._once = self._read(), False
+        super().setup(stage)
+
+    def _read(self) -> Source:
+        opened, self.streamed = self._opened, self._is_stream
+        if isinstance(opened, OpenedTable):
+            self.streamed |= self._once and opened.is_worth_streaming
+        source: Source = opened.stream if self.streamed else opened.memory  # type: ignore[union-attr]
+        self._keep_columns()
+        self._check_rounding(source)
+        return source
+
+    @property
+    def source(self) -> Source:
+        """The rows, which are read when they are first asked for; of a stream, its categories' levels.
 
         Raises:
             InputError: If a value cannot be used.
         """
         if self._source is None:
-            opened = self._opened
-            streamed = self.streamed and isinstance(opened, OpenedTable)
-            source: Source = opened.stream if streamed else opened.memory  # type: ignore[union-attr]
-            self._keep_columns()
-            self._check_rounding(source)
-            self._source = source
+            self._source = self._read()
         return self._source
 
-    @property
-    def source(self) -> Source:
-        """The same."""
-        return self.read()
+    def read(self) -> None:
+        """Reads the rows, if they were not.
+
+        Raises:
+            InputError: If a value cannot be used.
+        """
+        _ = self.source
 
     @property
     def feature_names(self) -> list[str]:
@@ -229,9 +243,10 @@ class XYDataModule(LightningDataModule):
         check_batch_size(batch_size)
         _ = self._statistics  # which is shared
         other = copy.copy(self)
-        settings: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}
-        other._hparams = AttributeDict({**self.hparams, **settings})
-        other.batch_size, other.shuffle, other.standardize = batch_size, shuffle, standardize
+        other._hparams = copy.copy(self.hparams)
+        for name, value in {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}.items():
+            other.hparams[name] = value
+            setattr(other, name, value)
         for made in ("example", "standardizer"):
             other.__dict__.pop(made, None)
         other._dtype_is_asked = self._dtype_is_asked or bool(dtype)
@@ -248,40 +263,6 @@ class XYDataModule(LightningDataModule):
         """How categories are coded, a line each."""
         return [] if self._opened.columns is None else self._opened.columns.categories.coding
 
-    def setup(self, stage: str) -> None:
-        """Takes its share of the rows, and checks that several processes have read the same."""
-        self._fits = stage == "fit"
-        self.hand_out()  # until the model, whose `setup` comes later, wants it otherwise
-        # The one look at the Trainer: nothing else says which process this is, and it can turn off the
-        # shuffling, as `overfit_batches` needs, in loaders of its own only.
-        trainer: Any = self.trainer
-        self._process, self._overfits = ProcessInfo(), False
-        if trainer is not None:
-            self._process = ProcessInfo(trainer.global_rank, trainer.world_size, trainer.strategy.root_device)
-            self._overfits = trainer.overfit_batches > 0
-        self.read()
-        if self._process.world_size == 1:
-            return
-        mine = (self.feature_names, self.target_names, self.source.fingerprint())
-        if any(other != mine for other in gather(mine)):
-            source = self.hparams.get("path") or "the data"
-            raise InputError(
-                f"{source} differs from process to process: give every machine the same copy, "
-                "that nothing writes to"
-            )
-
-    def hand_out(
-        self, *, batches_per_step: int = 1, in_blocks: bool = False, own_units: bool = False
-    ) -> None:
-        """Chooses how a stage gets its rows; a model that wants them in its own way asks in its `setup`.
-
-        Args:
-            batches_per_step: Batches that a training step gets at once; where more than one, as `Batches`.
-            in_blocks: Whether training rows may come in any batches where no size is given.
-            own_units: Whether features come as they are, in spite of `standardize`.
-        """
-        self.batches_per_step, self._in_blocks, self._own_units = batches_per_step, in_blocks, own_units
-
     @property
     def rows(self) -> Rows:
         """The rows in memory.
@@ -289,9 +270,10 @@ class XYDataModule(LightningDataModule):
         Raises:
             InputError: If they are streamed.
         """
-        if not isinstance(self.source, Memory):
+        if self._is_stream:
             raise InputError("a stream's rows are not in memory: set stream to false")
-        return self.source.rows
+        self.read()
+        return self._opened.memory.rows
 
     @property
     def x(self) -> Tensor:
@@ -302,11 +284,6 @@ class XYDataModule(LightningDataModule):
     def y(self) -> Tensor | None:
         """The targets in memory, (N, T), or None where there are none."""
         return self.rows.y
-
-    @property
-    def features(self) -> int:
-        """D, the number of features."""
-        return len(self.feature_names)
 
     @property
     def weighted(self) -> bool:
@@ -321,25 +298,6 @@ class XYDataModule(LightningDataModule):
         x = torch.tensor(TEXTBOOK_EXAMPLE) if textbook else self.source.sample(1)[0]
         return x.to(self.dtype)
 
-    @property
-    def train_size(self) -> int:
-        """Number of rows to train on; a stream is read once to count them."""
-        return self.source.train_size(self._place())
-
-    def known_sizes(self) -> dict[str, int]:
-        """Rows for training, validation and testing, without reading a stream to count them."""
-        return self.source.known_sizes()
-
-    @property
-    def passes(self) -> int:
-        """How many times a training epoch goes over the rows; more than once only with `reduce`."""
-        return (self.updates_per_step or 1) if self.reduce else 1
-
-    @property
-    def batches(self) -> int:
-        """Number of batches, and so of updates, in a training epoch."""
-        return self.passes if self.batch_size is None else -(-self.train_size // self.batch_size)
-
     def check_targets(self) -> None:
         """Makes sure that there is something to learn from, or to compare with.
 
@@ -350,119 +308,3 @@ class XYDataModule(LightningDataModule):
             raise InputError(self._opened.no_targets)
         if self._opened.constant and self._fits:
             raise InputError(self._opened.constant)
-
-    @property
-    def scaling(self) -> Standardizer | None:
-        """How the features that are handed out are standardised, if they are."""
-        return self.standardizer if self.standardize and not self._own_units else None
-
-    @cached_property
-    def standardizer(self) -> Standardizer:
-        """The transform of `standardize`, measured on the training rows; every process must ask for it.
-
-        A checkpoint keeps it. A data module of other rows can be given that of the training's.
-
-        Raises:
-            InputError: If these rows are for predictions only.
-        """
-        if self.targets is None:
-            raise InputError(
-                "standardize measures the rows to train on, and there are none: predict with a ckpt_path, or "
-                "set `standardizer` to that of the data trained on"
-            )
-        return Standardizer.fit(self.statistics.moments)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The transform, for rows that come later."""
-        return {} if self.scaling is None else dict(vars(self.scaling))
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the transform of the training, whatever rows there are now.
-
-        Raises:
-            InputError: If it is none of these features.
-        """
-        held = Standardizer(**state_dict)
-        if not held.mean.shape == held.deviation.shape == (self.features,):
-            raise InputError(f"the checkpoint's standardisation is not one of {self.features} features")
-        self.standardizer = held
-
-    @property
-    def statistics(self) -> Statistics:
-        """What the rows to train on tell, measured once; every process must ask for the same.
-
-        Raises:
-            InputError: If there are no targets.
-        """
-        self.check_targets()
-        self._statistics.place = self._place()
-        return self._statistics
-
-    @cached_property
-    def _statistics(self) -> Statistics:
-        return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
-
-    @property
-    def dropped(self) -> bool:
-        """Whether rows were left out, as far as the table has been read."""
-        return self.source.dropped
-
-    def _place(self, *, own_numbers: bool = False) -> ProcessInfo:
-        """Where loaders hand out their rows, in the model's type or the data's own."""
-        rank, world_size, device, _ = self._process
-        if device.type != "mps":  # which has no float64
-            return ProcessInfo(rank, world_size, device, None if own_numbers else self.dtype)
-        if own_numbers:
-            return ProcessInfo(rank, world_size)
-        if self.dtype == torch.float64:
-            raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return self._process._replace(dtype=self.dtype)
-
-    def train_dataloader(self) -> Any:
-        """Batches (x, y) of the training rows, with the rows' weights where they have any."""
-        if self.reduce:
-            return self._reduced(batches_per_step=self.batches_per_step, passes=self.passes)
-        self.check_targets()
-        if self.streamed and self.batch_size is not None:
-            self.statistics.check_not_constant(self.statistics.moments)
-        return self.source.training(
-            self._place(own_numbers=self._in_blocks),
-            self.scaling,
-            Batching(
-                self.batch_size, self.shuffle and not self._overfits, self.batches_per_step, self._in_blocks
-            ),
-        )
-
-    def _reduced(self, **options: Any) -> BatchLoader:
-        statistics, place = self.statistics, self._place()
-        if self.streamed:
-            statistics.check_not_constant(statistics.moments)
-        rows = tuple(tensor.to(place.device, self.dtype) for tensor in statistics.stand_in(self.scaling))
-        return BatchLoader(rows, len(rows[0]), place=place, **options)
-
-    def train_pass(self) -> Any:
-        """The batches of the training rows, in the order of the rows, for a look beside the training."""
-        return self._reduced() if self.reduce else self._in_order("train")
-
-    def _in_order(self, kind: str) -> Any:
-        if kind != "predict":
-            self.check_targets()
-        return self.source.in_order(kind, self._place(), self.scaling, self.batch_size)
-
-    def val_dataloader(self) -> Any:
-        """Batches (x, y) of the validation rows; while fitting without a split, none."""
-        if not self.has_validation and self._fits:
-            return []
-        return self._in_order("val" if self.has_validation else "all")
-
-    def test_dataloader(self) -> Any:
-        """Batches (x, y) of the test rows, of every row without a split."""
-        return self._in_order("test" if self.has_test else "all")
-
-    def predict_dataloader(self) -> Any:
-        """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""
-        return self._in_order("predict")
-
-    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
-        """A batch of `predict_dataloader` with its predictions, (B, T), and what is known of its rows."""
-        return self.source.predicted(batch, predictions)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, fit, quiet_trainer
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from linlight import XYDataModule
@@ -212,3 +212,61 @@ def test_nothing_flows_back() -> None:
             if storey in ("methods", "training") and isinstance(node.ctx, ast.Store):
                 assert ast.unparse(node.value).split(".")[-1] not in ("data", "datamodule"), where
     assert len(looks) == 1, looks
+
+
+def test_a_single_pass_over_a_large_table_leaves_its_rows_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linlight.data.opened.MANY_NUMBERS", 1)
+    monkeypatch.setattr("linlight.data.chunks.PIECE_ROWS", 8)
+    frame = pd.DataFrame(ROWS.numpy(), columns=["a", "b"]).assign(y=TARGET[:, 0].numpy())
+    frame.to_parquet("t.parquet", row_group_size=20)
+    data = XYDataModule(path="t.parquet")
+    found = {}
+    for stream in (None, False, True):
+        data = XYDataModule(path="t.parquet", stream=stream)
+        fit(model := LeastSquares(), data, max_epochs=1)
+        assert data.streamed == (stream is not False)
+        found[stream] = model.w.detach()
+    assert torch.equal(found[None], found[True])
+    torch.testing.assert_close(found[None], found[False], rtol=1e-13, atol=1e-13)
+    data = XYDataModule(path="t.parquet")
+    fit(LeastSquares(), data, max_epochs=1)
+    assert data.x.shape == (60, 2)
+    fit(GradientDescent(lr=1e-5), data, max_epochs=1)  # the same data, handed to another
+    assert not data.streamed
+    for settings in ({"val_fraction": 0.2}, {"shuffle": True}, {"batch_size": 7}):
+        held = XYDataModule(path="t.parquet", **settings)
+        fit(LeastSquares(), held, max_epochs=1)
+        assert not held.streamed, settings
+    limited = XYDataModule(path="t.parquet")
+    fit(LeastSquares(), limited, max_epochs=1, limit_train_batches=1)
+    assert not limited.streamed
+
+
+class Stops(Callback):
+    """Saves a checkpoint in the middle of an epoch, and fails."""
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.fit_loop.epoch_loop.batch_idx == 1:
+            trainer.save_checkpoint("begun.ckpt")
+            raise KeyError("stopped")
+
+
+@pytest.mark.parametrize("stream", [None, False])
+def test_a_pass_goes_on_in_the_batches_it_began_with(
+    stream: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("linlight.data.opened.MANY_NUMBERS", 1)
+    monkeypatch.setattr("linlight.data.chunks.PIECE_ROWS", 8)
+    monkeypatch.setattr("linlight.data.memory.BLOCK_ROWS", 25)
+    monkeypatch.setattr("linlight.data.memory.SINGLE_PASS_BYTES", 1)
+    frame = pd.DataFrame(ROWS.numpy(), columns=["a", "b"]).assign(y=TARGET[:, 0].numpy())
+    frame.to_parquet("t.parquet", row_group_size=20)
+    fit(whole := LeastSquares(), XYDataModule(path="t.parquet", stream=stream), max_epochs=1)
+    with pytest.raises(KeyError, match="stopped"):
+        quiet_trainer(callbacks=Stops()).fit(LeastSquares(), XYDataModule(path="t.parquet", stream=stream))
+    again, data = LeastSquares(), XYDataModule(path="t.parquet")
+    quiet_trainer(max_epochs=1).fit(again, data, ckpt_path="begun.ckpt", weights_only=True)
+    assert data.streamed == (stream is None)
+    assert torch.equal(again.w, whole.w)

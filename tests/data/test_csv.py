@@ -204,4 +204,4 @@ def test_a_row_that_is_wrong_is_named_by_its_line(
     lines[70] = "1,two"
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"column 'y' holds 'two' in row 69"):
-        XYDataModule(path="t.csv")
+        XYDataModule(path="t.csv").read()

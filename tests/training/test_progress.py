@@ -110,7 +110,7 @@ def test_quiet_prints_what_a_run_that_diverges_fails_with(capsys: pytest.Capture
 
 def test_verbose_counts_processes(monkeypatch: pytest.MonkeyPatch, linlight: Linlight) -> None:
     monkeypatch.setattr("lightning.pytorch.Trainer.world_size", 2)
-    monkeypatch.setattr("linlight.data.datamodule.XYDataModule._place", lambda _: ProcessInfo())
+    monkeypatch.setattr("linlight.data.datamodule.XYDataModule._place", lambda *_, **__: ProcessInfo())
     monkeypatch.setattr("linlight.methods.base.LinearModel.sum_over_processes", lambda _, *tensors: tensors)
     assert ", 2 processes\n" in linlight(*FIT, "--verbose", "true", "--trainer.max_epochs", 1).out
 

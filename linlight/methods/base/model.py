@@ -180,6 +180,9 @@ class LinearModel(LinearModule):
             self.build(features, targets, dtype)
         if data is not None and self.trainer.state.fn == "fit":
             check_units(checkpoint, data)
+            progress = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [{}])
+            if not any("rows_in_a_piece" in state for state in progress):  # its position is one in memory
+                data.hold_rows()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stores the method, so that `linlight predict --ckpt_path` needs no `--model`."""
@@ -216,6 +219,11 @@ class LinearModel(LinearModule):
             callbacks.insert(0, TrainingLoss())
         data = self._data()
         if data is not None:
+            # A share of an epoch is counted in its batches, so these stay the same.
+            limit = self.trainer.limit_train_batches
+            unlimited = isinstance(limit, float) and limit == 1.0
+            if self.single_pass and self.trainer.state.fn == "fit" and unlimited:
+                data.expect_single_pass()
             if self.trainer.precision == "64-true":
                 data.compute_in(torch.float64, "--trainer.precision 64-true")
             elif self.linear is not None:
