@@ -9,7 +9,7 @@ from torch import Tensor
 from linlight.errors import InputError
 from linlight.functional.squared_error import candidate_squared_errors
 from linlight.methods.base import LinearModel
-from linlight.methods.base.batch import as_batch, total_weight
+from linlight.methods.base.batch import total_weight
 from linlight.methods.base.optim import SetParameters
 
 MOST_CANDIDATES = 1_000_000
@@ -108,7 +108,7 @@ class ExhaustiveSearch(LinearModel):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
-        x, y, *weight = batch = as_batch(batch)
+        x, y, *weight = batch = self.unpack(batch)
         x, y = x.to(self.w.dtype), y.to(self.w.dtype)
         features = self.w.shape[1]
         w = self.candidates[:, :features]

@@ -27,7 +27,7 @@ from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import LinearModel
-from linlight.methods.base.batch import Batch, as_batch
+from linlight.methods.base.batch import Batch
 from linlight.methods.base.metrics import metrics_of
 from linlight.methods.base.optim import SetParameters
 from linlight.methods.base.run_rows import batches_again, is_same_when_read_again, planned_batches
@@ -142,7 +142,7 @@ class LeastSquares(LinearModel):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds a batch to the statistic, and after the last one solves."""
         assert self._seen is not None
-        batch = as_batch(batch)
+        batch = self.unpack(batch)
         if len(batch) > 2 and self.refine:
             raise InputError("refine is for rows without weights: leave it out")
         self._weighted = len(batch) > 2

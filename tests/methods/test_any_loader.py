@@ -112,3 +112,50 @@ def test_sizes_taken_from_the_first_batch_leave_the_shuffling_as_it_is() -> None
 def test_another_kind_of_batch_is_refused(name: str, batch: Any) -> None:
     with pytest.raises(InputError, match=r"a batch must be \(x, y\) or \(x, y, weights\)"):
         quiet_trainer(max_epochs=1).fit(METHODS[name](), [batch])
+
+
+COLUMN = torch.arange(1.0, 6)[:, None]
+MISFITS: list[tuple[tuple[Any, ...], list[torch.Tensor], str]] = [
+    ((2, 1), [COLUMN, COLUMN], r"x has the shape \(5, 1\): it must be \(rows, features\), .* 2 features"),
+    ((1, 1), [COLUMN[:, :, None], COLUMN], r"x has the shape \(5, 1, 1\): it must be \(rows, features\)"),
+    ((1, 1), [COLUMN, COLUMN.repeat(1, 2)], r"a batch has 2 targets and the model 1: call build\(1, 2\)"),
+    (
+        (1, 1),
+        [COLUMN.double(), COLUMN],
+        r"float64 and the model float32: .* call build\(1, 1, torch.float64\)",
+    ),
+    ((1, 1), [COLUMN.long(), COLUMN], r"int64 and the model float32: convert x$"),
+    ((1, 1, torch.float64), [COLUMN, COLUMN], r"float32 and the model float64"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "batch", "message"), MISFITS)
+@pytest.mark.parametrize("name", METHODS)
+def test_batches_of_other_sizes_or_types_are_refused_in_a_line(
+    name: str, sizes: tuple[Any, ...], batch: list[torch.Tensor], message: str
+) -> None:
+    for stage in ("fit", "validate", "test", "predict"):
+        model = METHODS[name]()
+        model.build(*sizes)
+        if stage == "fit" and model.single_pass and " and the model float" in message:
+            continue  # what only adds up takes any type
+        if stage == "predict" and "targets" in message:
+            continue
+        with pytest.raises(InputError, match=message):
+            getattr(quiet_trainer(max_epochs=1), stage)(model, DataLoader(TensorDataset(*batch), 5))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_weights_are_of_torchs_type_unless_the_data_or_the_user_say_otherwise(name: str) -> None:
+    model = METHODS[name]()
+    model.build(2, 1)
+    assert model.w.dtype == torch.float32
+    torch.set_default_dtype(torch.float64)
+    try:
+        model.build(2, 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert model.w.dtype == torch.float64
+    model = METHODS[name]()
+    quiet_trainer(max_epochs=1).fit(model, loader("lists"))
+    assert model.w.dtype == torch.float64

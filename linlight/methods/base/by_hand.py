@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from linlight.data.datamodule import XYDataModule
+from linlight.data.loaders import Batches
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import Batch, as_batches
 from linlight.methods.base.batching import batches_per_step
@@ -51,10 +52,9 @@ class ByHandModel(LinearModel):
         """Plain steps of length `lr`."""
         return UpdateRule(self.lr)
 
-    @staticmethod
-    def batches(batch: Any) -> list[Batch]:
+    def batches(self, item: Any) -> list[Batch]:
         """The batches of a training step, one update each."""
-        return as_batches(batch)
+        return as_batches(item) if isinstance(item, Batches) else [self.unpack(item)]
 
     def updates(self, batches: list[Batch]) -> Iterator[Batch]:
         """Goes over the batches of a training step; see `step`."""

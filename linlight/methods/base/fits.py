@@ -47,7 +47,7 @@ def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
     if batch is None:
         raise InputError("the loader has no batch to take the number of features from")
     x, y, *_ = as_batch(batch[0] if isinstance(batch, Batches) else batch)
-    return x.shape[1], y.shape[1], x.dtype
+    return x.shape[1], y.shape[1], x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
 
 def check_sizes(model: LinearModule, data: XYDataModule) -> None:

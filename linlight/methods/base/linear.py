@@ -13,6 +13,7 @@ from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
 from linlight.methods.base.batch import Batch, as_batch
 from linlight.methods.base.run_rows import our_data
+from linlight.text import count
 
 
 class LinearModule(LightningModule):
@@ -29,8 +30,15 @@ class LinearModule(LightningModule):
     _bias: bool
     _w0: float | None
 
-    def build(self, features: int, targets: int, dtype: torch.dtype = torch.float32) -> None:
-        """Makes w, (targets, features), and b, (targets,), with their starting values."""
+    def build(self, features: int, targets: int, dtype: torch.dtype | None = None) -> None:
+        """Makes w, (targets, features), and b, (targets,), with their starting values.
+
+        Args:
+            features: D.
+            targets: T.
+            dtype: Type of the numbers. Default: torch's, as everywhere in torch. Where nobody calls this, it
+                is the data's.
+        """
         self.linear = nn.Linear(features, targets, bias=self._bias, dtype=dtype)
         if self._w0 is not None:
             nn.init.constant_(self.linear.weight, self._w0)
@@ -68,6 +76,42 @@ class LinearModule(LightningModule):
         """
         y_hat: Tensor = self._built()(x)
         return y_hat
+
+    def unpack(self, batch: Any) -> Batch:
+        """A batch of any loader as (x, y) or (x, y, weights), of this model's sizes and type.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        x, y, *_ = rows = as_batch(batch)
+        self.check_features(x)
+        if y.shape[1] != len(self.w):
+            raise InputError(
+                f"a batch has {count(y.shape[1], 'target')} and the model {len(self.w)}: "
+                f"call build({x.shape[1]}, {y.shape[1]}), or leave it out"
+            )
+        return rows
+
+    def check_features(self, x: Tensor) -> None:
+        """Checks that x, (B, D), is what the weights belong to.
+
+        Raises:
+            InputError: If it has other sizes, or another type.
+        """
+        targets, features = self.w.shape
+        if x.ndim != 2 or x.shape[1] != features:
+            raise InputError(
+                f"a batch's x has the shape {tuple(x.shape)}: it must be (rows, features), and the model has "
+                f"{count(features, 'feature')}"
+            )
+        if x.dtype != self.w.dtype and not (self.single_pass and self._is_training()):
+            also = f", or call build({features}, {targets}, {x.dtype})" if x.is_floating_point() else ""
+            raise InputError(
+                f"a batch's x is {_name(x.dtype)} and the model {_name(self.w.dtype)}: convert x{also}"
+            )
+
+    def _is_training(self) -> bool:
+        return self._trainer is not None and self._trainer.training
 
     def _data(self) -> XYDataModule | None:
         """The data module, where it is ours."""
@@ -156,7 +200,7 @@ class LinearModule(LightningModule):
         With several processes its value is that of the whole batch, and its gradient that of this process's
         part times the number of processes, because Lightning's strategies average gradients over them.
         """
-        x, y, *weight = batch = as_batch(batch)
+        x, y, *weight = batch = self.unpack(batch)
         y_hat = self(x)
         # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
         loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
@@ -167,3 +211,7 @@ class LinearModule(LightningModule):
         share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
         part = loss * (share * self.trainer.world_size)
         return (total if self.loss_is_total else total / rows) + (part - part.detach())
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -261,7 +261,7 @@ class LinearModel(LinearModule):
         # has no float64.
         if self.device.type != "mps":  # and so does resetting it after a pass
             metrics.set_dtype(torch.float64)
-        x, y, *weight = batch = as_batch(batch)
+        x, y, *weight = batch = self.unpack(batch)
         self._evaluated += len(x)
         y_hat = self(x)
         loss = self.loss(y_hat, y, *weight) if len(x) else x.new_zeros(())
@@ -285,7 +285,9 @@ class LinearModel(LinearModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Predicts a batch: (B, D) in, (B, T) out."""
-        y_hat: Tensor = self(features_of(batch))
+        x = features_of(batch)
+        self.check_features(x)
+        y_hat: Tensor = self(x)
         return y_hat
 
     # What it says after training ------------------------------------------------------------------------
