@@ -34,7 +34,7 @@ def board(args: Sequence[str]) -> None:
     address = serve(config.folder, config.port) + TAB
     print(f"TensorBoard: {address} (Ctrl-C stops it)", flush=True)
     if sys.stdout.isatty():
-        webbrowser.open(address)  # says no where there is none, which is no matter
+        webbrowser.open(address)  # False where there is none
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from linlight.text import display_width, language, padded, wrapped
 
 WIDTH = 80
 STEPS = ("# (", "# then", "# ①", "# ②", "# ③", "# ④", "# 然后")
-"""How the lines about the first update begin."""
+"""The beginnings of lines about the first update."""
 
 Command = Callable[[Sequence[str]], None]
 """Runs the words of a command line."""
@@ -71,7 +71,7 @@ def learn(args: Sequence[str], run: Command) -> Path | None:
 
 
 class _Reader:
-    """Who is walked through the programs, in a language, waited for on a terminal."""
+    """A walk through the programs in one language, which waits for keys on a terminal."""
 
     def __init__(self, lang: str, run: Command) -> None:
         self._lang, self._run = lang, run

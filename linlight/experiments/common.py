@@ -1,4 +1,4 @@
-"""What `compare` and `sweep` share: many trainings, checked before the first, run one by one, seen as one."""
+"""Shared by `compare` and `sweep`: the checks of their settings, and one training of several."""
 
 import inspect
 import sys
@@ -25,7 +25,7 @@ MOST_SEED = 2**32 - 1
 
 
 def check(data: dict[str, Any], epochs: int, seed: int, accelerator: str, seeds: Sequence[int] = ()) -> None:
-    """Makes sure of what all trainings are given.
+    """Checks the settings that all trainings share.
 
     Raises:
         InputError: If a setting cannot be used.
@@ -46,7 +46,7 @@ def check(data: dict[str, Any], epochs: int, seed: int, accelerator: str, seeds:
 
 
 def check_biases(models: dict[str, LinearModel]) -> None:
-    """Makes sure that models of standardised features can make up for the shift, by their names."""
+    """Checks that models of standardised features, given by their names, have a bias."""
     for name, model in models.items():
         if not model.hparams.get("bias", True):
             raise InputError(
@@ -82,12 +82,12 @@ def progress_bar(epochs: int) -> tqdm:
 
 @dataclass
 class Training:
-    """One training of several, over.
+    """One finished training of several.
 
     Attributes:
         model: The method.
-        diagnostics: What was known of it beforehand.
-        summary: What `summary.json` holds; empty where it gave up.
+        diagnostics: Its forecast.
+        summary: The content of `summary.json`; empty where it gave up.
         course: Where it was after its epochs; None of a search that gave up.
         epochs: Epochs trained.
         steps: Updates made.

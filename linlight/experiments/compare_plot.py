@@ -19,7 +19,7 @@ TEXTBOOK = (0.0, 4.0)
 """The weights over which the notes draw their curve."""
 GRID = 121
 CLIMB = 8
-"""How many times the loss at the start is still on the ground, for who climbs out of the valley."""
+"""A path that diverges is on the ground up to this multiple of its first loss."""
 
 
 def surface_of(results: list[Result], data: XYDataModule) -> LossSurface | None:
@@ -49,13 +49,13 @@ def theta(point: dict[str, Any], bias: bool) -> list[float]:
 
 
 def place(ground: LossSurface, point: dict[str, Any]) -> list[float]:
-    """Where a point of a path is on the ground, along x and along y."""
+    """The coordinates (x, y) of a path's point on the ground."""
     at = [theta(point, ground.bias)[i] for i in ground.chosen]
     return [*at, point["loss"]] if ground.is_curve else at
 
 
 def title(ground: LossSurface, data: XYDataModule) -> str:
-    """What the ground shows."""
+    """The title of the ground."""
     if ground.is_curve:
         return "the loss curve and each method's path"
     of = f" for {shortened(data.target_names, 24)[0]}" if data.hparams.get("path") is not None else ""

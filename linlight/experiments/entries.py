@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: the notes' five methods and others by name; what data all get."""
+"""The entries of a comparison: the notes' five methods and others by name, and the data they share."""
 
 import inspect
 import re
@@ -55,7 +55,7 @@ THE_FIVE = (
 
 
 def _entries(name: str, settings: Settings, alone: bool) -> list[Entry]:
-    """A method as the notes set it, or as it sets itself, under each of its variants."""
+    """A method with the notes' settings or its own defaults, in each of its variants."""
     method = GradientDescent if name == "StochasticGradientDescent" else find_method(name)
     takes = parameters(method)
     own = {"bias": settings.bias} if "bias" in takes and takes["bias"].default is False else {}
@@ -133,7 +133,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def with_seeds(contenders: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]:
-    """Each contender that depends on chance once for every seed, the others once."""
+    """Repeats the contenders that depend on chance, once for every seed."""
     found = []
     for one in contenders:
         by_chance = one.make().hparams.get("w0", 0.0) is None or one.data.get("shuffle", False)
@@ -147,7 +147,7 @@ def with_seeds(contenders: Sequence[Entry], seeds: Sequence[int]) -> list[Entry]
 def told_apart(
     contenders: Sequence[Entry], models: Sequence[LinearModel], modules: Sequence[XYDataModule]
 ) -> list[Entry]:
-    """The contenders with names of their own: after a name that several have comes what differs."""
+    """Makes the contenders' names unique: to a name that several have what differs is added."""
     labels = [run_label(*both).split(",") for both in zip(models, modules, strict=True)]
     found = list(contenders)
     for name in _doubles(found):

@@ -1,4 +1,4 @@
-"""What is kept of each training of a comparison or a sweep."""
+"""The results of a comparison's and of a sweep's trainings."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from linlight.training.tensorboard import run_label
 
 @dataclass
 class Result:
-    """What one method of a comparison did, and the path that it took.
+    """The result of one method of a comparison.
 
     Attributes:
         name: The method's heading in the notes, or its config's name.

@@ -144,7 +144,7 @@ def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """For each method and batch size its best learning rate, within 80 columns."""
+    """A table of the best learning rate of each method and batch size, within 80 columns."""
     lines = [
         f"{'method':<17} {'batch':>8} {'stable step':>12} {'best lr':>9} {'gap left':>9} {'epochs':>7} "
         f"{'diverged':>9}"

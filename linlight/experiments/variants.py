@@ -1,4 +1,4 @@
-"""A method under several optimizers, learning rates and criteria, which are checked before any training."""
+"""Variants of a method: optimizers, learning rates and criteria, checked before any training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NOTES_LR = 0.01
 
 @dataclass(frozen=True)
 class Settings:
-    """What `compare` was asked for, of which each method takes what it knows.
+    """The settings of a comparison, of which each method takes those it has.
 
     Attributes:
         rates: Learning rates of all that have one.
@@ -110,7 +110,7 @@ def _class(name: str, base: type, module: Any, what: str, ending: str, hint: str
 
 
 def _optimizer(name: str, lr: float) -> dict[str, Any]:
-    """What `LinearRegression` takes for an optimizer, tried on two parameters."""
+    """An optimizer as `LinearRegression` takes it, tried on two parameters."""
     made = _class(name, Optimizer, torch.optim, "optimizer", "", "name a class of torch.optim")
     w, b = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.ones(1))
     try:

@@ -5,14 +5,14 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from linlight.errors import Diverged
 from linlight.methods.base.run_rows import our_data
 from linlight.runs.run import Run
-from linlight.runs.style import drawing
+from linlight.runs.style import show_figures
 from linlight.training.run_folder import run_folder
 from linlight.training.run_summary import RunSummary
+from linlight.training.tensorboard import tensorboards
 
 DRAWING, A_TENTH = 2.0, 0.1
 """Seconds that pictures take; where that is less than this part of the run, TensorBoard has them unasked."""
@@ -60,10 +60,7 @@ class Pictures(Callback):
         run = Run(run_folder(trainer), self._summary.summary, model, data)
         if self._wanted:
             run.save_pictures()
-        loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
-        figures = run.plot() if loggers else {}
-        assert isinstance(figures, dict)
-        with drawing():
-            for logger in loggers:
-                for name, figure in figures.items():
-                    logger.experiment.add_figure(f"pictures/{name}", figure, trainer.global_step)
+        if tensorboards(trainer):
+            figures = run.plot()
+            assert isinstance(figures, dict)
+            show_figures(trainer, {f"pictures/{name}": figure for name, figure in figures.items()})

@@ -24,7 +24,7 @@ _WORDS = {
     "zh": ("前向传播", "反向传播：梯度", "计算图：第一个样本，训练{when}时", "开始", "结束"),
 }
 ASIDE = 0.14
-"""How far an arrow keeps from the line between its nodes, so that the way back has room."""
+"""The distance of an arrow from the line between its nodes, so that the one back has room."""
 
 
 @cache

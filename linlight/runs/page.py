@@ -33,5 +33,5 @@ def write_page(path: Path, package: str, template: str, content: dict[str, Any])
 
 
 def kept_points(count: int) -> list[int]:
-    """Which of so many points of a path are on a page: some evenly spaced, and both ends."""
+    """The indices of those of `count` points that a page shows, evenly spaced, with both ends."""
     return sorted({round(at) for at in np.linspace(0, count - 1, min(count, MOST_POINTS))})

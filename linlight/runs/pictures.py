@@ -31,7 +31,7 @@ MOST_BARS = 30
 LETTERS = 32
 """The most letters of a name that are written."""
 DECADES = 3
-"""How far below the smallest gap the picture of a forecast goes on."""
+"""Decades below the smallest gap at which the picture of a forecast ends."""
 
 # Okabe and Ito's colours, of which the blue and the red are too dark for a dark ground.
 _PAPER = {"light": "white", "dark": "#16181d"}
@@ -59,7 +59,7 @@ def _theme(theme: str) -> AbstractContextManager[None]:
 
 
 class _View:
-    """What the pictures of a run are made of, measured when it is needed."""
+    """The numbers behind a run's pictures, computed when they are needed."""
 
     def __init__(self, run: RunRecord, theme: str) -> None:
         self.run, self.model, self.data = run, run.model.cpu(), run.data
@@ -77,19 +77,19 @@ class _View:
 
     @property
     def since(self) -> str:
-        """What to say of a run that went on from a checkpoint without a history."""
+        """A remark on a run that went on from a checkpoint without a history."""
         course = self.run.history
         return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
 
     @cached_property
     def theta(self) -> np.ndarray:
-        """Where the run ended, (K,), for the first target."""
+        """The last θ = (b, w), (K,), of the first target."""
         found: np.ndarray = stack(self.model.w, self.model.b)[0]
         return found
 
     @cached_property
     def path(self) -> np.ndarray:
-        """θ after its epochs, (points, K), for the first target; the end alone, where no more is kept."""
+        """θ after the epochs, (points, K), of the first target; the last alone without a history."""
         course = self.run.history
         return self.theta[None] if course is None else course.theta[:, 0]
 
@@ -291,7 +291,7 @@ PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[RunRecord], bool]
     "coefficients": (_coefficients, _has_intervals),
     "graph": (_graph, lambda run: True),
 }
-"""What draws each picture, and whether there is one of a run."""
+"""For each picture the function that draws it, and whether a run has one."""
 
 
 def draw(run: RunRecord, name: str | None = None, theme: str = "light") -> Figure | dict[str, Figure]:

@@ -1,4 +1,4 @@
-"""What a finished run has left: its summary, model, data and history."""
+"""The files of a finished run: its summary, model, data and history."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,11 +13,11 @@ from linlight.training.history import FILE, Course
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a finished run has left.
+    """A finished run.
 
     Attributes:
         folder: Its folder.
-        summary: What `summary.json` holds.
+        summary: The content of `summary.json`.
         model: The trained method, in the data's own units.
         data: The data it was trained on.
     """

@@ -63,7 +63,7 @@ class Run(RunRecord):
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    """What `summary.json` holds, once it is what a training writes."""
+    """The content of `summary.json`, checked."""
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ from linlight.runs.record import RunRecord
 from linlight.runs.style import ERROR
 
 MOST_ROWS = 200
-"""Of more rows so many have their squares drawn, evenly spaced; the loss is that of all."""
+"""The most rows whose squares are drawn, evenly spaced; the loss is that of all."""
 
 
 def write_run_page(run: RunRecord, path: Path) -> None:

@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch import loggers as lightning_loggers
 from matplotlib.figure import Figure
 
 from linlight.functional.loss_surface import Landscape
 from linlight.methods.exhaustive_search import ExhaustiveSearch
-from linlight.runs.style import BLUE, ERROR, RED, save_figure
+from linlight.runs.style import BLUE, ERROR, RED, save_figure, show_figures
 from linlight.runs.surface import contours, surface
 from linlight.training.run_folder import run_folder
 
@@ -25,9 +24,7 @@ class SearchCurve(Callback):
             return
         figure = search_curve(pl_module)
         save_figure(figure, run_folder(trainer) / "loss_curve")
-        for logger in trainer.loggers:
-            if isinstance(logger, lightning_loggers.TensorBoardLogger):
-                logger.experiment.add_figure("loss_curve", figure, trainer.global_step)
+        show_figures(trainer, {"loss_curve": figure})
 
 
 def search_curve(search: ExhaustiveSearch) -> Figure:

@@ -1,7 +1,7 @@
 """What all pictures share: colours, dashes, letters in any script, and how they are written."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -9,9 +9,12 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from lightning.pytorch import Trainer
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from linlight.training.tensorboard import tensorboards
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; each method has a marker of its own.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
@@ -35,7 +38,7 @@ def _families() -> list[str]:
 
 @contextmanager
 def drawing(settings: Any = None) -> Iterator[None]:
-    """While a picture is made or written: names in any script, and no warning where no font has one.
+    """Settings for drawing and saving: names in any script, and no warnings of missing glyphs.
 
     Args:
         settings: Further settings of matplotlib.
@@ -72,3 +75,11 @@ def save_figure(figure: Figure, path: Path) -> None:
     with drawing({"svg.hashsalt": "linlight"}):  # the same picture gives the same file
         figure.savefig(path.with_suffix(".png"), dpi=150)
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+
+
+def show_figures(trainer: Trainer, figures: Mapping[str, Figure]) -> None:
+    """Adds figures by their names to TensorBoard's images, where a run logs to it."""
+    with drawing():
+        for logger in tensorboards(trainer):
+            for name, figure in figures.items():
+                logger.experiment.add_figure(name, figure, trainer.global_step)

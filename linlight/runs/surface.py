@@ -16,7 +16,7 @@ from linlight.runs.style import ERROR, RED
 LINES = 18
 MAP = "cividis_r"
 PALE = LinearSegmentedColormap.from_list("pale", ["white", "#8a93a3"])
-"""On which lines of every colour are seen."""
+"""A pale ground, on which lines of every colour show."""
 
 
 def contours(
@@ -94,5 +94,5 @@ def surface(
 
 
 def _shades(losses: np.ndarray) -> Normalize:
-    """As many shades near the bottom as above, flat as the bowl is there."""
+    """Shades by the root of the height: as many near the flat bottom of the bowl as above."""
     return PowerNorm(0.5, losses.min(), max(losses.max(), losses.min() + 1e-30))

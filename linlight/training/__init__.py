@@ -1,1 +1,1 @@
-"""What is said, logged, checked and kept while a method trains."""
+"""Callbacks that explain, log, check and save a training."""

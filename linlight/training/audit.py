@@ -17,7 +17,7 @@ MOST_DIFFERENCES = 64
 
 
 class Audit(Callback):
-    """Checks the gradients of the first two steps, in float64, three ways, and says what is wrong.
+    """Checks the gradients of the first two steps, in float64, three ways, and names what is wrong.
 
     The formula, autograd and finite differences must agree with each other, and with what the method has
     put into `grad` when its optimizer is about to step. The second step is there for gradients that were
@@ -45,7 +45,7 @@ class Audit(Callback):
             print(f"audit: {type(pl_module).__name__} computes no gradient: there is nothing to check")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Keeps the batch whose gradient will come."""
+        """Remembers the batch of the next gradient."""
         self._batch = batch
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:
@@ -139,7 +139,7 @@ def _differences(loss: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
 
 
 def _natural_size(x: Tensor, y: Tensor, w: Tensor, b: Tensor | None) -> float:
-    """How large the terms are that add up to the gradient: rounding is measured against them."""
+    """The size of the terms that add up to the gradient, against which rounding is measured."""
     residual = (x @ w.T - y if b is None else x @ w.T + b - y).abs()
     return float((residual.T @ x.abs()).max() + residual.sum(0).max()) * 2
 

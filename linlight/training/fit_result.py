@@ -1,4 +1,4 @@
-"""What a run found, as text, Markdown, JSON or a frame: all are made of the content of `summary.json`."""
+"""The result of a run as text, Markdown, HTML, JSON or a frame, made of the content of `summary.json`."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ PRINTED = 40
 ON_CARD = 100
 """The most coefficients on the card."""
 OF_A_TARGET = ("coefficients", "residual_sd", "r_squared", "adjusted_r_squared", "f", "f_p")
-"""What a summary holds once for each target, in a list where there are several."""
+"""Keys of a summary that have a value for each target, in a list where there are several."""
 
 
 def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str:
@@ -50,7 +50,7 @@ def evaluated(method: str, metrics: Mapping[str, float | None], rows: int, set_a
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a training found.
+    """The result of a training.
 
     Attributes:
         summary: The content of `summary.json`.

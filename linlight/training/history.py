@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from linlight.data.arrays import plain_names
 from linlight.errors import Diverged, InputError
 from linlight.functional.descent import stack
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, design
 from linlight.methods.base import LinearModel
-from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.run_rows import column_names, our_data
 from linlight.methods.base.training_loss import epoch_loss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.run_folder import run_folder
@@ -89,14 +88,14 @@ class Course:
 
 
 class History(Callback):
-    """Keeps weights and losses by epoch, and writes them into `history.csv`, also of a run that fails.
+    """Records weights and losses by epoch, and writes them into `history.csv`, also of a run that fails.
 
     Attributes:
-        course: What was kept, once the training has ended.
+        course: The record, once the training has ended.
         started: Whether the training has begun, so that it is the training that fails.
 
     Args:
-        diagnostics: Who knows the gaps; it has to come before this callback.
+        diagnostics: The source of the gaps; it has to come before this callback.
     """
 
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
@@ -109,7 +108,7 @@ class History(Callback):
         self._points: list[tuple[int, np.ndarray, dict[str, float]]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, so that a resumed run shows what came before."""
+        """Returns all points, so that a resumed run shows what came before."""
         points = self._points[:-1] if self._in_part else self._points
         if not points:
             return {}
@@ -122,20 +121,20 @@ class History(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with it."""
+        """Restores the points."""
         if state_dict:
             theta = state_dict["theta"].numpy()
             self._points = list(zip(state_dict["epochs"], theta, state_dict["losses"], strict=True))
             self._every = state_dict["every"]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the method starts; a search and a solve start nowhere."""
+        """Records the starting weights; a search and a solve have none."""
         self.started = True
         if not pl_module.single_pass:
             self._keep(trainer.current_epoch, pl_module, {})
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Keeps where the epoch led."""
+        """Records the weights and losses after the epoch."""
         losses = {"train_loss": epoch_loss(trainer), **self._diagnostics.epoch_metrics}
         if trainer.enable_validation and "val_loss" in trainer.callback_metrics:
             losses["val_loss"] = trainer.callback_metrics["val_loss"].item()
@@ -152,9 +151,9 @@ class History(Callback):
             self._finish(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Keeps where a training has come to that is stopped, and writes the file.
+        """Records the last weights of a training that is stopped, and writes the file.
 
-        Where the numbers have ended, the model goes back to the last of them.
+        After an overflow the model goes back to the last finite weights.
         """
         if self.started and self.course is None:
             if not pl_module.single_pass:
@@ -194,10 +193,7 @@ class History(Callback):
         self.course = Course(np.array(epochs), theta, bias, columns)
         folder = run_folder(trainer)
         if trainer.is_global_zero and folder.is_dir():
-            targets, features = model.w.shape
-            names = (plain_names("x", features, None), plain_names("y", targets, None))
-            names = names if data is None else (data.feature_names, data.target_names)
-            self.course.write(folder / FILE, *names)
+            self.course.write(folder / FILE, *column_names(trainer, model.w.shape[1], model.w.shape[0]))
 
 
 def _original_units(theta: np.ndarray, scaling: Standardizer) -> np.ndarray:

@@ -95,7 +95,7 @@ class PredictionWriter(Callback):
         self._write(table)
 
     def _csv(self, first: Any) -> Callable[[Any], None]:
-        """In full precision."""
+        """Opens a CSV, in which numbers have full precision."""
         from pyarrow import csv
 
         header = StringIO()

@@ -1,4 +1,4 @@
-"""What is seen of a long training while it lasts: a bar on a terminal, or lines when asked for."""
+"""Progress of a long training: a bar on a terminal, or lines when asked for."""
 
 import os
 import sys
@@ -38,7 +38,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
     It goes away with the training. Only a terminal shows it.
 
     Args:
-        diagnostics: Who knows the gap.
+        diagnostics: The source of the gap.
         shown: Whether to show it at all.
     """
 
@@ -94,7 +94,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Moves on, and says now and then how far the model is."""
+        """Advances the bar, and updates its loss and gap now and then."""
         if self._bar is None:
             return
         if time.monotonic() >= self._due:

@@ -1,11 +1,10 @@
-"""What TensorBoard is given once a run is over: its figures, its card, its residuals, its graph."""
+"""A finished run in TensorBoard: its final figures, card, residuals and graph."""
 
 import math
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch import loggers as lightning_loggers
 from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
@@ -19,7 +18,7 @@ from torch.utils.tensorboard.summary import hparams
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.training.fit_result import FitResult
-from linlight.training.tensorboard import as_word, class_name, data_name
+from linlight.training.tensorboard import as_word, class_name, data_name, tensorboards
 
 FINAL = (
     *("train_loss", "gap", "val_loss"),
@@ -30,16 +29,14 @@ FINAL = (
 FIRST = ("method", "optimizer", "lr", "batch", "criterion")
 """The columns of settings that stand first in it."""
 FEWEST_RESIDUALS = 30
-"""Of fewer rows a histogram shows nothing."""
+"""Fewer are not worth a histogram."""
 MOST_RESIDUALS = 10_000
 """The most rows in a histogram; of more it shows an evenly spaced sample, and its name says so."""
 
 
 def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]) -> None:
     """Writes a finished run into TensorBoard; only rank 0 calls it."""
-    for logger in trainer.loggers:
-        if not isinstance(logger, lightning_loggers.TensorBoardLogger):
-            continue
+    for logger in tensorboards(trainer):
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
         writer, step = logger.experiment, trainer.global_step
         settings = _settings(trainer, model, data, summary)
@@ -103,7 +100,7 @@ def _settings(
         "optimizer": type(optimizer).__name__,
         "lr": optimizer.defaults.get("lr", math.nan) if optimizer is not None else math.nan,
         "batch": data.batch_size or summary["rows"],
-        "criterion": _criterion(model),
+        "criterion": type(model.criterion).__name__ + "-sum" * model.loss_is_total,
         "bias": as_word(model.b is not None),
         "shuffle": as_word(data.shuffle),
         "data": data_name(data) or _source(data),
@@ -112,10 +109,6 @@ def _settings(
         "standardize": as_word(data.standardize),
         "dtype": str(model.w.dtype).removeprefix("torch."),
     }
-
-
-def _criterion(model: LinearModel) -> str:
-    return type(model.criterion).__name__ + "-sum" * model.loss_is_total
 
 
 def _number(value: Any) -> float:

@@ -9,10 +9,9 @@ from typing import Any
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
-from linlight.data.arrays import plain_names
 from linlight.errors import Diverged, InputError
 from linlight.methods.base import LinearModel
-from linlight.methods.base.run_rows import our_data
+from linlight.methods.base.run_rows import column_names, our_data
 from linlight.methods.base.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.fit_result import FitResult
@@ -63,11 +62,11 @@ class RunSummary(Callback):
         self._validated: dict[str, float] = {}  # in a run that was at its end already when it was resumed
 
     def state_dict(self) -> dict[str, float]:
-        """What only the run itself found out."""
+        """Returns the validation's figures."""
         return {name: value for name, value in self.summary.items() if name.startswith("val_")}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Keeps it for a run that has nothing left to do."""
+        """Restores them, for a run that has nothing left to train."""
         self._validated = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -87,12 +86,8 @@ class RunSummary(Callback):
             **figures(trained),
             **(figures(trainer.callback_metrics, "val_") or self._validated),
         }
-        data = our_data(trainer)
-        targets, features = model.w.shape
-        names = {
-            "feature_names": plain_names("x", features, None) if data is None else data.feature_names,
-            "target_names": plain_names("y", targets, None) if data is None else data.target_names,
-        }
+        features, targets = column_names(trainer, model.w.shape[1], model.w.shape[0])
+        names = {"feature_names": features, "target_names": targets}
         described = describe(model, model.rows) | names | metrics | {"seconds": seconds}
         self.summary = {"format": FORMAT} | described | self._diagnostics.findings | model.summary()
 

@@ -1,4 +1,4 @@
-"""What TensorBoard is given while a method trains."""
+"""TensorBoard during a training: the logger, the charts and their layout."""
 
 import inspect
 import math
@@ -90,6 +90,11 @@ class BatchedTensorBoardLogger(lightning_loggers.TensorBoardLogger):
         super().finalize(status)
 
 
+def tensorboards(trainer: Trainer) -> list[lightning_loggers.TensorBoardLogger]:
+    """The TensorBoard loggers among those of a Trainer."""
+    return [one for one in trainer.loggers if isinstance(one, lightning_loggers.TensorBoardLogger)]
+
+
 def as_word(value: Any) -> Any:
     """Yes or no of what is one of them."""
     return ("no", "yes")[value] if isinstance(value, bool) else value
@@ -148,7 +153,7 @@ class Charts(Callback):
     gaps as logarithms, because TensorBoard keeps no axis of a chart logarithmic.
 
     Args:
-        diagnostics: Who knows the optimum and the gaps; it has to come before this callback.
+        diagnostics: The source of the optimum and the gaps; it has to come before this callback.
     """
 
     takes_several_batches = True
@@ -175,9 +180,8 @@ class Charts(Callback):
             w, b, loss = self._diagnostics.exact
             self._exact = {"optimum_loss": loss, **_values("optimum_w", w), **_values("optimum_b", b)}
         if trainer.is_global_zero:
-            for logger in trainer.loggers:
-                if isinstance(logger, lightning_loggers.TensorBoardLogger):
-                    write_layout(logger.experiment)
+            for logger in tensorboards(trainer):
+                write_layout(logger.experiment)
         _log(trainer, trainer.global_step, _named("step", _weights(pl_module)))
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Any) -> None:

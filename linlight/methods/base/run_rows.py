@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, RandomSampler
 
+from linlight.data.arrays import plain_names
 from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Resumable
 from linlight.data.statistics import merge_over_processes
@@ -19,6 +20,13 @@ def our_data(trainer: Trainer | None) -> XYDataModule | None:
     """The data module of a run, where it is ours."""
     data = None if trainer is None else getattr(trainer, "datamodule", None)
     return data if isinstance(data, XYDataModule) else None
+
+
+def column_names(trainer: Trainer, features: int, targets: int) -> tuple[list[str], list[str]]:
+    """The names of features and targets: the data's, or `x`, `y` and the like where the data are not ours."""
+    if (data := our_data(trainer)) is not None:
+        return data.feature_names, data.target_names
+    return plain_names("x", features, None), plain_names("y", targets, None)
 
 
 def planned_batches(trainer: Trainer) -> float:
