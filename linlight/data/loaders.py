@@ -1,7 +1,7 @@
 """Batches cut from tensors that are already in memory."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,10 @@ GATHERED = 2**22
 """Bytes of rows that are gathered at a time, so that they are still in the cache when they are used."""
 
 
+compiled_gather: dict[torch.dtype, Callable[..., None]] = {}
+"""A compiled way to gather rows, by their type, where a method has numba at hand; see `kernels.gather`."""
+
+
 class RowOrder(SequentialSampler):
     """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
 
@@ -93,10 +97,26 @@ class RowOrder(SequentialSampler):
 
 
 def permutation(n: int, *seeds: int) -> Tensor:
-    """The numbers 0 to n − 1 in a random order, (n,), that the seeds alone decide."""
+    """The numbers 0 to n − 1 in a random order, (n,), that the seeds alone decide.
+
+    They are of 32 bits where that is enough: the same numbers, drawn and read in half the time.
+    """
     # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
     (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(int(state >> np.uint64(1))))
+    generator = torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    return torch.randperm(n, generator=generator, dtype=torch.int32 if n < 2**31 else torch.int64)
+
+
+def gather_rows(tensor: Tensor, rows: Tensor) -> Tensor:
+    """The rows of a tensor, (N, ...), with some numbers, (n,): (n, ...)."""
+    if tensor.ndim == 2 and tensor.shape[1] == 1:  # PyTorch copies numbers faster than rows of one
+        return tensor[:, 0].index_select(0, rows)[:, None]
+    compiled = compiled_gather.get(tensor.dtype)
+    if compiled is None or tensor.device.type != "cpu" or tensor.ndim != 2 or not tensor.is_contiguous():
+        return tensor.index_select(0, rows)
+    chosen = tensor.new_empty(len(rows), tensor.shape[1])
+    compiled(tensor.numpy(), rows.numpy(), chosen.numpy())
+    return chosen
 
 
 class Resumable:
@@ -232,7 +252,7 @@ class BatchLoader(Resumable):
         order = self.sampler.permutation()
         if self.part is None or order is None:
             return self.part if order is None else order
-        return self.part[order]
+        return self.part.index_select(0, order)
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
         """This process's shares of the batches from `first` to before `end`."""
@@ -258,4 +278,4 @@ class BatchLoader(Resumable):
         if order is None:
             return tuple(tensor[start:stop] for tensor in self.tensors)
         chosen = order[start:stop].to(self.tensors[0].device)
-        return tuple(tensor.index_select(0, chosen) for tensor in self.tensors)
+        return tuple(gather_rows(tensor, chosen) for tensor in self.tensors)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linlight.data.chunks import Chunk, ChunkedTable, Survey
-from linlight.data.loaders import Batches, Block, Resumable, RowOrder, permutation
+from linlight.data.loaders import Batches, Block, Resumable, RowOrder, gather_rows, permutation
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import Batching, ProcessInfo
 from linlight.distributed import gather
@@ -264,7 +264,7 @@ class Windows(Resumable):
                 shuffled = permutation(window.rows, *self._seeds(window.first)).numpy()
                 places = np.flatnonzero(mine[shuffled])
                 rows = (np.cumsum(mine) - 1)[shuffled[places]]
-                batch = tuple(tensor.index_select(0, torch.from_numpy(rows)) for tensor in batch)
+                batch = tuple(gather_rows(tensor, torch.from_numpy(rows)) for tensor in batch)
             yield _moved(batch, self.scaling, self.place), places + window.first
 
     def _none(self) -> tuple[Tensor, ...]:

@@ -5,8 +5,13 @@ numba's cache); so it is imported where rows are many. The readable reference is
 `linlight.methods.gradient_descent`, whose numbers these are to rounding.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 Numbers = np.ndarray
 # Sums may be taken in any order and fused; `inf` and `nan` keep their meaning, for they end a training.
@@ -83,3 +88,42 @@ def descend(
             if b.size:
                 _move(b, grad_b, lr)
     return error
+
+
+LINE = 64
+"""Bytes that memory hands over at a time."""
+AHEAD = 32
+"""Rows that are asked for before they are read: with fewer, memory is waited for."""
+
+
+@intrinsic
+def _ask_for(context: Any, rows: Any, i: Any, j: Any) -> Any:
+    """Has memory bring `rows[i, j]` into the cache meanwhile: `llvm.prefetch`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, *place = arguments
+        kind = signature.args[0]
+        view = context.make_array(kind)(context, builder, array)
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        pointer = cgutils.get_item_pointer(context, builder, kind, view, place, wraparound=False)
+        of_type = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], of_type)
+        # To read, to keep in all caches, and data rather than instructions.
+        builder.call(prefetch, [builder.bitcast(pointer, byte), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(rows, types.intp, types.intp), generate
+
+
+@njit(cache=True, nogil=True)
+def gather(rows: Numbers, numbers: Numbers, chosen: Numbers) -> None:
+    """Copies rows, (N, D), with some numbers, (n,), into an array, (n, D)."""
+    step = max(1, LINE // rows.itemsize)
+    for i in range(numbers.size):
+        if i + AHEAD < numbers.size:
+            coming = numbers[i + AHEAD]
+            for j in range(0, rows.shape[1], step):
+                _ask_for(rows, coming, j)
+        row = numbers[i]
+        for j in range(rows.shape[1]):
+            chosen[i, j] = rows[row, j]

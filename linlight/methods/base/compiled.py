@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.loaders import Block
+from linlight.data.loaders import Block, compiled_gather
 from linlight.distributed import say
 from linlight.methods.base.batch import as_batch
 from linlight.methods.base.optim import ManualSGD
@@ -53,7 +53,7 @@ def kernel_for(model: "ByHandModel") -> Kernel | None:
 def _load(dtype: torch.dtype) -> Kernel | None:
     """The kernel, compiled for a type of numbers."""
     try:
-        from linlight.functional.kernels import descend
+        from linlight.functional.kernels import descend, gather
 
         one = np.ones((1, 1), torch.empty(0, dtype=dtype).numpy().dtype)
         none = np.empty(0, one.dtype)
@@ -61,10 +61,13 @@ def _load(dtype: torch.dtype) -> Kernel | None:
         kernel(one, one, none, one.copy(), none, one.copy(), one[0].copy(), 1, 1.0, one.dtype.type(1))
         if not getattr(descend, "signatures", ()):  # NUMBA_DISABLE_JIT
             raise RuntimeError("numba does not compile")
+        for number in (np.int32, np.int64):
+            gather(one, np.zeros(1, number), one.copy())
     except Exception as error:  # numba is missing, too old for this NumPy, finds no folder for its cache, …
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         say(f"descent is not compiled, and slower: {reason}")
         return None
+    compiled_gather[dtype] = gather
     return kernel
 
 
