@@ -105,7 +105,8 @@ def _ask_for(context: Any, rows: Any, i: Any, j: Any) -> Any:
         kind = signature.args[0]
         view = context.make_array(kind)(context, builder, array)
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        pointer = cgutils.get_item_pointer(context, builder, kind, view, place, wraparound=False)
+        item: Any = cgutils.get_item_pointer
+        pointer = item(context, builder, kind, view, place, wraparound=False)
         of_type = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], of_type)
         # To read, to keep in all caches, and data rather than instructions.
@@ -123,7 +124,7 @@ def gather(rows: Numbers, numbers: Numbers, chosen: Numbers) -> None:
         if i + AHEAD < numbers.size:
             coming = numbers[i + AHEAD]
             for j in range(0, rows.shape[1], step):
-                _ask_for(rows, coming, j)
+                _ask_for(rows, coming, j)  # type: ignore[call-arg]
         row = numbers[i]
         for j in range(rows.shape[1]):
             chosen[i, j] = rows[row, j]
