@@ -17,34 +17,19 @@ from linlight.functional.standardize import Standardizer
 
 
 class RowsDataModule(LightningDataModule):
-    """Hands out the rows of a source; a subclass says which, and sets these attributes.
+    """Hands out the rows of a source; a subclass says which, and sets what is declared here."""
 
-    Attributes:
-        target_names: The targets' names, one also where there are none.
-        targets: Number of targets, or None.
-        batch_size: Rows per update over all processes, or None for all.
-        shuffle: Whether each epoch visits the rows to train on in a new random order.
-        standardize: Whether features are handed out standardised.
-        reduce: Whether to train on a few rows that stand for all.
-        updates_per_step: Batches that a step may take at once, or None for as many as are worth it.
-        weight_kind: What weights mean, see `XYDataModule`.
-        dtype: The type of the numbers that are handed out.
-        streamed: Whether rows are read anew in every pass.
-        has_validation: Whether rows are kept for validation.
-        has_test: Whether rows are kept for testing.
-    """
-
-    target_names: list[str]
-    targets: int | None
+    target_names: list[str]  # one also where there are no targets
+    targets: int | None  # their number
     batch_size: int | None
     shuffle: bool
     standardize: bool
     reduce: bool
     updates_per_step: int | None
     weight_kind: str
-    dtype: torch.dtype
-    streamed: bool
-    has_validation: bool
+    dtype: torch.dtype  # of the numbers that are handed out
+    streamed: bool  # whether rows are read anew in every pass
+    has_validation: bool  # whether rows are kept for it
     has_test: bool
 
     def __init__(self) -> None:

@@ -76,7 +76,8 @@ class ChunkedTable(Source):
     """
 
     def __init__(self, columns: Columns, window: int, split: Split) -> None:
-        self.columns = columns
+        self.columns, self.weighted = columns, columns.weight is not None
+        self.dtype = getattr(torch, columns.dtype)
         self.window = window
         self.seed = split.seed
         self.split = split
@@ -90,23 +91,11 @@ class ChunkedTable(Source):
             raise InputError(no_rows(columns.table.name))
         self._said_dropped = False
         self._rounding: Rounding | None = None
-        self._said_rounding = self._said_whole = False
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the numbers as they stand in the table."""
-        found: torch.dtype = getattr(torch, self.columns.dtype)
-        return found
 
     def check_rounding(self, names: list[str]) -> None:
         """Says once, at the end of the first pass, which columns float32 is too coarse for."""
         if self._rounding is None:
             self._rounding = Rounding(names)
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
-        return self.columns.weight is not None
 
     @property
     def dropped(self) -> bool:
@@ -216,7 +205,7 @@ class ChunkedTable(Source):
                 found.append(columns.convert(block, first))
                 first += len(block.batch)
         rows = _join(found) if found else _no_rows(columns)
-        if self._rounding is not None and not self._said_rounding:
+        if self._rounding is not None:
             self._rounding.add(rows)
         return rows
 
@@ -259,12 +248,9 @@ class ChunkedTable(Source):
         self._say_rounding()
 
     def _say_rounding(self) -> None:
-        if not self._said_whole:
-            self._said_whole = True
-            self.columns.say_rounded()
-        if self._rounding is not None and not self._said_rounding:
+        self.columns.say_rounded()
+        if self._rounding is not None:
             self._rounding.say()
-            self._said_rounding = True
 
 
 def uniform(numbers: np.ndarray, seed: int) -> np.ndarray:

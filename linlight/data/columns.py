@@ -60,6 +60,7 @@ class Columns:
     weights_count: bool = False
     dropped: int = field(default=0, init=False)
     lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
+    _is_said: bool = field(default=False, init=False)
     rounded: set[str] = field(default_factory=set, init=False)  # columns of too large whole numbers
 
     @property
@@ -234,7 +235,10 @@ class Columns:
                 self.rounded.add(names[i])
 
     def say_rounded(self) -> None:
-        """Names the columns of whole numbers that lost their last digits; every process must call it."""
+        """Names columns of whole numbers that lost their last digits, once; every process must call it."""
+        if self._is_said:
+            return
+        self._is_said = True
         found = set[str]().union(*gather(self.rounded))
         if found:
             say(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, fs
 
+from linlight.data.csv_checks import check_columns, check_header, check_remarks, check_separated
 from linlight.data.prefetch import prefetch
 from linlight.data.tables import BLOCK_ROWS, Block, ColumnSpec, Part, not_a_number
 from linlight.errors import InputError
@@ -25,7 +26,6 @@ CSV_BYTES = 2**23
 """Bytes that are parsed at once: enough for all cores, few enough to be held some times."""
 LONGEST_ROW = 2**30
 """Bytes; a longer row is a quote that is never closed, and is not gathered to the end of the file."""
-MOST_COLUMNS = 2**17
 MARK = b"\xef\xbb\xbf"  # which some write before UTF-8
 NA_VALUES = tuple(csv.ConvertOptions().null_values)
 """What stands for no value unless other texts are named: "", NA, NaN, null and the like."""
@@ -71,7 +71,10 @@ class Dialect:
 
     def missing_texts(self) -> list[str]:
         """All texts that stand for no value."""
-        given = [self.na_values] if isinstance(self.na_values, str) else self.na_values
+        given = self.na_values
+        if isinstance(given, str):  # `[?]` is a list for everybody but YAML
+            listed = re.fullmatch(r"\[(.*)\]", given)
+            given = [one.strip(" '\"") for one in listed[1].split(",")] if listed else [given]
         return list(dict.fromkeys(("", *(NA_VALUES if given is None else given))))
 
     def parse_options(self, file: str, quoted: bool = True) -> csv.ParseOptions:
@@ -116,7 +119,7 @@ class Csv:
             with self._rows_of(file) as rows, self._explaining(file, {}):
                 # The first block of a long header holds nothing else.
                 first = b"".join(islice(rows, 2))
-                _check_columns(file, first, str(self.dialect.parse_options(file).delimiter))
+                check_columns(file, first, str(self.dialect.parse_options(file).delimiter))
                 with pa.BufferReader(first) as stream:
                     schema = _in_one_block_if_need_be(
                         lambda read: self._schema_of(file, stream, read),
@@ -124,7 +127,7 @@ class Csv:
                         stream,
                     )
                 if self.dialect.header:
-                    _check_header(file, schema.names)
+                    check_header(file, schema.names)
                 else:
                     schema = pa.schema([field.with_name(str(i)) for i, field in enumerate(schema)])
             self._types[file] = schema
@@ -258,7 +261,7 @@ class Csv:
             for i, chunk in enumerate(rows):
                 if i == 0:
                     begin = chunk[: 2**20].decode(errors="replace").splitlines()[dialect.skip_rows :]
-                    _check_remarks(file, begin, dialect.skip_rows)
+                    check_remarks(file, begin, dialect.skip_rows)
                     check_separated(file, begin[0].split(parse.delimiter) if begin else [])
                 # One thread alone counts rows.
                 read = csv.ReadOptions(
@@ -334,45 +337,3 @@ def _end_of_rows(held: bytes, delimiter: str) -> int:
             return end + 1
         end = int(quotes[opened - 1])  # this one lies within quotes that begin there
     return 0
-
-
-def check_separated(file: str, names: Sequence[str]) -> None:
-    """Makes sure that a CSV's fields are separated, for else all of them are one column.
-
-    Raises:
-        InputError: If the only column's name holds what separates fields elsewhere.
-    """
-    found = re.search("[;,\t|]", names[0]) if len(names) == 1 else None
-    if found:
-        raise InputError(
-            f"{file} has one column, {names[0][:80]!r}: separate the fields by commas, and write decimals "
-            f"with points, or add --data.delimiter {found[0]!r}, and where it has them --data.decimal ','"
-        )
-
-
-def _check_remarks(file: str, lines: Sequence[str], skipped: int) -> None:
-    remarks = next((i for i, line in enumerate(lines) if not line.startswith(("#", "%"))), 0)
-    if remarks:
-        raise InputError(
-            f"{file} begins with a remark, {lines[0][:80]!r}: leave it out, or add "
-            f"--data.skip_rows {skipped + remarks}"
-        )
-
-
-def _check_columns(file: str, rows: bytes, delimiter: str) -> None:
-    columns = rows[: rows.find(b"\n")].count(delimiter.encode()) + 1
-    if columns > MOST_COLUMNS:
-        raise InputError(
-            f"{file} has {columns:,} columns, and a CSV may have {MOST_COLUMNS:,}: exchange rows and "
-            "columns, or store the numbers as a .npy"
-        )
-
-
-def _check_header(file: str, names: Sequence[str]) -> None:
-    numbers = [re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", name) for name in names]
-    # Whole numbers alone can be names: of years, or of an array's columns.
-    if names and all(numbers) and not all(name.strip().isdigit() for name in names):
-        raise InputError(
-            f"{file} has no header, for its first line is numbers, {','.join(names)[:60]!r}: put names "
-            "there, or add --data.header false, which names the columns 0, 1, …"
-        )

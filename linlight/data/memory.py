@@ -39,17 +39,12 @@ class Memory(Source):
     is_surveyed = False
 
     def __init__(self, rows: Rows, split: Split) -> None:
-        self.rows = rows
+        self.rows, self.dtype, self.weighted = rows, rows.x.dtype, rows.weight is not None
         self.seed = split.seed
         # The numbers of the rows of each kind, in order; None: every row.
         self._parts = _parts(rows, split)
         self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # what the last copy is for, and it
         self._rounded = False
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the numbers as they were given."""
-        return self.rows.x.dtype
 
     def check_rounding(self, names: list[str]) -> None:
         """Says once which columns float32 is too coarse for.
@@ -62,11 +57,6 @@ class Memory(Source):
             rounding.add(self.rows)
             rounding.say()
             self._rounded = True
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
-        return self.rows.weight is not None
 
     @property
     def dropped(self) -> bool:

@@ -61,20 +61,12 @@ class OpenedNumbers:
 
 
 class OpenedTable:
-    """A table: its columns are known at once, and its rows are read when they are asked for.
+    """A table, with the attributes of `OpenedNumbers`; its rows are read when they are asked for.
 
     Args:
         path: The table.
         settings: The settings of the data module.
         split: How its rows are divided.
-
-    Attributes:
-        target_names: The targets' names, one also where there are none.
-        targets: Number of targets, or None.
-        no_targets: Why there are none.
-        constant: Why there is nothing to learn, as far as rows were read, or "".
-        columns: The columns.
-        dtype: The type of the numbers as they stand in the table.
 
     Raises:
         InputError: If a column cannot be used.

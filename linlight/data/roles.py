@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from linlight.data.categories import Categories, references, texts
 from linlight.data.columns import REMEDIES, Columns, numbers
-from linlight.data.csv import check_separated
+from linlight.data.csv_checks import check_separated
 from linlight.data.tables import ColumnSpec, Table, is_number, kind, nearest
 from linlight.errors import InputError
 

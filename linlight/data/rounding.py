@@ -22,7 +22,7 @@ class Rounding:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = list(names)
-        self._rows = 0
+        self._rows, self._is_said = 0, False
         self._origin = self._unit = np.empty(0)
         self._sum = self._squares = self._largest = np.zeros(len(self.names))
 
@@ -32,7 +32,7 @@ class Rounding:
         Raises:
             InputError: If a number is beyond float32.
         """
-        for first in range(0, len(rows.x), BLOCK_ROWS):
+        for first in () if self._is_said else range(0, len(rows.x), BLOCK_ROWS):
             part = slice(first, first + BLOCK_ROWS)
             block = rows.x[part].numpy()
             if rows.y is not None:
@@ -58,7 +58,10 @@ class Rounding:
         )
 
     def say(self) -> None:
-        """Names the columns that float32 is too coarse for; every process must call it."""
+        """Names the columns that float32 is too coarse for, once; every process must call it."""
+        if self._is_said:
+            return
+        self._is_said = True
         found = {name for names in gather(self._coarse()) for name in names}
         if found:
             names = ", ".join(name for name in self.names if name in found)

@@ -77,10 +77,10 @@ class Source(Protocol):
 
     piece: int | None
     """Rows that are read at a time; None where they are in memory."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the numbers as they were given."""
+    dtype: torch.dtype
+    """The type of the numbers as they were given."""
+    weighted: bool
+    """Whether rows have weights."""
 
     def check_rounding(self, names: list[str]) -> None:
         """Says once which of the columns, features before targets, float32 is too coarse for.
@@ -88,10 +88,6 @@ class Source(Protocol):
         Raises:
             InputError: If a number is beyond float32; of a stream, once it is read.
         """
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
 
     @property
     def is_surveyed(self) -> bool:

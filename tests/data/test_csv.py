@@ -62,6 +62,7 @@ def test_a_dialect_is_refused_by_a_line_that_helps(case: str, message: str, tmp_
         ("cp1252", {"encoding": "cp1252"}, [[1], [2]]),
         ("utf16", {"encoding": "utf-16"}, [[1], [2]]),
         ("qmark", {"na_values": "?", "missing": "drop"}, [[2, 5], [3, 6], [4, 2], [5, 9]]),
+        ("qmark", {"na_values": "[?]", "missing": "drop"}, [[2, 5], [3, 6], [4, 2], [5, 9]]),
         ("pipes", {"delimiter": "|"}, [[1], [2]]),
         ("tabs", {"delimiter": "\\t"}, [[1], [2]]),
         ("german", {"delimiter": ";", "decimal": ",", "na_values": ["?"], "missing": "drop"}, [[1.5], [3.5]]),
