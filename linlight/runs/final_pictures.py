@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, Trainer
 
 from linlight.errors import Diverged
 from linlight.methods.base.run_rows import our_data
+from linlight.runs.pictures import draw_all
 from linlight.runs.run import Run
 from linlight.runs.style import show_figures
 from linlight.training.run_folder import run_folder
@@ -61,6 +62,4 @@ class Pictures(Callback):
         if self._wanted:
             run.save_pictures()
         if tensorboards(trainer):
-            figures = run.plot()
-            assert isinstance(figures, dict)
-            show_figures(trainer, {f"pictures/{name}": figure for name, figure in figures.items()})
+            show_figures(trainer, {f"pictures/{name}": figure for name, figure in draw_all(run).items()})

@@ -70,6 +70,8 @@ class _View:
             for names in (run.data.feature_names, run.data.target_names)
         )
 
+        self.target = self.targets[0] if len(self.targets) == 1 else "target"
+
     @cached_property
     def ground(self) -> LossSurface:
         data = self.data
@@ -82,26 +84,20 @@ class _View:
         return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
 
     @cached_property
-    def theta(self) -> np.ndarray:
-        """The last θ = (b, w), (K,), of the first target."""
-        found: np.ndarray = stack(self.model.w, self.model.b)[0]
-        return found
-
-    @cached_property
     def path(self) -> np.ndarray:
-        """θ after the epochs, (points, K), of the first target; the last alone without a history."""
+        """θ = (b, w) after the epochs, (points, K), of the first target; the last alone without a history."""
         course = self.run.history
-        return self.theta[None] if course is None else course.theta[:, 0]
+        return stack(self.model.w, self.model.b)[:1] if course is None else course.theta[:, 0]
 
     @cached_property
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-        """x, y and predictions of some training rows, and what to say of how many."""
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str, int]:
+        """x, y and predictions of some training rows, a remark on how many, and the size of their points."""
         x, y = (tensor.double() for tensor in self.data.statistics.sample(MOST_POINTS))
         n = self.run.summary["rows"]
         note = "" if len(x) == n else f" ({len(x):,} of {n:,} rows)"
         with torch.no_grad():
             y_hat = self.model(x.to(self.model.w.dtype)).double()
-        return x.numpy(), y.numpy(), y_hat.numpy(), note
+        return x.numpy(), y.numpy(), y_hat.numpy(), note, 5 if len(x) > 200 else 20
 
 
 def _loss(view: _View) -> Figure:
@@ -148,8 +144,7 @@ def _fit(view: _View) -> Figure:
     """The line among the points, or predicted against actual."""
     figure = Figure(figsize=(7, 4.8))
     axes = figure.add_subplot()
-    x, y, y_hat, note = view.rows
-    size = 5 if len(x) > 200 else 20
+    x, y, y_hat, note, size = view.rows
     for t, name in enumerate(view.targets):
         color = f"C{t % 5}"
         if x.shape[1] == 1:
@@ -160,26 +155,21 @@ def _fit(view: _View) -> Figure:
         else:
             axes.scatter(y[:, t], y_hat[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
     if x.shape[1] == 1:
-        axes.set(xlabel=view.features[0], ylabel=_targets(view), title="the fit")
+        axes.set(xlabel=view.features[0], ylabel=view.target, title="the fit")
     else:
         ends = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
         axes.plot(ends, ends, color=view.ink, lw=1, ls="--", label="where both are equal")
-        axes.set(xlabel=f"actual {_targets(view)}", ylabel="predicted", title="predicted against actual")
+        axes.set(xlabel=f"actual {view.target}", ylabel="predicted", title="predicted against actual")
     axes.legend()
     return figure
-
-
-def _targets(view: _View) -> str:
-    return view.targets[0] if len(view.targets) == 1 else "target"
 
 
 def _residuals(view: _View) -> Figure:
     """Residuals against what was fitted, and their quantiles against a normal distribution's."""
     figure = Figure(figsize=(10, 4.4))
     left, right = figure.subplots(1, 2)
-    x, y, y_hat, note = view.rows
+    x, y, y_hat, note, size = view.rows
     residuals = y - y_hat
-    size = 5 if len(x) > 200 else 20
     for t, name in enumerate(view.targets):
         left.scatter(y_hat[:, t], residuals[:, t], size, alpha=0.7, label=name)
         deviation = residuals[:, t].std() or 1.0
@@ -190,7 +180,7 @@ def _residuals(view: _View) -> Figure:
     left.axhline(0, color=view.ink, lw=1, ls="--")
     ends = np.array([-1, 1]) * max(abs(ndtri(0.5 / len(x))), 1)
     right.plot(ends, ends, color=view.ink, lw=1, ls="--")
-    left.set(xlabel=f"predicted {_targets(view)}", ylabel="actual − predicted", title=f"residuals{note}")
+    left.set(xlabel=f"predicted {view.target}", ylabel="actual − predicted", title=f"residuals{note}")
     right.set(
         xlabel="quantiles of a normal distribution", ylabel="residuals from their mean, in their deviation"
     )
@@ -243,10 +233,9 @@ def _epochs(view: _View) -> Figure:
 def _coefficients(view: _View) -> Figure:
     """The effect of one standard deviation of each feature, with its 95 % interval."""
     spread = view.data.statistics.moments.deviation.tolist()
-    rows = _first(view.run.summary["coefficients"])[view.bias :]
     scaled = [
         (name, *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))
-        for name, row, s in zip(view.features, rows, spread, strict=True)
+        for name, row, s in zip(view.features, _inferred(view.run), spread, strict=True)
         if row["ci_low"] is not None
     ]
     shown = sorted(scaled, key=lambda one: -abs(one[1]))[:MOST_BARS][::-1]
@@ -263,14 +252,14 @@ def _coefficients(view: _View) -> Figure:
     return figure
 
 
-def _first(coefficients: list[Any]) -> list[dict[str, Any]]:
-    """Those of the first target."""
-    return coefficients[0] if isinstance(coefficients[0], list) else coefficients
+def _inferred(run: RunRecord) -> list[dict[str, Any]]:
+    """The coefficients of the first target's features, without the intercept; none without inference."""
+    rows = run.summary.get("coefficients") or [[]]
+    return (rows[0] if isinstance(rows[0], list) else rows)[run.model.b is not None :]
 
 
 def _has_intervals(run: RunRecord) -> bool:
-    rows = run.summary.get("coefficients") or []
-    return len(rows) > 0 and any(row["ci_low"] is not None for row in _first(rows)[run.model.b is not None :])
+    return any(row["ci_low"] is not None for row in _inferred(run))
 
 
 def _graph(view: _View) -> Figure:
@@ -294,24 +283,26 @@ PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[RunRecord], bool]
 """For each picture the function that draws it, and whether a run has one."""
 
 
-def draw(run: RunRecord, name: str | None = None, theme: str = "light") -> Figure | dict[str, Figure]:
-    """Draws one picture of a run, or all; see `Run.plot`."""
+def draw(run: RunRecord, name: str, theme: str = "light") -> Figure:
+    """Draws one picture of a run; see `Run.plot`."""
     there = [key for key, (_, exists) in PICTURES.items() if exists(run)]
-    if name is not None and name not in there:
+    if name not in there:
         raise InputError(f"there is no picture {name!r} of this run: there are {', '.join(there)}")
     with _theme(theme):
+        return PICTURES[name][0](_View(run, theme))
+
+
+def draw_all(run: RunRecord, theme: str = "light") -> dict[str, Figure]:
+    """Draws all pictures that there are of a run, by their names."""
+    with _theme(theme):
         view = _View(run, theme)
-        if name is not None:
-            return PICTURES[name][0](view)
-        return {key: PICTURES[key][0](view) for key in there}
+        return {name: picture(view) for name, (picture, exists) in PICTURES.items() if exists(run)}
 
 
 def as_html(run: RunRecord) -> str:
     """What a run found, and its pictures, as a part of a page."""
-    figures = draw(run)
-    assert isinstance(figures, dict)
     parts = [run.result.to_html()]
-    for name, figure in figures.items():
+    for name, figure in draw_all(run).items():
         file = BytesIO()
         with drawing():
             figure.savefig(file, format="png", dpi=100)
@@ -324,9 +315,7 @@ def save(run: RunRecord, folder: Path) -> list[Path]:
     """Writes all pictures of a run in both themes; see `Run.save_pictures`."""
     files = []
     for theme in THEMES:
-        figures = draw(run, theme=theme)
-        assert isinstance(figures, dict)
-        for name, figure in figures.items():
+        for name, figure in draw_all(run, theme).items():
             path = folder / (name if theme == "light" else f"{name}-{theme}")
             save_figure(figure, path)
             files += [path.with_suffix(ending) for ending in (".png", ".svg")]

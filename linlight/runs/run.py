@@ -30,9 +30,9 @@ class Run(RunRecord):
         Raises:
             InputError: If there is no such picture of this run.
         """
-        from linlight.runs.pictures import draw  # with matplotlib, which takes long to import
+        from linlight.runs import pictures  # with matplotlib, which takes long to import
 
-        return draw(self, name, theme)
+        return pictures.draw_all(self, theme) if name is None else pictures.draw(self, name, theme)
 
     def save_pictures(self, folder: str | Path | None = None) -> list[Path]:
         """Writes every picture as PNG and SVG, in both themes.
