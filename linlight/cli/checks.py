@@ -1,4 +1,4 @@
-"""What is asked for and does not go together, found before anything runs."""
+"""Options that contradict each other, found before anything runs."""
 
 import os
 import re

@@ -28,7 +28,7 @@ from linlight.training.stopping import EXIT_CODE
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps to itself what Lightning tells a developer, and the warnings meant for its own code."""
+    """Hides Lightning's messages to developers, and the warnings about its own code."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -52,7 +52,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _of_thread(args: threading.ExceptHookArgs) -> None:
-    """Leaves it to the main thread to tell of a file that TensorBoard's writer cannot write."""
+    """Ignores a file error of TensorBoard's writer, which the main thread reports."""
     if not isinstance(args.exc_value, OSError):
         threading.__excepthook__(args)
 
@@ -69,7 +69,7 @@ def run(args: Sequence[str]) -> None:
     except (InputError, MisconfigurationException) as error:
         _fail_once(error)
     except BrokenPipeError:
-        raise  # the reader of our output has gone, which is no matter of files
+        raise  # the reader of our output has gone, which is no error of a file
     except OSError as error:
         _fail_once(of_file(error))
     except (MemoryError, RuntimeError) as error:

@@ -27,5 +27,5 @@ def fail(error: Exception | str) -> NoReturn:
 
 
 def of_file(error: OSError) -> str:
-    """What the system says of a file, without its number."""
+    """The system's message about a file, without its number."""
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"

@@ -14,7 +14,7 @@ from linlight.experiments.entries import Entry
 from linlight.methods.base import LinearModel
 
 OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
-"""What a contender's config says of the data for itself; the rest all share."""
+"""Settings of the data that a contender's config has for itself; the rest all share."""
 NOT_TAKEN = (
     *("max_steps", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run", "precision"),
     *("gradient_clip_val", "accumulate_grad_batches", "callbacks", "plugins"),

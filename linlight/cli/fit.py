@@ -33,7 +33,7 @@ from linlight.training.tensorboard import BatchedTensorBoardLogger, run_label
 
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What Lightning, torch and their parts raise where they cannot work with what they were given."""
+"""Exceptions of Lightning and torch about arguments that they cannot work with."""
 PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
 """The types of numbers that Lightning's names of a precision stand for."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
@@ -46,7 +46,7 @@ WORKS = {
     "test": ("on_test_start",),
     "predict": ("on_predict_start",),
 }
-"""From these hooks on, an error is no longer due to the options or the checkpoint."""
+"""Hooks after which an error is no longer due to the options or the checkpoint."""
 
 
 def _rank() -> int:

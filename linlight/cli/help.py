@@ -20,7 +20,7 @@ _SHORTER = {
     "--lr_scheduler": "For LinearRegression: one of torch's, such as StepLR, with --lr_scheduler.step_size",
     "--ckpt_path": "A checkpoint to go on from or to use; last: the newest",
 }
-"""What the parser says at length."""
+"""Short texts for options that the parser describes at length."""
 _WIDTH = 100
 
 
@@ -30,7 +30,7 @@ def wants_short_help(words: Sequence[str]) -> bool:
 
 
 def short_help(parser: ArgumentParser, command: str) -> str:
-    """What `linlight COMMAND --help` prints.
+    """The text of `linlight COMMAND --help`.
 
     Args:
         parser: The command's.
@@ -69,7 +69,7 @@ def short_help(parser: ArgumentParser, command: str) -> str:
 
 
 def first_sentence(text: object) -> str:
-    """What an option's help begins with."""
+    """The beginning of an option's help."""
     words = " ".join(str(text or "").split()).partition(" (type:")[0].replace("`", "")
     return words.partition(". ")[0].rstrip(".")
 

@@ -49,7 +49,7 @@ def _choose(args: Sequence[str]) -> str:
 
 
 def _import(command: str) -> Callable[[Sequence[str]], None]:
-    """What runs a command; a signal while it is imported, half of torch loaded, ends the process as it is."""
+    """Imports what runs a command; a signal meanwhile, half of torch loaded, ends the process at once."""
     with handled(_quit):
         if command == "inspect":
             from linlight.cli.inspect import run as inspect

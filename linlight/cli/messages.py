@@ -16,7 +16,7 @@ from linlight.methods import METHODS
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
 _EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
-"""A class to name, where an option stands before any."""
+"""A class to suggest, where an option stands before its class."""
 
 OUT_OF_MEMORY = (
     "out of memory: --data.stream true reads a table block by block instead of holding it; a smaller "
@@ -111,7 +111,7 @@ def _options_of(parser: ArgumentParser) -> list[str]:
 
 
 def no_method() -> str:
-    """What to say where no method was chosen."""
+    """The message where no method was chosen."""
     return f"no method: add --model with one of {', '.join(METHODS)}"
 
 

@@ -27,7 +27,7 @@ class Categories:
     Args:
         levels: The values of each; none where they are not known before the table is read.
         reference: The level of a category that gets no column, so that the others are told from it.
-        unseen: What a row does whose value is none of them: `error`, or `missing`, to be dropped.
+        unseen: What becomes of a row with another value: an `error`, or `missing`, to be dropped.
     """
 
     levels: dict[str, list[str]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Categories:
 
     @property
     def unknown(self) -> list[str]:
-        """Those whose levels are not known."""
+        """The names of those whose levels are not known."""
         return [name for name, levels in self.levels.items() if not levels]
 
     def know(self, name: str, levels: set[str]) -> None:
@@ -87,7 +87,7 @@ class Categories:
 
     @property
     def coding(self) -> list[str]:
-        """How they are coded, a line each."""
+        """Descriptions of their coding, a line each."""
         told = self.reference
         return [
             f"coding of {name}: "

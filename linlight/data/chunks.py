@@ -49,7 +49,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over a stream found out.
+    """The findings of one pass over a stream.
 
     Attributes:
         moments: The statistic of the rows to train on.
@@ -93,7 +93,7 @@ class ChunkedTable(Source):
         self._rounding: Rounding | None = None
 
     def check_rounding(self, names: list[str]) -> None:
-        """Says once, at the end of the first pass, which columns float32 is too coarse for."""
+        """Reports, once, at the end of the first pass, the columns that float32 is too coarse for."""
         if self._rounding is None:
             self._rounding = Rounding(names)
 
@@ -114,7 +114,7 @@ class ChunkedTable(Source):
     # Reading --------------------------------------------------------------------------------------------
 
     def turns(self, order: Sequence[int], rank: int, world_size: int) -> Iterator[Chunk | None]:
-        """One process's pieces of some parts, in order; None in a turn that has none for it.
+        """Reads one process's pieces of some parts, in order; None in a turn that has none for it.
 
         All processes have equally many turns.
 
@@ -210,7 +210,7 @@ class ChunkedTable(Source):
         return rows
 
     def chosen(self, rows: Rows, kind: str) -> Tensor | None:
-        """Which rows are for `train`, `val` or `test`, by their places, (n,); None: all."""
+        """Selects the rows for `train`, `val` or `test` by their places, (n,); None: all."""
         counted = None if rows.weight is None or bool(rows.weight.all()) else rows.weight.numpy() != 0
         if kind == "all" or not self.split.held_back:
             return None if counted is None else torch.from_numpy(np.flatnonzero(counted))

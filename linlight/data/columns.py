@@ -23,7 +23,7 @@ REMEDIES = {
     "target": "or name another column as --data.target",
     "weight": "or name another column as --data.weight",
 }
-"""What else can be done than to correct a text where a number should be; a message ends in it."""
+"""The end of a message: remedies other than to correct a text where a number should be."""
 
 
 WHOLE = 2**53
@@ -31,7 +31,7 @@ WHOLE = 2**53
 
 
 def no_rows(table: str) -> str:
-    """What to say of a table without rows."""
+    """The message about a table without rows."""
     return f"{table} has no rows that can be used: give at least one"
 
 
@@ -143,7 +143,7 @@ class Columns:
         self.lacking.clear()
 
     def about_dropped(self, kept: int) -> str:
-        """What to say of the rows that were dropped, beside those that were kept."""
+        """The message about the rows that were dropped, beside those that were kept."""
         lacking = ", ".join(f"{name} {n:,}" for name, n in (+self.lacking).most_common(8))
         which = f"{count(self.dropped, 'row')} of {self.dropped + kept:,}"
         return f"dropped {which} that {'lacks' if self.dropped == 1 else 'lack'} a value: {lacking}"

@@ -28,12 +28,12 @@ LONGEST_ROW = 2**30
 """Bytes; a longer row is a quote that is never closed, and is not gathered to the end of the file."""
 MARK = b"\xef\xbb\xbf"  # which some write before UTF-8
 NA_VALUES = tuple(csv.ConvertOptions().null_values)
-"""What stands for no value unless other texts are named: "", NA, NaN, null and the like."""
+"""Texts that stand for no value unless others are named: "", NA, NaN, null and the like."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV is written.
+    """The dialect of a CSV.
 
     Attributes:
         delimiter: What separates fields; None for a comma, in a `.tsv` a tab.
@@ -78,12 +78,12 @@ class Dialect:
         return list(dict.fromkeys(("", *(NA_VALUES if given is None else given))))
 
     def parse_options(self, file: str, quoted: bool = True) -> csv.ParseOptions:
-        """What tells fields and rows apart; where nothing is quoted, pyarrow finds rows in less time."""
+        """Options to part fields and rows; where nothing is quoted, pyarrow finds rows in less time."""
         delimiter = self.delimiter or ("\t" if ending(file) == ".tsv" else ",")
         return csv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted)
 
     def convert_options(self, **options: Any) -> csv.ConvertOptions:
-        """What makes numbers of fields."""
+        """Options to convert fields to numbers."""
         return csv.ConvertOptions(null_values=self.missing_texts(), decimal_point=self.decimal, **options)
 
 
@@ -180,7 +180,7 @@ class Csv:
                     )
 
     def _reading(self, names: Sequence[str] | None) -> dict[str, Any]:
-        """How to read the first rows, which the header may be among."""
+        """Options to read the first rows, the header perhaps among them."""
         if names is not None:
             return {"skip_rows": self.dialect.skip_rows, "column_names": names}
         return {

@@ -68,7 +68,7 @@ class XYDataModule(RowsDataModule):
         reference: A category's level that gets no column, so that the others are told from it: `plan=basic`.
             Default: every level has a column.
         weight_kind: What weights mean. `precision`: a row's error has the variance σ²/weight, as in R's `lm`
-            and statsmodels' WLS. `frequency`: a row stands for so many equal ones, a whole number, in
+            and statsmodels' WLS. `frequency`: a whole number of equal rows that a row stands for, in
             standard errors and degrees of freedom too.
         na_values: The texts of a CSV that stand for no value, as the empty one does. Default: NA, NaN, null
             and the like; [] for none.
@@ -293,7 +293,7 @@ class XYDataModule(RowsDataModule):
 
     @cached_property
     def example(self) -> Tensor:
-        """A row to predict before and after training, (1, D): the notes' x = 4, or else the first."""
+        """The row predicted before and after training, (1, D): the notes' x = 4, or else the first."""
         textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
         x = torch.tensor(TEXTBOOK_EXAMPLE) if textbook else self.source.sample(1)[0]
         return x.to(self.dtype)

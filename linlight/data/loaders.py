@@ -141,11 +141,11 @@ class Resumable:
         return other
 
     def settings(self) -> dict[str, int]:
-        """What must be the same for a position to mean the same, by name."""
+        """The settings, by name, under which a saved position holds."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
-        """Where the epoch stands; Lightning keeps it in the checkpoint."""
+        """Returns the position in the epoch; Lightning keeps it in the checkpoint."""
         return {"batch": self._given % self.batches, **self.settings()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -19,7 +19,7 @@ from linlight.functional.statistic import Moments, moments
 BLOCK_ROWS = 2**16
 """Rows that a pass takes at a time where nobody says how many."""
 SINGLE_PASS_BYTES = 2**27
-"""Of rows that are only added up, more are taken at a time: the statistic divides them among all cores."""
+"""Rows at a time where they are only added up: many, which the statistic divides among all cores."""
 
 
 class Memory(Source):
@@ -47,7 +47,7 @@ class Memory(Source):
         self._rounded = False
 
     def check_rounding(self, names: list[str]) -> None:
-        """Says once which columns float32 is too coarse for.
+        """Reports, once, the columns that float32 is too coarse for.
 
         Raises:
             InputError: If a number is beyond it.

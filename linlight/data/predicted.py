@@ -1,4 +1,4 @@
-"""What a batch of predictions knows of its rows."""
+"""A batch of predictions, with the places of its rows in the table."""
 
 from dataclasses import dataclass
 from typing import Any

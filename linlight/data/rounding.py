@@ -1,4 +1,4 @@
-"""What float32 costs: columns of whose rows it keeps too few digits to tell them apart."""
+"""The cost of float32: columns of which it keeps too few digits to tell the rows apart."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from linlight.distributed import gather, say
 from linlight.errors import InputError
 
 NOTICED = 1e-3
-"""Of a column's standard deviation: how far apart the numbers of float32 may lie there without a word."""
+"""Warn where neighbouring float32 numbers lie further apart than this fraction of a column's deviation."""
 BLOCK_ROWS = 2**14
 
 

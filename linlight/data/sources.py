@@ -83,7 +83,7 @@ class Source(Protocol):
     """Whether rows have weights."""
 
     def check_rounding(self, names: list[str]) -> None:
-        """Says once which of the columns, features before targets, float32 is too coarse for.
+        """Reports, once, the columns, features before targets, that float32 is too coarse for.
 
         Raises:
             InputError: If a number is beyond float32; of a stream, once it is read.

@@ -1,4 +1,4 @@
-"""What the rows to train on tell, measured once, and over several processes."""
+"""Statistics of the training rows, computed once and merged over processes."""
 
 from functools import cached_property
 
@@ -17,7 +17,7 @@ def merge_over_processes(mine: Moments) -> Moments:
 
 
 def constant_target(name: str, value: float) -> str:
-    """What to say of a target that is the same in every row."""
+    """The message about a target that is the same in every row."""
     return f"the target {name!r} is {value:g} in every row: there is nothing to learn"
 
 

@@ -50,7 +50,7 @@ class InOrder(Resumable):
         return {"size": size, "rows_in_a_piece": self.stream.piece, "processes": self.world_size}
 
     def state_dict(self) -> dict[str, int]:
-        """Where the pass stands."""
+        """Returns the position in the pass."""
         return {"batch": self._given, **self.settings()}
 
     def __len__(self) -> int:

@@ -33,7 +33,7 @@ class Block:
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """What a column is read for.
+    """The purpose for which a column is read.
 
     Attributes:
         type: The type in which a CSV's is parsed; columns of other kinds have types.
@@ -195,7 +195,7 @@ def _native(array: np.ndarray) -> np.dtype:
 
 
 def not_a_number(file: str, column: str, row: int, value: object, remedy: str, *, is_csv: bool) -> str:
-    """What to say of a text where a number should be."""
+    """The message about a text where a number should be."""
     text, hint = str(value), "correct it"
     if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", text):
         hint = "write numbers without separators of thousands"
@@ -227,7 +227,7 @@ def numpy_type(kind: pa.DataType) -> np.dtype:
 
 
 def kind(column: pa.DataType) -> str:
-    """What to call a column's type."""
+    """The name of a column's type."""
     is_text = pa.types.is_string(column) or pa.types.is_large_string(column) or pa.types.is_dictionary(column)
     return "text" if is_text else str(column)
 

@@ -1,4 +1,4 @@
-"""What gradient descent will do to the squared error, known before its first step.
+"""The course of gradient descent on the squared error, known before its first step.
 
 With θ = (b, w) and x̃ = (1, x), the loss is a parabola: loss(θ) = loss(θ*) + |x̃(θ − θ*)|²/(N·T), with the
 Hessian H = 2/(N·T) X̃ᵀX̃. A step of length lr multiplies the error θ − θ* by 1 − lr·λ along every eigenvector

@@ -23,7 +23,7 @@ FAR_FROM_COLLINEAR = 1e6
 LARGEST = 1e140
 MOST_RELATIONS = 10
 MOST_TERMS = 8
-"""Of a relation that is named."""
+"""The most terms of a relation that is named."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Diagnostics(Callback):
         return self._first_gap
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the forecast started, so that a resumed training is held against the same one."""
+        """Returns the start of the forecast, so that a resumed training is held against the same one."""
         if self._moments is None:
             return self._so_far
         return {
@@ -111,7 +111,7 @@ class Diagnostics(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keeps what `on_train_start` goes on from."""
+        """Restores it for `on_train_start`."""
         self._so_far = state_dict
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -90,7 +90,7 @@ class LastCheckpoint(Checkpoint):
             raise SystemExit(EXIT_CODE)
 
     def _agree(self, trainer: Trainer, asked: bool, due: bool) -> tuple[bool, bool]:
-        """What any process wants all do, and they look again at the same batch."""
+        """Agrees over all processes: what one asks for all do, and vote next at the same batch."""
         now = time.monotonic()
         pause = int(LATENCY * self._since / max(now - self._agreed, 1e-9)) if self.every_steps is None else 1
         votes = torch.tensor([asked, due, pause], device=trainer.strategy.root_device)

@@ -26,7 +26,7 @@ class RunFolder(Callback):
         self._quiet = quiet
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Agrees on it with the other processes; predictions go beside the training that came before."""
+        """Chooses it, the same on all processes; predictions go beside the training that came before."""
         if stage != "fit" and (stage != "predict" or self.path is not None) and not self._is_given:
             return
         if not self._is_given:

@@ -22,7 +22,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import batches_again, is_same_every_epoch, our_data, planned_batches
 
 SAMPLE = 10_000
-"""How many rows of a stream are sampled to find the steepest."""
+"""Rows of a stream that are sampled to find the steepest."""
 MOST_CYCLE = 512
 """The most batches of an epoch that are multiplied out for their exact bound."""
 
@@ -75,7 +75,7 @@ def forecast_of(
 
 
 def _rule_of(trainer: Trainer) -> str:
-    """What to call the steps of a training: by their optimizer, if that is Lightning's to call."""
+    """The name of a training's steps: their optimizer's, if Lightning calls that."""
     model = trainer.lightning_module
     name = type(trainer.optimizers[0] if model.automatic_optimization else model).__name__
     return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
@@ -93,7 +93,7 @@ def no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
 
 
 def _unknowable(trainer: Trainer) -> str:
-    """What makes the effect of a step unknown beforehand, if anything does."""
+    """The setting that makes the effect of a step unknown beforehand; empty without one."""
     averaging = (WeightAveraging, StochasticWeightAveraging)
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if trainer.gradient_clip_val:

@@ -38,8 +38,8 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
 class StopRequest:
     """Whether the process was asked to stop since it began to listen.
 
-    A signal strikes anywhere, also between an update and what counts it. So the first is only noted, for who
-    looks at `asked` where all is consistent; a second raises `KeyboardInterrupt`.
+    A signal strikes anywhere, also between an update and what counts it. So the first is only noted, to be
+    looked for in `asked` where all is consistent; a second raises `KeyboardInterrupt`.
 
     Attributes:
         asked: Whether there was a signal.

@@ -289,7 +289,7 @@ def test_pictures_of_a_long_run_are_in_tensorboard_unasked(
     linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seconds, found in ((1e9, set()), (0.0, {"loss", "fit", "residuals", "epochs", "graph"})):
-        monkeypatch.setattr("linlight.cli.fit.DRAWING", seconds)
+        monkeypatch.setattr("linlight.runs.final_pictures.DRAWING", seconds)
         words = ["--model=GradientDescent", "--model.bias=true", "--data.standardize=true"]
         folder = linlight("fit", *words, "--trainer.max_epochs=3").folder
         events = EventAccumulator(str(next(folder.rglob("events.*")).parent)).Reload()
