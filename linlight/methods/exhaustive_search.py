@@ -130,6 +130,8 @@ class ExhaustiveSearch(LinearModel):
 
     def report(self) -> str:
         """A warning for each parameter whose best candidate lies on the edge of the grid."""
+        if not self.losses.numel():  # no batch has come
+            return ""
         names = ["weight"] * self.w.shape[1] + ["bias"] * (self.b is not None)
         options = {"weight": ("low", "high"), "bias": ("bias_low", "bias_high")}
         best = self.candidates[self.losses.argmin(dim=1)]  # (T, parameters)

@@ -12,26 +12,16 @@ from linlight.data.arrays import plain_names
 from linlight.data.statistics import merge_over_processes
 from linlight.distributed import gather
 from linlight.errors import InputError
-from linlight.functional.inference import (
-    ROBUST,
-    Inference,
-    Meat,
-    as_json,
-    finite,
-    infer,
-    robust_meat,
-    void_coefficients,
-    without_inference,
-)
+from linlight.functional.inference import ROBUST, Meat, robust_meat
 from linlight.functional.refine import ExactProducts
-from linlight.functional.solve import Optimum, equations, optimum
+from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments, empty, loss, merge, moments
 from linlight.methods.base import LinearModel
 from linlight.methods.base.batch import Batch
 from linlight.methods.base.metrics import metrics_of
 from linlight.methods.base.optim import SetParameters
 from linlight.methods.base.run_rows import batches_again, is_same_when_read_again, planned_batches
-from linlight.text import count
+from linlight.methods.base.solution import Solution
 
 FEW_ROWS = 8192
 """The most rows for which the fit is refined by default."""
@@ -58,9 +48,6 @@ class LeastSquares(LinearModel):
     Raises:
         InputError: If `l2` is negative, or given together with `robust`.
 
-    Attributes:
-        moments: The statistic of all rows seen, on every process.
-        fit: The optimum.
     """
 
     single_pass = True
@@ -89,13 +76,22 @@ class LeastSquares(LinearModel):
         self._seen: Moments | None = None  # by this process
         self._batches = 0  # that it was seen in
         self._weighted = False
-        self._solved = False
         self._is_complete = False  # all rows, by all processes, before the run was resumed
-        self.moments: Moments | None = None
-        self.fit: Optimum | None = None
-        self._inferred: list[Inference] = []
-        self._meat: Meat | None = None
-        self._weighted = False
+        self._solution: Solution | None = None
+
+    @property
+    def solution(self) -> Solution:
+        """The optimum of all rows seen, on every process, and what follows from it.
+
+        Raises:
+            InputError: If no training has come to one.
+        """
+        if self._solution is None and self._is_complete:  # resumed at its end
+            self._solve()
+            self._infer()
+        if self._solution is None:
+            raise InputError("LeastSquares has solved nothing yet: fit it to at least one batch")
+        return self._solution
 
     def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights at the optimum."""
@@ -119,7 +115,7 @@ class LeastSquares(LinearModel):
             checkpoint["epoch_so_far"] = {
                 "moments": merge_over_processes(self._seen).state_dict(),
                 "batches": self._batches,
-                "complete": self._solved and self.trainer.is_last_batch,
+                "complete": self._solution is not None and self.trainer.is_last_batch,
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -136,7 +132,7 @@ class LeastSquares(LinearModel):
 
     def on_train_epoch_start(self) -> None:
         """Resets the statistic."""
-        self._seen, self._batches, self._solved = empty(self.w.shape[1], self.w.shape[0]), 0, False
+        self._seen, self._batches, self._solution = empty(self.w.shape[1], self.w.shape[0]), 0, None
         self._is_complete = False
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
@@ -154,42 +150,43 @@ class LeastSquares(LinearModel):
         if not self.trainer.is_last_batch:
             return None
         optimizer = self.optimizers()
-        optimizer.optimizer.place(*self._solve())  # type: ignore[union-attr]
+        solution = self._solve()
+        optimizer.optimizer.place(*solution.parameters)  # type: ignore[union-attr]
         optimizer.step()  # type: ignore[union-attr]
-        assert self.moments is not None
-        assert self.fit is not None
-        return loss(self.moments, self.fit.w, self.fit.b).mean()
+        return loss(solution.moments, solution.fit.w, solution.fit.b).mean()
 
-    def _solve(self) -> list[Tensor]:
-        """Solves for the rows seen so far; w, (T, D), and where there is one b, (T,)."""
+    def _solve(self) -> Solution:
+        """Solves for the rows seen so far."""
         assert self._seen is not None
-        self._solved = True
-        self.moments = merge_over_processes(self._seen)
+        m = merge_over_processes(self._seen)
         data = self._data()
         if data is not None and data.streamed:
-            data.statistics.check_not_constant(self.moments)
-        self.fit = optimum(self.moments, self._bias, self.l2, self._coded())
-        if self._refines(self.fit, self.moments):
-            self.fit = self._refined(self.fit, self.moments)
-        return [self.fit.w] if self.fit.b is None else [self.fit.w, self.fit.b]
+            data.statistics.check_not_constant(m)
+        fit = optimum(m, self._bias, self.l2, self._coded())
+        if self._refines(fit, m):
+            fit = self._refined(fit, m)
+        counts = self._counts_rows
+        self._solution = Solution(
+            m,
+            fit,
+            plain_names("x", m.features, None) if data is None else list(data.feature_names),
+            int((m.weight if counts else m.rows).round()),
+            ("frequency" if counts else "precision") if self._weighted else "",
+            self.l2,
+        )
+        return self._solution
 
     def on_train_epoch_end(self) -> None:
         """Computes the inference."""
-        if not self._solved:  # it was stopped before the last batch
-            for parameter, value in zip(self.parameters(), self._solve(), strict=True):
+        if self._solution is None:  # it was stopped before the last batch
+            for parameter, value in zip(self.parameters(), self._solve().parameters, strict=True):
                 parameter.data.copy_(value)
         self._infer()
 
     def _infer(self) -> None:
-        assert self.moments is not None
-        assert self.fit is not None
-        self._meat = None if self.robust is None else self._robust_meat(self.fit, self.robust)
-        if self.l2 == 0:
-            rows = self._observations()
-            self._inferred = [
-                infer(self.moments, self.fit, t, self._meat, self.robust or "", rows)
-                for t in range(self.moments.targets)
-            ]
+        solution = self.solution
+        meat = None if self.robust is None else self._robust_meat(solution.fit, self.robust)
+        solution.infer(self.robust, meat)
 
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
@@ -239,30 +236,17 @@ class LeastSquares(LinearModel):
         data = self._data()
         return data is not None and data.weighted and data.weight_kind == "frequency"
 
-    def _observations(self) -> int:
-        assert self.moments is not None
-        return int((self.moments.weight if self._counts_rows else self.moments.rows).round())
-
     # What it says ---------------------------------------------------------------------------------------
 
     def train_loss(self) -> float:
         """The loss at the weights as they were placed, without another pass."""
-        m = self._of_all_rows()
+        m = self.solution.moments
         self.rows = int(m.rows)
         return loss(m, self.w.cpu(), self._cpu_bias()).mean().item()
 
-    def _of_all_rows(self) -> Moments:
-        """The statistic; a run that was at its end already when it was resumed is solved first."""
-        if self._is_complete and not self._solved:
-            self._solve()
-            self._infer()
-        assert self.moments is not None
-        return self.moments
-
     def train_metrics(self) -> dict[str, float]:
         """Of a stream those that need no further pass."""
-        m = self._of_all_rows()
-        data = self._data()
+        m, data = self.solution.moments, self._data()
         if data is not None and data.streamed:
             found = metrics_of(m, self.w.cpu(), self._cpu_bias())
         else:
@@ -270,87 +254,14 @@ class LeastSquares(LinearModel):
         return found | {"train_loss": self.train_loss()}
 
     def summary(self) -> dict[str, Any]:
-        """Coefficients in float64 with their inference; lists over the targets where there are several."""
-        assert self.fit is not None
-        names = self._coefficient_names()
-        assert self.moments is not None
-        best = optimum(self.moments, self._bias, coded=self._coded()) if self.l2 > 0 else self.fit
-        lowest = loss(self.moments, best.w, best.b).mean().item()
-        shared: dict[str, Any] = {
-            "rank": self.fit.rank,
-            "condition_number": finite(self.fit.condition_number),
-            # What rounding the weights to their type costs, and a penalty.
-            "gap": max(0.0, self.train_loss() - lowest),
-        }
-        w, b = self.fit.w, self.fit.b
-        estimates = w if b is None else torch.cat([b[:, None], w], dim=1)
-        found: dict[str, Any] = {"coefficients": [without_inference(names, row) for row in estimates]}
-        if self._inferred:
-            several = [as_json(names, one) for one in self._inferred]
-            found = {key: [one[key] for one in several] for key in several[0]}
-            shared |= {
-                "degrees_of_freedom": self._inferred[0].degrees,
-                "f_degrees": self._inferred[0].f_degrees,
-            }
-        if len(estimates) == 1:
-            found = {key: values[0] for key, values in found.items()}
-        kind = None if self.l2 > 0 else self.robust or "classical"
-        shared |= {"observations": self._observations(), "std_errors": kind, "notes": self._notes()}
-        return found | shared
-
-    def _notes(self) -> list[str]:
-        """What to know of the fit beside its numbers, a line each."""
-        assert self.fit is not None
-        notes = []
-        if self.l2 > 0:
-            notes.append(
-                f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors "
-                "and p-values would say nothing true and are left out."
-            )
-        data = self._data()
-        notes += [] if data is None else data.coding
-        notes += self._on_weights() + self._on_leverage()
-        names = self._feature_names()
-        notes += [f"collinear: {line}" for line in equations(self.fit, names)]
-        if len(self.fit.dependent):
-            notes.append("Of all weights that fit as well, these have the least norm.")
-        return notes
+        """Coefficients in float64 with their inference, how exact they are, and what to know of them."""
+        m, data = self.solution.moments, self._data()
+        best = optimum(m, self._bias, coded=self._coded()) if self.l2 > 0 else self.solution.fit
+        # What rounding the weights to their type costs, and a penalty.
+        gap = max(0.0, self.train_loss() - loss(m, best.w, best.b).mean().item())
+        notes = self.solution.notes([] if data is None else data.coding)
+        return self.solution.summary() | {"gap": gap, "notes": notes}
 
     def _coded(self) -> list[int]:
         data = self._data()
         return [] if data is None else data.coded(self._bias)
-
-    def _on_weights(self) -> list[str]:
-        if not self._weighted:
-            return []
-        assert self.moments is not None
-        rows = int(self.moments.rows)
-        if self._counts_rows:
-            observations = count(self._observations(), "observation")
-            return [f"weights: they count rows, {count(rows, 'row')} for {observations}"]
-        return ["weights: precisions, so a row's error has the variance sigma^2/weight"]
-
-    def _on_leverage(self) -> list[str]:
-        """Names what robust standard errors cannot say, with the classical ones."""
-        if self._meat is None or not self._meat.rows or not self._inferred[0].degrees > 0:
-            return []
-        assert self.fit is not None
-        assert self.moments is not None
-        rows, names = int(self._meat.rows), self._coefficient_names()
-        void = void_coefficients(self.fit, self._meat).nonzero()[:, 0].tolist()
-        classical = infer(self.moments, self.fit, rows=self._observations()).std_errors
-        shown = ", ".join(f"{names[i]} {classical[i]:.3g}" for i in void[:8])
-        more = f" and {len(void) - 8} more" * (len(void) > 8)
-        return [
-            f"leverage: {count(rows, 'row')} of leverage 1 {'is' if rows == 1 else 'are'} met exactly, so "
-            f"{self.robust} cannot know the errors of what depends on {'it' if rows == 1 else 'them'}, which "
-            f"are left out; classical std err: {shown}{more}"
-        ]
-
-    def _coefficient_names(self) -> list[str]:
-        names = self._feature_names()
-        return ["intercept", *names] if self._bias else names
-
-    def _feature_names(self) -> list[str]:
-        data = self._data()
-        return plain_names("x", self.w.shape[1], None) if data is None else list(data.feature_names)

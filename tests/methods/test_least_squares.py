@@ -19,6 +19,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.solve import equations, optimum
 from linlight.functional.statistic import moments
+from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.least_squares import LeastSquares
 from linlight.training.fit_result import FitResult
 
@@ -53,7 +54,7 @@ def test_agrees_with_statsmodels_on_diabetes(
     assert summary["residual_sd"] == pytest.approx(expected.mse_resid**0.5, rel=1e-12)
     assert summary["condition_number"] == pytest.approx(expected.condition_number, rel=1e-10)
     assert summary["rank"] == 10 + bias
-    found = model._inferred[0]
+    found = model.solution.inferred[0]
     assert found.f == pytest.approx(expected.fvalue, rel=1e-10)
     assert found.f_p == pytest.approx(expected.f_pvalue, rel=1e-8)
     assert found.adjusted == pytest.approx(expected.rsquared_adj, rel=1e-10)
@@ -69,7 +70,7 @@ def test_robust_errors_agree_with_statsmodels(kind: Any, bias: bool, tmp_path: P
     coefficients = model.summary()["coefficients"]
     np.testing.assert_allclose([c["std_error"] for c in coefficients], expected.bse, rtol=1e-10)
     np.testing.assert_allclose([c["p"] for c in coefficients], expected.pvalues, rtol=1e-8)
-    assert model._inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
+    assert model.solution.inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
 
 
 @pytest.mark.parametrize("kind", [None, "HC0", "HC1", "HC2", "HC3"])
@@ -87,7 +88,7 @@ def test_weighted_fits_agree_with_statsmodels(kind: Any, bias: bool, tmp_path: P
     for name, column in (("estimate", expected.params), ("std_error", expected.bse), ("t", expected.tvalues)):
         np.testing.assert_allclose([c[name] for c in summary["coefficients"]], column, rtol=1e-10)
     assert summary["r_squared"] == pytest.approx(expected.rsquared, rel=1e-10)
-    assert model._inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
+    assert model.solution.inferred[0].f == pytest.approx(float(expected.fvalue), rel=1e-8)
 
 
 def test_several_targets_are_as_many_fits(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_the_units_of_the_columns_change_nothing_but_units(robust: Any, bias: bo
     found = [solved(z, y, bias=bias, robust=robust) for z in (x, x * scale)]
     t = [[c["t"] for c in model.summary()["coefficients"]] for model in found]
     np.testing.assert_allclose(t[0], t[1], rtol=1e-10)
-    assert found[0]._inferred[0].f == pytest.approx(found[1]._inferred[0].f, rel=1e-10)
+    assert found[0].solution.inferred[0].f == pytest.approx(found[1].solution.inferred[0].f, rel=1e-10)
 
 
 def test_a_constant_column_has_no_weight_whatever_else_is_there(tmp_path: Path) -> None:
@@ -258,3 +259,17 @@ def test_a_target_in_tiny_units_is_no_constant(stream: list[str], refused: Calla
     Path("t.csv").write_text("x,y\n1,1e-303\n2,3e-303\n3,2e-303\n")
     message = refused("fit", "--model=LeastSquares", "--data.path=t.csv", *stream)
     assert message.startswith("the squares of columns beyond")
+
+
+@pytest.mark.parametrize(
+    "limit", [{"max_time": "00:00:00:00"}, {"max_epochs": 0}, {"limit_train_batches": 0}]
+)
+def test_where_nothing_was_trained_it_is_said(limit: dict[str, Any]) -> None:
+    model = LeastSquares()
+    fit(model, XYDataModule(), **limit)
+    for asked in (model.summary, model.train_loss, model.train_metrics):
+        with pytest.raises(InputError, match="LeastSquares has solved nothing yet: fit it"):
+            asked()
+    search = ExhaustiveSearch()
+    fit(search, XYDataModule(), **limit)
+    assert search.report() == ""
