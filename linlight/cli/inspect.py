@@ -12,7 +12,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.functional.descent import stack, turned
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import Moments
+from linlight.functional.statistic import Moments, column_norms
 from linlight.text import count, models, padded, shortened
 
 TOLERANCE = 1e-6
@@ -53,7 +53,7 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     unit_fit = scaling.optimum(fit, unit) if bias else optimum(unit, bias, coded=data.coded(bias))
     descents = _descent(m, fit), _descent(unit, unit_fit)
     needs = [(step, epochs) for _, step, epochs in descents]
-    inflation = _inflation(fit, m.triangle_of(bias)[:, : m.features].norm(dim=0))
+    inflation = _inflation(fit, column_norms(m.triangle_of(bias)[:, : m.features]))
     size = f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, {count(m.targets, 'target')}"
     lines = [
         f"{size}; {'rows that lack a value are left out' if data.dropped else 'no value is missing'}",
@@ -89,7 +89,7 @@ def _columns(first: int, others: int, name: str, *values: str) -> str:
 
 def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
     """Variance inflation factors, 1/(1 − R²) of each feature on the others, about zero without a bias."""
-    squares = fit.basis[0 if fit.b is None else 1 :].square().sum(1) * scales.square()
+    squares = (fit.basis[0 if fit.b is None else 1 :] * scales[:, None]).square().sum(1)
     inflation = squares.clamp(min=1.0)
     inflation[fit.dependent] = math.inf
     inflation[fit.relations[:, 1:].abs().gt(1e-9).any(0)] = math.inf
@@ -132,7 +132,7 @@ def _advice(
     if rows < coefficients:
         verb = "does" if rows == 1 else "do"
         advice.append(f"{count(rows, 'row')} {verb} not determine {coefficients} coefficients: use l2")
-    steady = m.triangle[:, m.features :].norm(dim=0) == 0
+    steady = column_norms(m.triangle[:, m.features :]) == 0
     advice += [
         f"the target {name} is constant: there is nothing to learn"
         for name, is_steady in zip(data.target_names, steady, strict=True)

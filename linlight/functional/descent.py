@@ -18,6 +18,8 @@ from torch import Tensor
 from linlight.functional.solve import RANK_TOLERANCE, Optimum
 from linlight.functional.statistic import Moments, design
 
+BEYOND_FLOATS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+"""A gap that grows, or begins, beyond the largest number is infinite, which needs no warning."""
 MOST_EPOCHS = 10**12
 MANY_COLUMNS = 256
 LEAST_SQUARE = 1e-6
@@ -33,49 +35,57 @@ class Parabola:
         lowest: The loss there.
         directions: V, (K, k), the eigenvectors of H as columns, but for some that nothing depends on where
             there are fewer rows than coefficients.
-        curvatures: λ, (k,), their eigenvalues.
+        roots: √λ, (k,), of their eigenvalues, which themselves may leave float64.
     """
 
     theta: np.ndarray
     lowest: float
     directions: np.ndarray
-    curvatures: np.ndarray
+    roots: np.ndarray
 
     @property
+    @BEYOND_FLOATS
+    def curvatures(self) -> np.ndarray:
+        """λ, (k,), the eigenvalues."""
+        squares: np.ndarray = self.roots**2
+        return squares
+
+    @property
+    @BEYOND_FLOATS
     def largest_stable_step(self) -> float:
         """2/λ_max: whole-batch steps converge exactly below it."""
-        top = self.curvatures.max(initial=0.0)
-        return float(2 / top) if top > 0 else float("inf")
+        return float(2 / self.curvatures.max(initial=0.0))
 
     def condition_number(self, fit: Optimum) -> float:
         """Of the design; `Optimum.condition_number` takes another factorisation."""
         last = fit.design.shape[1] - fit.coded - 1
-        if len(fit.dependent) or last >= len(self.curvatures):
+        if len(fit.dependent) or last >= len(self.roots):
             return math.inf
-        least = self.curvatures[last]
-        return math.sqrt(self.curvatures[0] / least) if least > 0 else math.inf
+        return float(self.roots[0] / self.roots[last]) if self.roots[last] > 0 else math.inf
 
+    @BEYOND_FLOATS
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
         """θ − θ* along the eigenvectors, (T, k)."""
         along: np.ndarray = (theta - self.theta) @ self.directions
         return along
 
+    @BEYOND_FLOATS
     def gaps(self, theta: np.ndarray) -> np.ndarray:
         """How far each target's part of the loss is above its lowest, (T,); no digits cancel."""
-        above: np.ndarray = 0.5 * (self.coordinates(theta) ** 2 @ self.curvatures)
+        above: np.ndarray = 0.5 * ((self.coordinates(theta) * self.roots) ** 2).sum(1)
         return above
 
     def gap_after(self, theta: np.ndarray, lr: float, epochs: int) -> float:
         """The gap after a number of whole-batch steps of length `lr` from θ."""
         return self.gaps_after(theta, lr, range(epochs, epochs + 1))[0]
 
+    @BEYOND_FLOATS
     def gaps_after(self, theta: np.ndarray, lr: float, epochs: range) -> list[float]:
         """The gaps after each of these numbers of whole-batch steps of length `lr` from θ."""
         shrinking = (1 - lr * self.curvatures) ** 2  # (k,)
-        with np.errstate(over="ignore", invalid="ignore"):
-            parts = 0.5 * (self.coordinates(theta) ** 2).sum(0) * self.curvatures  # (k,)
-            powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, k)
-            gaps: list[float] = np.sum(parts * powers, axis=1, where=parts > 0).tolist()
+        parts = 0.5 * ((self.coordinates(theta) * self.roots) ** 2).sum(0)  # (k,)
+        powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, k)
+        gaps: list[float] = np.sum(parts * powers, axis=1, where=parts > 0).tolist()
         return gaps
 
     def epochs_to(self, theta: np.ndarray, lr: float, gap: float) -> int | None:
@@ -105,13 +115,13 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
     x, y = design(m, bias=fit.b is not None)
     squares = fit.residual_squares
     exact = squares <= (RANK_TOLERANCE**2) * y.square().sum(0)  # what is left is rounding
-    squares_along, directions = _principal(x)
+    sizes, directions = _principal(x)
     count = 1.0 if total else m.weight.item() * m.targets
     return Parabola(
         theta=stack(fit.w, fit.b),
         lowest=torch.where(exact, 0.0, squares).sum().item() / count,
         directions=directions.numpy(),
-        curvatures=2 * squares_along.numpy() / count,
+        roots=sizes.numpy() * math.sqrt(2 / count),
     )
 
 
@@ -142,19 +152,20 @@ def turned(m: Moments, fit: Optimum, start: np.ndarray) -> tuple[Parabola, np.nd
         _, diagonal, beside, *_ = dsytrd(x.T @ x, lower=1, lwork=32 * len(away), overwrite_a=1)
         values, vectors = eigh_tridiagonal(diagonal, beside)
         if values[0] > LEAST_SQUARE * values[-1]:
-            shape = Parabola(np.zeros_like(start), 0.0, vectors[:, ::-1], 2 * values[::-1] / m.weight.item())
+            roots = np.sqrt(2 * values[::-1] / m.weight.item())
+            shape = Parabola(np.zeros_like(start), 0.0, vectors[:, ::-1], roots)
             return shape, np.eye(1, len(away)) * distance
     return parabola(m, fit), start
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The squared singular values of x, (r, K), the greatest first, (k,), and their right vectors, (K, k)."""
+    """The singular values of x, (r, K), the greatest first, (k,), and their right vectors, (K, k)."""
     if len(x) > x.shape[1] > MANY_COLUMNS:  # by XᵀX in a fifth of the time, where squaring leaves digits
         values, vectors = torch.linalg.eigh(x.T @ x)
         if values[0] > LEAST_SQUARE * values[-1]:
-            return values.flip(0), vectors.flip(1)
+            return values.flip(0).sqrt(), vectors.flip(1)
     _, s, vt = torch.linalg.svd(x, full_matrices=False)
-    return s.square(), vt.T
+    return s, vt.T
 
 
 def stack(w: Tensor, b: Tensor | None) -> np.ndarray:
@@ -193,19 +204,19 @@ class Cycle:
         # Directions in which no row has any extent stay as they are, at a radius of exactly 1.
         return np.asarray(np.abs(np.linalg.eigvals(product)).max(axis=1))
 
+    @BEYOND_FLOATS
     def largest_stable_step(self) -> float:
         """The step at which an epoch first fails to shrink the error, going up from 0."""
         steepest = max(
             np.linalg.norm(x, 2) ** 2 * factor for x, factor in zip(self.designs, self.factors, strict=True)
         )
-        if steepest == 0:
-            return float("inf")
-        low = 2 / steepest  # no step below it can stretch anything
+        low = float(np.divide(2, steepest))  # no step below it can stretch anything
+        if low in (0, math.inf):
+            return low
         high = low
         for _ in range(4):
             steps = np.linspace(low, 1.5 * high, 65)[1:]
-            with np.errstate(over="ignore", invalid="ignore"):
-                unstable = ~(self.radius(steps) <= 1 + 1e-12)
+            unstable = ~(self.radius(steps) <= 1 + 1e-12)
             if unstable.any():
                 break
             low, high = steps[-1], 1.5 * high

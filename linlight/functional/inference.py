@@ -96,7 +96,8 @@ def infer(
     std_errors = torch.full_like(estimates, math.nan)
     if degrees > 0:  # rows that are all met exactly say nothing of their errors
         # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
-        std_errors = ((fit.basis @ core) * fit.basis).sum(1).clamp(min=0).sqrt()
+        units, basis = _in_units(fit.basis)
+        std_errors = units * ((basis @ core) * basis).sum(1).clamp(min=0).sqrt()
         std_errors[void] = math.nan
     t = estimates / std_errors
     reach = float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
@@ -131,17 +132,23 @@ def void_coefficients(fit: Optimum, meat: Meat | None) -> Tensor:
     """Which coefficients, (K,), depend on rows of leverage 1, whose errors cannot be known."""
     if meat is None:
         return torch.zeros(len(fit.basis), dtype=torch.bool)
-    shares = ((fit.basis @ meat.void) * fit.basis).sum(1)
-    return shares > 1e-10 * fit.basis.square().sum(1)
+    basis = _in_units(fit.basis)[1]
+    return ((basis @ meat.void) * basis).sum(1) > 1e-10 * basis.square().sum(1)
+
+
+def _in_units(basis: Tensor) -> tuple[Tensor, Tensor]:
+    """A unit of each coefficient, (K,), and the basis in them, (K, rank), whose squares are numbers."""
+    units = basis.abs().amax(1).log2().floor().exp2()
+    units = units.where(units > 0, 1.0)
+    return units, basis / units[:, None]
 
 
 def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance."""
     slopes = fit.basis[bias:, bias:]
-    # Each row has the units of its coefficient; unscaled, the driver would take small ones for none.
-    norms = slopes.norm(dim=1, keepdim=True)
-    units = torch.where(norms > 0, norms, 1.0)
-    g = torch.linalg.lstsq(slopes / units, estimates[bias:, None] / units, driver="gelsd").solution
+    # Unscaled, the driver would take small rows for none.
+    units, slopes = _in_units(slopes)
+    g = torch.linalg.lstsq(slopes, (estimates[bias:] / units)[:, None], driver="gelsd").solution
     core = core[bias:, bias:]
     if not core.any():
         return math.inf if g.any() else math.nan

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
+from linlight.errors import InputError
 from linlight.functional.descent import Parabola, parabola
-from linlight.functional.solve import Optimum, optimum
+from linlight.functional.solve import LARGEST, Optimum, optimum
 from linlight.functional.statistic import Moments
 from linlight.text import shortened
 
@@ -152,9 +154,18 @@ def make_surface(
         path: θ = (b, w) of all that is to be seen, (points, K).
         points: Values along an axis.
         held: For one parameter: show this range, and more where the path needs it. Default: about the path.
+
+    Raises:
+        InputError: If features are so large or small that what is drawn leaves float64.
     """
     m = of_target(m.cpu())
     best = optimum(m, bias)
+    numbers = torch.cat([m.deviation, m.mean[: m.features], best.w[0]]).abs()
+    if ((numbers > LARGEST) | (numbers > 0) & (numbers < 1 / LARGEST)).any():
+        raise InputError(
+            f"there is no picture of features or weights beyond {LARGEST:g} or below {1 / LARGEST:g}: "
+            "multiply such columns by a power of ten"
+        )
     shape = parabola(m, best)
     called = ["w"] if len(names) == 1 else [f"weight of {name}" for name in shortened(names, LABEL)]
     called = ["b" if len(names) == 1 else "bias", *called] if bias else called
@@ -176,7 +187,7 @@ def make_surface(
 
 def _two(m: Moments, best: Optimum) -> tuple[int, ...]:
     """The two weights whose features move the prediction most, numbered as in θ."""
-    effect = np.abs(best.w[0].numpy()) * m.triangle[:, : m.features].norm(dim=0).numpy()
+    effect = np.abs(best.w[0].numpy()) * m.deviation.numpy()
     found = np.sort(np.argsort(-effect, kind="stable")[:2]) + (best.b is not None)
     return tuple(found.tolist())
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from linlight.errors import InputError
 from linlight.functional.solve import Optimum
-from linlight.functional.statistic import Moments
+from linlight.functional.statistic import Moments, column_norms
 
 ROWS = 2048
 """Rows of an exact product: with slices of 20 bits, 2·20 + 11 bits fit the 53 of a float64."""
@@ -45,9 +45,8 @@ class ExactProducts:
         m = m.cpu()
         self.bias = bias
         self.shift = m.mean if bias else torch.zeros_like(m.mean)
-        spread = m.triangle_of(bias).norm(dim=0) / m.weight.sqrt()
-        spread = spread.clamp(min=2.0**-480)  # less than an optimum takes
-        self.exponents = spread.log2().ceil()
+        spread = column_norms(m.triangle_of(bias)) / m.weight.sqrt()
+        self.exponents = spread.where(spread > 0, 1.0).log2().ceil()
         p = len(self.shift) + 1
         self.sums = np.zeros((p, p), dtype=object)
 
@@ -108,31 +107,29 @@ class ExactProducts:
         pivots = work.diagonal()[:k, None]
         right, inverse = work[:, k : k + targets], work[:, k + targets :]
         weights = (inverse.T @ ((right << POINT) // pivots)) >> POINT  # (K, T)
-        weights, inverse = self._in_original_units(weights), self._in_original_units(inverse.T)
-        y_scale = torch.exp2(self.exponents[-targets:])
-        theta = _floats(weights) * y_scale
+        weights, inverse = self._about_zero(weights), self._about_zero(inverse.T)
+        scale = torch.exp2(self.exponents)
+        rows = torch.cat([scale.new_ones(int(self.bias)), scale[:-targets]])[:, None]  # of x̃, (K, 1)
+        theta = _floats(weights) / rows * scale[-targets:]
         b = None
         if self.bias:
-            offsets = [_fixed(v) for v in (self.shift[-targets:] / y_scale).tolist()]
-            b = _floats(weights[0] + np.array(offsets, dtype=object)) * y_scale
+            offsets = [_fixed(v) for v in (self.shift / scale)[-targets:].tolist()]
+            b = _floats(weights[0] + np.array(offsets, dtype=object)) * scale[-targets:]
         return dataclasses.replace(
             fit,
             w=theta[1 if self.bias else 0 :].T,
             b=b,
-            basis=_floats(inverse) / _floats(pivots).sqrt().T,
-            residual_squares=_floats(squares).clamp(min=0) * y_scale.square(),
+            basis=_floats(inverse) / _floats(pivots).sqrt().T / rows,
+            residual_squares=_floats(squares).clamp(min=0) * scale[-targets:].square(),
         )
 
-    def _in_original_units(self, rows: np.ndarray) -> np.ndarray:
-        """Rows that belong to x̃, (K, …), turned from its scaled and shifted columns to the given ones."""
-        targets = len(self.exponents) - (len(rows) - self.bias)
-        exponents = self.exponents[: len(self.exponents) - targets].long().tolist()
-        features = rows[1:] if self.bias else rows
-        features = np.stack([_shifted(row, -e) for row, e in zip(features, exponents, strict=True)])
+    def _about_zero(self, rows: np.ndarray) -> np.ndarray:
+        """Rows that belong to x̃, (K, …), of its scaled columns, the bias at zero instead of the means."""
         if not self.bias:
-            return features
-        shifts = np.array([[_fixed(v)] for v in self.shift.tolist()[: len(features)]], dtype=object)
-        return np.concatenate([rows[:1] - ((shifts * features).sum(0) >> POINT), features])
+            return rows
+        shifts = (self.shift / torch.exp2(self.exponents)).tolist()[: len(rows) - 1]
+        fixed = np.array([[_fixed(v)] for v in shifts], dtype=object)
+        return np.concatenate([rows[:1] - ((fixed * rows[1:]).sum(0) >> POINT), rows[1:]])
 
 
 def _identity(k: int) -> np.ndarray:
@@ -142,10 +139,6 @@ def _identity(k: int) -> np.ndarray:
 def _fixed(value: float) -> int:
     numerator, denominator = value.as_integer_ratio()
     return (numerator << POINT) // denominator
-
-
-def _shifted(row: np.ndarray, bits: int) -> np.ndarray:
-    return row << bits if bits >= 0 else row >> -bits
 
 
 def _floats(fixed: np.ndarray) -> Tensor:

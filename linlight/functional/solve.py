@@ -11,7 +11,7 @@ from scipy.linalg import qr
 from torch import Tensor
 
 from linlight.errors import InputError
-from linlight.functional.statistic import Moments, design, loss
+from linlight.functional.statistic import Moments, column_norms, design, loss
 
 RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
 """A column counts as following from others when, at unit norm, it varies by less than this beside them.
@@ -21,6 +21,13 @@ Rounding in the QR leaves some 1e-16 of an exact relation; NIST's Filip, the har
 """
 FAR_FROM_COLLINEAR = 1e6
 LARGEST = 1e140
+"""A target's squares, and their inverses, are to be numbers."""
+LEAST = 1e-305
+"""A feature's numbers below it have lost digits."""
+BEYOND = (
+    f"features beyond 1e+308 or below {LEAST:g}, and targets beyond {LARGEST:g} or below {1 / LARGEST:g}, "
+    "leave float64 in the sums: multiply such columns by a power of ten"
+)
 MOST_RELATIONS = 10
 MOST_TERMS = 8
 """The most terms of a relation that is named."""
@@ -229,21 +236,20 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
     d = m.features
     triangle = m.triangle_of(bias)
     sizes = triangle.abs().amax(0)
-    if not (((sizes > 1 / LARGEST) & (sizes < LARGEST)) | (sizes == 0)).all():
+    usual = (sizes > LEAST) & (sizes < math.inf)
+    usual[d:] &= (sizes[d:] > 1 / LARGEST) & (sizes[d:] < LARGEST)
+    if not (usual | (sizes == 0)).all():
         # Weights on a GPU are not looked at one by one, which it would have to wait for.
         wrong = "a weight is negative or not finite, or " * bool(
             m.weight != m.rows and triangle.isnan().any()
         )
-        raise InputError(
-            f"{wrong}the squares of columns beyond {LARGEST:g} or below {1 / LARGEST:g} leave float64: "
-            "multiply such columns by a power of ten"
-        )
+        raise InputError(f"{wrong}{BEYOND}")
     if l2 > 0:  # with a penalty no column follows from others
         penalty = l2**0.5 * torch.eye(d, d + m.targets, dtype=triangle.dtype)
         triangle = torch.linalg.qr(torch.cat([triangle, penalty]), mode="r").R
         coded = ()
     x, y = triangle[:, :d], triangle[:, d:]  # (r, D), (r, T)
-    norms = torch.linalg.vector_norm(x, dim=0)
+    norms = column_norms(x)
     scale = torch.where(norms > 0, norms, 1.0)
     means = m.weight.sqrt() * m.mean[:d]
     f = _factorise(x / scale, coded, torch.hypot(means, norms) / scale * torch.finfo(x.dtype).eps)
@@ -256,6 +262,8 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
     fitted = f.q.T @ y  # (rank, T)
     w = (slopes @ fitted).T
     b = m.mean[d:] - w @ m.mean[:d] if bias else None
+    if not (w.isfinite().all() and slopes.isfinite().all()):
+        raise InputError(f"the weights leave float64: {BEYOND}")
     return Optimum(
         w=w,
         b=b,
@@ -272,7 +280,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
 def _relations(m: Moments, bias: bool, basis: Tensor, dependent: Tensor, shares: Tensor) -> Tensor:
     """The rows of `Optimum.relations`, their constants first, from the shares in the data's own units."""
     shares = shares[:, : len(dependent)]
-    norms = m.triangle_of(bias)[:, : m.features].norm(dim=0)
+    norms = column_norms(m.triangle_of(bias)[:, : m.features])
     terms = _terms(shares * norms[basis][:, None])
     short = terms.sum(dim=0) <= MOST_TERMS
     dependent, shares = dependent[short], torch.where(terms, shares, 0.0)[:, short]

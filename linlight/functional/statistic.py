@@ -26,6 +26,7 @@ BLOCK = 4096
 TASK = 16 * BLOCK
 """Rows to a task; how rows are grouped does not depend on the machine's cores, so neither does rounding."""
 
+LEAST_NORM = 1e-140
 INFLATION = 10.0
 """Mean variance inflation factor up to which a block's products keep all digits that matter."""
 
@@ -59,8 +60,7 @@ class Moments:
     @property
     def deviation(self) -> Tensor:
         """The standard deviation of each feature, (D,)."""
-        sizes: Tensor = torch.linalg.vector_norm(self.triangle[:, : self.features], dim=0)
-        return sizes / self.weight.sqrt()
+        return column_norms(self.triangle[:, : self.features]) / self.weight.sqrt()
 
     @property
     def targets(self) -> int:
@@ -91,6 +91,15 @@ class Moments:
     def load(cls, state: dict[str, Tensor]) -> "Moments":
         """The statistic whose `state_dict` was saved."""
         return cls(**(state | {"features": int(state["features"])}))  # type: ignore[arg-type]
+
+
+def column_norms(columns: Tensor) -> Tensor:
+    """The norm of each column of (k, p), (p,), also where its squares would leave float64."""
+    if not len(columns):
+        return columns.sum(0)
+    unit = columns.abs().amax(0).log2().floor().exp2()  # by a power of two nothing is rounded
+    norms: Tensor = torch.linalg.vector_norm(columns / unit.where(unit > 0, 1), dim=0)
+    return unit * norms
 
 
 def empty(features: int, targets: int) -> Moments:
@@ -295,7 +304,9 @@ def _triangle_of_many(rows: Tensor) -> Tensor:
         return _triangle(rows)
     products = rows.T @ rows
     norms = products.diagonal().sqrt()
-    # nan where a column is constant or overflows, which no comparison lets pass.
+    # nan where a column is constant or overflows, which no comparison lets pass; where products are so small
+    # that they lose digits, norms are too.
+    norms = norms.where(norms > LEAST_NORM, torch.nan)
     r: Tensor
     r, failed = torch.linalg.cholesky_ex(products / norms / norms[:, None], upper=True)
     inverse = torch.linalg.solve_triangular(r, torch.eye(len(r), dtype=r.dtype), upper=True)

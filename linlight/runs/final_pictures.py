@@ -1,12 +1,13 @@
 """The pictures of a run, drawn at its end."""
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
-from linlight.errors import Diverged
+from linlight.errors import Diverged, InputError
 from linlight.methods.base.run_rows import our_data
 from linlight.runs.pictures import draw_all
 from linlight.runs.run import Run
@@ -39,7 +40,8 @@ class Pictures(Callback):
         seconds = self._summary.summary.get("seconds", 0.0)
         is_cheap = data is not None and not data.streamed and seconds > DRAWING / A_TENTH
         if self._wanted or is_cheap:
-            self._draw(trainer, pl_module)
+            with suppress(*([] if self._wanted else [InputError])):  # that there is no picture of these
+                self._draw(trainer, pl_module)
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:

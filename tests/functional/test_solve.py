@@ -11,7 +11,10 @@ from sklearn.linear_model import LinearRegression
 
 from linlight import LeastSquares, XYDataModule
 from linlight.errors import InputError
+from linlight.functional.inference import infer, robust_meat
+from linlight.functional.refine import ExactProducts
 from linlight.functional.solve import equations, optimum
+from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import moments
 
 
@@ -111,3 +114,39 @@ def test_coding_alone_makes_no_column_collinear(bias: bool) -> None:
     more = solve(np.column_stack([x, 2 * z[:, 0] - first[:, 0]]), y, bias, coded=coded)
     names = ["z", "f0", "f1", "f2", "s0", "s1", "s2", "s3", "more"]
     assert equations(more, names) == ["more = 2 z - f0"]
+
+
+@pytest.mark.parametrize("exponents", [(-1000, 0), (1000, -1000), (520, -530), (-532, -532)])
+@pytest.mark.parametrize("rows", [20, 5000])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_unit_of_a_feature_costs_no_digit(exponents: tuple[int, int], rows: int, bias: bool) -> None:
+    """Numbers whose squares, or whose weights' squares, leave float64."""
+    chance = torch.Generator().manual_seed(rows)
+    x = torch.randn(rows, 2, generator=chance, dtype=torch.float64) + 0.5
+    y = x @ torch.tensor([[2.0], [-1.0]], dtype=torch.float64) + 3
+    y += torch.randn(rows, 1, generator=chance, dtype=torch.float64)
+    units = torch.tensor([2.0**exponent for exponent in exponents], dtype=torch.float64)
+    found = []
+    for unit in (torch.ones_like(units), units):
+        m = moments(x * unit, y)
+        plain = optimum(m, bias)
+        products = ExactProducts(m, bias)
+        products.add(x * unit, y)
+        scaling = Standardizer.fit(m)
+        numbers = [scaling.deviation / unit, scaling.mean / unit]
+        for best in (plain, products.solve(plain)):
+            numbers += [best.w * unit, best.residual_squares] + ([] if best.b is None else [best.b])
+            for hc in ("", "HC1", "HC3"):
+                meat = robust_meat(x * unit, y, best, hc) if hc else None
+                said = infer(m, best, meat=meat, hc=hc)
+                numbers += [said.t, said.p, torch.tensor([said.r_squared, said.f])]
+        found.append(numbers)
+    for now, usual in zip(*found[::-1], strict=True):
+        torch.testing.assert_close(now, usual, rtol=1e-11, atol=0)
+
+
+def test_weights_beyond_floats_are_refused() -> None:
+    y = torch.tensor([[1e20], [3e20], [4e20]], dtype=torch.float64)
+    x = torch.tensor([[1e-300], [2e-300], [3e-300]], dtype=torch.float64)
+    with pytest.raises(InputError, match="the weights leave float64"):
+        optimum(moments(x, y), bias=True)

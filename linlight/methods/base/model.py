@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
+from linlight.functional.statistic import column_norms
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import as_batch, features_of, total_weight
 from linlight.methods.base.callback_checks import check_trainer
@@ -143,7 +144,7 @@ class LinearModel(LinearModule):
         if scaling is None or self.w.dtype == torch.float64:
             return
         m = self.trainer.datamodule.statistics.moments  # type: ignore[attr-defined]
-        spread = m.triangle[:, m.features :].norm(dim=0) / m.weight.sqrt()  # of each target, (T,)
+        spread = column_norms(m.triangle[:, m.features :]) / m.weight.sqrt()  # of each target, (T,)
         off = (w.abs() @ scaling.mean.abs().to(w)) * torch.finfo(self.w.dtype).eps  # (T,)
         if self.trainer.is_global_zero and bool((off > NOTICED * spread.to(off)).any()):
             line = (
