@@ -51,6 +51,8 @@ def serve(folder: str, port: int | None) -> str:
     Raises:
         InputError: If there are no runs, or the port is taken.
     """
+    if port is not None and not 0 <= port < 2**16:
+        raise InputError(f"port must be from 0 to {2**16 - 1}, got {port}")
     if not Path(folder).is_dir():
         raise InputError(f"there is no folder {folder}: run linlight fit or linlight compare first")
     if next(Path(folder).rglob("events.out.tfevents.*"), None) is None:

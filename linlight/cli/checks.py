@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer
 
 from linlight.cli.remember import Ahead
 from linlight.data.datamodule import XYDataModule
@@ -96,6 +98,20 @@ def trainer(config: Any, model: LinearModel, data: XYDataModule) -> list[Any]:
                 "set --data.val_fraction, or monitor train_loss"
             )
     return given
+
+
+def nodes(made: Trainer) -> None:
+    """Makes sure that processes on other machines, for which the first waits, can find it.
+
+    Raises:
+        InputError: If nothing says where they are to meet.
+    """
+    alone = isinstance(getattr(made.strategy, "cluster_environment", None), LightningEnvironment)
+    if made.num_nodes > 1 and alone and "MASTER_ADDR" not in os.environ:
+        raise InputError(
+            f"trainer.num_nodes {made.num_nodes} waits for processes on other machines: start it by torchrun "
+            "or Slurm, or set MASTER_ADDR, MASTER_PORT and NODE_RANK on each"
+        )
 
 
 def _by_hand(config: Any, name: str) -> None:

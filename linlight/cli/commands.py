@@ -40,6 +40,9 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="The number of training batches")
         # What is saved after an update is what is to be saved.
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
+        # Both say no more than the line with which they are refused.
+        warnings.filterwarnings("ignore", message=r"(?s).*AMP with fp16 is not supported on CPU")
+        warnings.filterwarnings("ignore", message="reduction: 'mean' divides")
         # config.yaml cannot repeat a callback that is given a function; it says so where it stands.
         warnings.filterwarnings("ignore", message=r"\s*Unable to serialize instance")
         of_threads, threading.excepthook = threading.excepthook, _of_thread

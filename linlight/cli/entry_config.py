@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -12,6 +11,7 @@ from linlight.cli.messages import one_line
 from linlight.errors import InputError
 from linlight.experiments.entries import Entry
 from linlight.methods.base import LinearModel
+from linlight.plain import read_yaml
 
 OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
 """Settings of the data that a contender's config has for itself; the rest all share."""
@@ -68,10 +68,7 @@ def from_config(path: str) -> Entry:
     """
     if not Path(path).is_file():
         raise InputError(f"there is no config file {path}: check the path given to --config")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(Path(path).read_bytes(), path)
     if not isinstance(content, dict) or content.get("model") is None:
         raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
     if not isinstance(content.get("data") or {}, dict):

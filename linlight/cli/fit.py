@@ -233,7 +233,9 @@ class Cli(LightningCLI):
             config["logger"] = BatchedTensorBoardLogger(
                 root, name="", version="", sub_dir=label, default_hp_metric=False
             )
-        return super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+        trainer = super().instantiate_trainer(default_root_dir=str(root), **kwargs)
+        checks.nodes(trainer)
+        return trainer
 
     def _now_works(self, trainer: Trainer, *_: Any) -> None:
         """Called when all that was asked for, and all that a checkpoint holds, may have been put to use."""

@@ -120,5 +120,11 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except OSError as error:
         fail(of_file(error))
+    except (MemoryError, RuntimeError) as error:
+        from linlight.cli.messages import OUT_OF_MEMORY, out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        fail(OUT_OF_MEMORY)
     except InputError as error:
         fail(error)

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from linlight.cli import values  # noqa: F401  (what is parsed is checked)
 from linlight.cli.console import COMMANDS
 from linlight.errors import InputError, did_you_mean, nearest_name
 from linlight.methods import METHODS

@@ -70,10 +70,19 @@ def look_ahead(words: Sequence[str]) -> Ahead:
     names = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
     values: dict[str, Any] = {}
     for path in typed.pop("config"):
-        if Path(path).is_file():
-            found = _flat(read_yaml(Path(path).read_bytes(), f"the config {path}"))
-            names |= found.keys()
-            values |= {name: found[name] for name in _AHEAD if found.get(name) is not None}
+        if not Path(path).exists():
+            continue  # of which the parser will say more
+        if not Path(path).is_file():  # a pipe would keep it waiting
+            raise InputError(f"the config {path} is not a file: save it in one")
+        content = read_yaml(Path(path).read_bytes(), f"the config {path}")
+        if not isinstance(content, dict):
+            raise InputError(f"the config {path} holds no settings, such as model: GradientDescent")
+        for name in ("trainer", "data"):
+            if name in content and content[name] is None:
+                raise InputError(f"the config {path} holds nothing below {name}: leave it out")
+        found = _flat(content)
+        names |= found.keys()
+        values |= {name: found[name] for name in _AHEAD if found.get(name) is not None}
     return Ahead(values | {name: value for name, value in typed.items() if value is not None}, names)
 
 

@@ -129,18 +129,20 @@ class Files(Table):
 def _filesystem(path: str) -> tuple[fs.FileSystem, str]:
     if "://" not in path:
         return fs.LocalFileSystem(), path
+    uri = path
+    if path.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in path:
+        uri += f"{'&' if '?' in path else '?'}retry_limit_seconds=20"  # of Google's own 15 minutes
     try:
-        filesystem, root = fs.FileSystem.from_uri(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error}") from error
-    except pa.ArrowInvalid:
-        import fsspec  # which knows more schemes than pyarrow
-
         try:
+            filesystem, root = fs.FileSystem.from_uri(uri)
+        except pa.ArrowInvalid:
+            import fsspec  # which knows more schemes than pyarrow
+
             other, root = fsspec.core.url_to_fs(path)
-        except (ValueError, ImportError) as error:
-            raise InputError(f"{path} cannot be opened: {error}") from error
-        filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
+            filesystem = fs.PyFileSystem(fs.FSSpecHandler(other))
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be opened: {reason[:300]}") from error
     return filesystem, root
 
 

@@ -5,6 +5,7 @@ and torch's own. What the user has written themselves is named again by who open
 """
 
 import os
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,12 @@ def load(path: str | Path) -> dict[str, Any]:
     path = str(path)
     if not Path(path).exists():
         raise InputError(f"there is no checkpoint {path}: a run keeps its own in checkpoints/last.ckpt")
+    if not Path(path).is_file():  # a pipe would keep it waiting
+        raise InputError(f"the checkpoint {path} is not a file: give the last.ckpt of a run")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a file that is not torch's
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     # torch.load raises errors of many types on a file that is not its own.
     except Exception as error:
         raise InputError(f"{path} is not a checkpoint, or is damaged: give the last.ckpt of a run") from error

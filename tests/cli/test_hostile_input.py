@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from conftest import Run
 from pyarrow import parquet
 
+from linlight import load
 from linlight.cli.main import main
 from linlight.methods import METHODS
 
@@ -150,6 +152,12 @@ CONFIGS = {
     "deep": (f"data: {{x: {NESTED}}}\n", "nests more than 64 levels deep"),
     "tag": ("model: !!python/object/apply:os.system ['touch pwned']\n", "is not valid YAML"),
     "torn": ("trainer: [1\n", "is not valid YAML (line 2"),
+    "empty": ("", "holds no settings"),
+    "null": ("trainer: null\n", "holds nothing below trainer"),
+    "digits": (f"seed_everything: {'9' * 5000}\n", "is not valid YAML"),
+    "another": ("config: anchors.yaml\n", "repeats its anchors until it has"),
+    "of_data": ("data: anchors.yaml\n", "repeats its anchors until it has"),
+    "another_deep": ("config: deep.yaml\n", "nests more than 64 levels deep"),
 }
 GRADIENT = ("fit", "--model=GradientDescent", "--trainer.max_epochs=2")
 LINEAR = ("fit", "--model=LinearRegression", "--trainer.max_epochs=2")
@@ -175,12 +183,19 @@ WORDS = [
     (*LINEAR, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=nothing"),
     (*LINEAR, "--model.criterion=BCELoss"),
     (*LINEAR, "--model.criterion=NLLLoss"),
+    (*LINEAR, "--model.criterion=KLDivLoss"),
     (*LINEAR, "--optimizer=SparseAdam"),
     (*LINEAR, "--optimizer=Adam", "--optimizer.lr=-1"),
     (*LINEAR, "--lr_scheduler=LambdaLR"),
     (*GRADIENT, "--data.batch_size", "9" * 20),
     (*GRADIENT, "--stop_at_se=-1"),
     (*GRADIENT, "--trainer.devices=0"),
+    (*GRADIENT, "--trainer.num_nodes=3"),
+    (*GRADIENT, "--trainer.callbacks=BatchSizeFinder"),
+    (*GRADIENT, "--trainer.precision=16-mixed"),
+    (*GRADIENT, "--model.lr=1e308"),
+    (*GRADIENT, "--model.w0=1e308"),
+    ("board", "--port=-1"),
     (*GRADIENT, "--trainer.accelerator=cpu", "--trainer.devices=999"),
     (*GRADIENT, "--trainer.profiler=nope"),
     ("fit", "--model=ExhaustiveSearch", "--model.step=1e-300"),
@@ -196,11 +211,44 @@ def test_words(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_configs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    content, message = CONFIGS[name]
-    Path("c.yaml").write_text(content)
-    assert message in said([*GRADIENT, "--config=c.yaml"], capsys)
+    for other, (content, _) in CONFIGS.items():
+        Path(f"{other}.yaml").write_text(content)
+    message = CONFIGS[name][1]
+    assert message in said([*GRADIENT, f"--config={name}.yaml"], capsys)
+    said(["compare", f"--config={name}.yaml"], capsys)
     assert not Path("pwned").exists()
     assert not folders()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop", "folder", "zero"])
+def test_what_is_no_file(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe that nobody writes to, a link to itself, a folder, a device that never ends."""
+    for ending in ("yaml", "ckpt", "csv", "npy", "parquet"):
+        path = Path(f"p.{ending}")
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to(path if kind == "loop" else "/dev/zero")
+    for words in (
+        [*GRADIENT, "--config=p.yaml"],
+        ["compare", "--config=p.yaml"],
+        *([command, "--ckpt_path=p.ckpt"] for command in ("fit", "validate", "test", "predict")),
+        ["plot", "p.ckpt"],
+        *([*GRADIENT, f"--data.path=p.{ending}"] for ending in ("csv", "npy", "parquet")),
+        *(["inspect", f"--data.path=p.{ending}"] for ending in ("csv", "npy", "parquet")),
+    ):
+        said(words, capsys)
+    assert not folders()
+
+
+@pytest.mark.parametrize(
+    "place", ["ftp://127.0.0.1:9/x.csv", "zip://x.csv", "hdfs://x/y.csv", "gs2://a/b.csv"]
+)
+def test_places_that_cannot_be_reached(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (GRADIENT, ["inspect"]):
+        assert f"{place} cannot be opened" in said([*words, f"--data.path={place}"], capsys)
 
 
 def test_what_is_large_or_close_is_no_error(linlight: Linlight) -> None:
@@ -251,3 +299,29 @@ def test_a_full_disk_names_the_runs_folder(
     for method in METHODS:
         message = refused("fit", "--model", method)
         assert f"no space left for the run's folder lightning_logs/{method}/version_0: free some" in message
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("batch_size", ["null", "2"])
+def test_features_whose_squares_leave_float64(
+    method: str, size: float, batch_size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exact answer is right, standardised features train, and the others are right or refused."""
+    Path("t.csv").write_text("x,y\n" + "".join(f"{x * size!r},{y}\n" for x, y in ((1.0, 2), (2, 4), (3, 7))))
+    words = ["fit", f"--model={method}", "--data.path=t.csv", f"--data.batch_size={batch_size}"]
+    try:
+        main(words)
+    except SystemExit:
+        assert capsys.readouterr().err.count("\n") == 1
+        assert size > 1
+        assert method != "LeastSquares"
+    if method not in ("LeastSquares", "LinearRegression") or (method, batch_size) == (
+        "LinearRegression",
+        "2",
+    ):
+        return
+    if method == "LinearRegression":
+        main([*words, "--data.standardize=true", "--model.lr=0.2"])
+    (*_, summary) = sorted(Path().rglob("summary.json"))
+    assert load(summary.parent).model.w.item() * size == pytest.approx(2.5, rel=1e-9)

@@ -5,6 +5,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
+    BatchSizeFinder,
     GradientAccumulationScheduler,
     LearningRateFinder,
     LearningRateMonitor,
@@ -13,6 +14,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.callbacks.spike import SpikeDetection
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.parsing import lightning_getattr, lightning_hasattr
 
 from linlight.errors import InputError
 
@@ -46,6 +48,10 @@ def check_trainer(model: Any, trainer: Trainer) -> None:
 
 
 def _reason(model: LightningModule, callback: object) -> str:
+    if isinstance(callback, BatchSizeFinder):
+        argument = callback._batch_arg_name
+        if lightning_hasattr(model, argument) and lightning_getattr(model, argument) is None:
+            return f"takes all rows as one batch: give a {argument} to begin with"
     single_pass = getattr(model, "single_pass", False)
     if single_pass and isinstance(callback, NO_RATE):
         return "has no learning rate: leave it out"
