@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from linlight.errors import InputError
-from linlight.text import count, number, shortened
+from linlight.text import count, number, padded, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,16 +163,15 @@ class FitResult:
         if table := s.get("coefficients"):
             nested = table if isinstance(table[0], list) else [table]
             return [[{"name": row["name"], **row} for row in one] for one in nested]  # the name first
-        best = s.get("optimum")
-        reached, exact = _stacked(s), _stacked(best) if best else None
         names = s["feature_names"] if s["bias"] is None else ["intercept", *s["feature_names"]]
-        found = []
-        for t, values in enumerate(reached):
-            rows = [{"name": name, "estimate": value} for name, value in zip(names, values, strict=True)]
-            if exact is not None:
-                rows = [row | {"at the optimum": value} for row, value in zip(rows, exact[t], strict=True)]
-            found.append(rows)
-        return found
+        found = {"estimate": _stacked(s)}
+        if best := s.get("optimum"):
+            found["at the optimum"] = _stacked(best)
+        keys = ["name", *found]
+        return [
+            [dict(zip(keys, row, strict=True)) for row in zip(names, *of_target, strict=True)]
+            for of_target in zip(*found.values(), strict=True)
+        ]
 
 
 def _stacked(found: dict[str, Any]) -> list[list[float]]:
@@ -218,15 +217,15 @@ def _table(target: str, s: dict[str, Any]) -> str:
     lines = [title, "=" * WIDTH, head, "-" * WIDTH, *_rows(s["coefficients"])]
     f = f"{_statistic(s['f'], s['f_p'], 5)} (p {_p(s['f_p'])})"
     condition = "inf" if s["condition_number"] is None else number(s["condition_number"], 4)
-    adjusted = number(s["adjusted_r_squared"])
+    rows, r_squared = f"{s.get('observations', s['rows']):,}", "R²" if intercept else "uncentred R²"
     pairs = [
+        ("rows", rows, r_squared, number(s["r_squared"])),
         (
-            "rows",
-            f"{s.get('observations', s['rows']):,}",
-            "R²" if intercept else "uncentred R²",
-            number(s["r_squared"]),
+            "degrees of freedom",
+            f"{s['degrees_of_freedom']:,}",
+            "adjusted R²",
+            number(s["adjusted_r_squared"]),
         ),
-        ("degrees of freedom", f"{s['degrees_of_freedom']:,}", "adjusted R²", adjusted),
         ("residual std dev", number(s["residual_sd"]), f"F, {count(s['f_degrees'], 'slope')}", f),
         ("condition number", condition, "std errors", s["std_errors"]),
     ]
@@ -241,7 +240,7 @@ def _rows(coefficients: Sequence[dict[str, Any]]) -> list[str]:
     for name, c in zip(shortened([c["name"] for c in shown], 13), shown, strict=True):
         t = _statistic(c["t"], c["p"], 4)
         lines.append(
-            f"{name:<14}{number(c['estimate']):>12}{number(c['std_error'], 4):>11}{t:>10}"
+            f"{padded(name, 14)}{number(c['estimate']):>12}{number(c['std_error'], 4):>11}{t:>10}"
             f"{_p(c['p']):>9}{number(c['ci_low'], 5):>12}{number(c['ci_high'], 5):>12}"
         )
     if len(coefficients) > PRINTED:
