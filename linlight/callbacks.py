@@ -11,12 +11,12 @@ from linlight.runs.search_curve import SearchCurve
 from linlight.text import language
 from linlight.training.audit import Audit
 from linlight.training.diagnostics import Diagnostics
+from linlight.training.folder import RunFolder
 from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
 from linlight.training.predictions import PredictionWriter
 from linlight.training.progress import ProgressBar, Verbose
 from linlight.training.resume import ResumedSettings
-from linlight.training.run_folder import RunFolder
 from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import Charts
 from linlight.training.trace import Trace

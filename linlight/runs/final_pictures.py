@@ -12,7 +12,7 @@ from linlight.methods.base.run_rows import our_data
 from linlight.runs.pictures import draw_all
 from linlight.runs.run import Run
 from linlight.runs.style import show_figures
-from linlight.training.run_folder import run_folder
+from linlight.training.folder import run_folder
 from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import tensorboards
 

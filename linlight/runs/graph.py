@@ -113,25 +113,14 @@ def _arrow(
     length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
     right, up = (x1 - x0) / length, (y1 - y0) / length
     ends = [(x - up * ASIDE, y + right * ASIDE) for x, y in (start, end)]
-    looks: dict[str, Any] = {
-        "arrowstyle": "-|>",
-        "color": color,
-        "ls": style,
-        "shrinkA": 56,
-        "shrinkB": 56,
-        "lw": 1.6,
-    }
-    if abs(up) > abs(right):
-        looks |= {"shrinkA": 18, "shrinkB": 18}
+    gap = 18 if abs(up) > abs(right) else 56  # between an arrow and the middle of its node
+    looks = {"arrowstyle": "-|>", "color": color, "ls": style, "shrinkA": gap, "shrinkB": gap, "lw": 1.6}
     axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=looks)
     if text:
         # Nearer to the end, where ways that meet at the start are further apart.
         x, y = (0.4 * a + 0.6 * b for a, b in zip(*ends, strict=True))
         angle = math.degrees(math.atan2(y0 - y1, x0 - x1))  # read from left to right
-        turned: dict[str, Any] = {
-            "rotation": angle,
-            "transform_rotates_text": True,
-            "rotation_mode": "anchor",
-        }
-        at = (x - up * 0.3, y + right * 0.3)
-        axes.text(*at, text, color=color, ha="center", va="center", fontsize=9, **turned)
+        axes.text(
+            x - up * 0.3, y + right * 0.3, text, color=color, ha="center", va="center", fontsize=9,
+            rotation=angle, transform_rotates_text=True, rotation_mode="anchor",
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from linlight.functional.loss_surface import Landscape
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.runs.style import BLUE, ERROR, RED, save_figure, show_figures
 from linlight.runs.surface import contours, surface
-from linlight.training.run_folder import run_folder
+from linlight.training.folder import run_folder
 
 
 class SearchCurve(Callback):

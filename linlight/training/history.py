@@ -18,7 +18,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import column_names, our_data
 from linlight.methods.base.training_loss import epoch_loss
 from linlight.training.diagnostics import Diagnostics
-from linlight.training.run_folder import run_folder
+from linlight.training.folder import run_folder
 
 FILE = "history.csv"
 LOSSES = ("train_loss", "val_loss", "gap", "predicted_gap")

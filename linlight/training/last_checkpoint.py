@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from linlight.errors import Diverged, InputError
-from linlight.training.run_folder import run_folder
+from linlight.training.folder import run_folder
 from linlight.training.stopping import EXIT_CODE, StopRequest, hear_again
 
 LATENCY = 0.2

@@ -17,8 +17,7 @@ from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.methods.base.batch import features_of
 from linlight.methods.base.run_rows import our_data
-from linlight.training.folder import folder_name
-from linlight.training.run_folder import run_folder
+from linlight.training.folder import folder_name, run_folder
 
 
 class PredictionWriter(Callback):

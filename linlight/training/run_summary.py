@@ -15,9 +15,8 @@ from linlight.methods.base.run_rows import column_names, our_data
 from linlight.methods.base.training_loss import check_finite
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.fit_result import FitResult
-from linlight.training.folder import write_json
+from linlight.training.folder import run_folder, write_json
 from linlight.training.results_board import show_results
-from linlight.training.run_folder import run_folder
 
 FORMAT = 1
 """Version of `summary.json`, raised by a change that an older `linlight.load` would misread."""
