@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 
 from linlight.cli.remember import Ahead
 from linlight.data.datamodule import XYDataModule
@@ -62,7 +62,7 @@ def pass_lr_on(config: Namespace, ahead: Ahead) -> str:
     return f"{name} is given --model.lr as its learning rate, {lr:g}"
 
 
-def trainer(config: Any, model: LinearModel, data: XYDataModule) -> list[Any]:
+def trainer(config: Any, model: LinearModel, data: LightningDataModule) -> list[Any]:
     """Makes sure that the Trainer's settings go with the method and the data.
 
     Returns:
@@ -92,7 +92,7 @@ def trainer(config: Any, model: LinearModel, data: XYDataModule) -> list[Any]:
     given = given if isinstance(given, list) else [given]
     for callback in given:
         monitor = getattr(callback, "monitor", None) or ""
-        if monitor.startswith("val_") and not data.has_validation:
+        if monitor.startswith("val_") and isinstance(data, XYDataModule) and not data.has_validation:
             raise InputError(
                 f"{type(callback).__name__} monitors {monitor} and there are no validation rows: "
                 "set --data.val_fraction, or monitor train_loss"

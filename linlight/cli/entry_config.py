@@ -73,6 +73,8 @@ def from_config(path: str) -> Entry:
         raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
     if not isinstance(content.get("data") or {}, dict):
         raise InputError(f"{path}: data must hold settings, such as path: table.csv, got {content['data']!r}")
+    if "class_path" in (content.get("data") or {}):
+        raise InputError(f"{path}: compare trains on arrays or a table: leave out data.class_path")
     epochs, seed = _epochs_and_seed(path, content)
     config = _as_fit_reads_it(path)
     method = config.model.class_path.rpartition(".")[2]
@@ -83,7 +85,7 @@ def from_config(path: str) -> Entry:
             config.model.init_args[key] = config[key].as_dict()
     said = {key: config.data[key] for key in content.get("data") or {}}
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LinearModel, "model")
+    parser.add_subclass_arguments(LinearModel, "model", fail_untyped=False)  # a criterion may be the user's
     alone = parser.parse_object({"model": config.model.as_dict()})
 
     def make() -> LinearModel:

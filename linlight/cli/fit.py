@@ -63,6 +63,8 @@ class Cli(LightningCLI):
 
     def __init__(self, args: Sequence[str]) -> None:
         self._command = args[0]
+        self._words = [word for word in args[1:] if word != "all" or "--help" not in args]
+        self._ahead = look_ahead(self._words)
         self.run_folder: Path | None = None
         self._run_summary = RunSummary()
         self._stopped = False
@@ -90,7 +92,7 @@ class Cli(LightningCLI):
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--trainer`, `--model` and `--data`."""
-        schema.add_core_arguments(parser)
+        schema.add_core_arguments(parser, names_data=self._ahead.names_data)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the other options of the command."""
@@ -99,12 +101,10 @@ class Cli(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with what a checkpoint says of itself as the defaults."""
-        words = list(args[1:])
-        if wants_short_help(words):
+        if wants_short_help(args[1:]):
             print(short_help(self.options, self._command))
             raise SystemExit(0)
-        words = [word for word in words if word != "all" or "--help" not in words]
-        ahead = look_ahead(words)
+        ahead = self._ahead
         path = ahead.values.get("ckpt_path")
         if path == "last":
             path = self._last(ahead)
@@ -113,7 +113,7 @@ class Cli(LightningCLI):
         if path is not None:
             beside = remember(self.options, path, self._command, ahead)
         try:
-            config = self._parse(words)
+            config = self._parse(self._words)
         except InputError as error:
             if beside is None:
                 raise
@@ -125,7 +125,8 @@ class Cli(LightningCLI):
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
             )
-        self._obey_precision(config, is_named="data.dtype" in ahead.names)
+        if not ahead.names_data:
+            self._obey_precision(config, is_named="data.dtype" in ahead.names)
         if config.get("model") is None:
             raise InputError(no_method())
         if config.quiet and config.get("verbose"):
@@ -207,7 +208,8 @@ class Cli(LightningCLI):
         """Makes the Trainer with the run's fresh folder as its `default_root_dir`."""
         config = self.config_init[self._command].trainer
         given = checks.trainer(config, self.model, self.datamodule)
-        if not self.model.single_pass:  # which may leave the rows where they are
+        # A single pass may leave the rows where they are.
+        if isinstance(self.datamodule, XYDataModule) and not self.model.single_pass:
             self.datamodule.read()  # bad rows are refused before there is a folder
         root = Path(config["default_root_dir"] or ".") / "lightning_logs" / type(self.model).__name__
         if _rank() == 0:  # only rank 0 writes
@@ -324,11 +326,12 @@ class Cli(LightningCLI):
         self.trainer.test(**kwargs, verbose=False)
 
     def _after_evaluation(self) -> None:
-        kept = self.datamodule.hparams[{"validate": "val_fraction", "test": "test_fraction"}[self._command]]
+        data, kind = self.datamodule, {"validate": "val", "test": "test"}[self._command]
+        is_set_aside = not isinstance(data, XYDataModule) or data.hparams[f"{kind}_fraction"] > 0
         metrics = figures(self.trainer.callback_metrics)
         summary = describe(self.model, self.model.rows) | metrics
         if _rank() == 0:
-            print(evaluated(summary["method"], metrics, summary["rows"], kept > 0))
+            print(evaluated(summary["method"], metrics, summary["rows"], is_set_aside))
         self._write_summary(summary)
 
     after_validate = after_test = _after_evaluation

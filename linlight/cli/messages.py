@@ -27,7 +27,9 @@ OUT_OF_MEMORY = (
 
 def command_parser(command: str) -> ArgumentParser:
     """A parser of the words after a command, still without options."""
-    return ArgumentParser(prog=f"linlight {command}", exit_on_error=False, description=COMMANDS[command])
+    return ArgumentParser(
+        prog=f"linlight {command}", exit_on_error=False, allow_abbrev=False, description=COMMANDS[command]
+    )
 
 
 def parse(parser: ArgumentParser, words: Sequence[str]) -> Namespace:
@@ -70,14 +72,19 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     required = re.findall(r'Key "([^"]+)" is required', message)
     if required and keys:
         return f"{path} needs {path}.{required[0]}"
+    if 'Parser key "data"' in message and "Unable to load config" in message:
+        return "a data module of your own is for fit, validate, test, predict: give --data.path or --data.x"
     unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
     if unaccepted:
         return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
     missing = re.search(
-        r"given class_path '([^']+)':\s+(?:Requirement|No module named|`?\w+`? requires).*", message
+        r"given class_path '([^']+)':\s+(?:Requirement|No module named|module '|`?\w+`? requires).*", message
     )
     if missing:
         return f"{missing[1].rpartition('.')[2]}: {_squeeze(missing[0].partition(':')[2])}"
+    other = re.search(r"Import path does not correspond to a subclass of (\w+)", message)
+    if other and keys and (named := re.search(r"Given value: (.*)", message)):
+        return f"{path}: {named[1]} is no {other[1]}"
     missing_class = re.search(r"Expected a dot import path string: (\S+)", message)
     missing_class = missing_class or re.search(
         r"Unable to import|is not a subclass of|Not a valid subclass", message

@@ -20,7 +20,7 @@ from linlight.plain import read_yaml
 from linlight.training import checkpointing as checkpoints
 from linlight.training.arguments import are_plain
 
-_AHEAD = ("ckpt_path", "model", "optimizer", "data.x", "data.path", "trainer.default_root_dir")
+_AHEAD = ("ckpt_path", "model", "optimizer", "data", "data.x", "data.path", "trainer.default_root_dir")
 _COLUMNS = ("features", "target", "categorical")
 _OF_TABLES = ("weight", "weight_kind", "unseen", "reference", *DIALECT)
 _OF_OTHER_DATA = ("dtype", *_COLUMNS, *_OF_TABLES, "missing", "standardize")
@@ -51,6 +51,12 @@ class Ahead:
 
     values: dict[str, Any]
     names: set[str]
+
+    @property
+    def names_data(self) -> bool:
+        """Whether a data module is named by its class, `my_module.MyData`."""
+        name = self.values.get("data")
+        return isinstance(name, str) and not Path(name).is_file()
 
 
 def look_ahead(words: Sequence[str]) -> Ahead:
@@ -135,7 +141,11 @@ def remember(parser: ArgumentParser, path: str, command: str, ahead: Ahead) -> P
     until = checkpoint.get("until", {}) if command == "fit" else {}
     defaults |= {f"trainer.{key}": value for key, value in until.items() if value is not None}
     defaults |= _of_model(path, checkpoint, command, ahead)
-    defaults |= {f"data.{key}": value for key, value in _of_data(path, checkpoint, command, ahead).items()}
+    if ahead.names_data:
+        defaults |= _of_named_data(checkpoint, ahead.values["data"])
+    else:
+        data = _of_data(path, checkpoint, command, ahead)
+        defaults |= {f"data.{key}": value for key, value in data.items()}
     known = {action.dest for action in parser._actions}  # an older version may have had others
     parser.set_defaults({key: value for key, value in defaults.items() if key in known})
     return None if config is None else config[0]
@@ -164,6 +174,15 @@ def _of_model(path: str, checkpoint: dict[str, Any], command: str, ahead: Ahead)
     return {"model": {"class_path": class_path, "init_args": settings}, **found}
 
 
+def _of_named_data(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
+    """The checkpoint's settings of a data module that is named, where it is the one trained on."""
+    trained_on = str(checkpoint.get("data")).rpartition(".")[2]
+    settings = checkpoint.get("datamodule_hyper_parameters") or {}
+    if trained_on != name.rpartition(".")[2] or not all(map(_is_argument, settings.values())):
+        return {}
+    return {"data": {"class_path": name, "init_args": dict(settings)}}
+
+
 def _of_data(path: str, checkpoint: dict[str, Any], command: str, ahead: Ahead) -> dict[str, Any]:
     """A checkpoint's data: all of it, or what holds for others too where other data are given."""
     data = checkpoints.data_of(path, checkpoint)
@@ -178,6 +197,8 @@ def _of_data(path: str, checkpoint: dict[str, Any], command: str, ahead: Ahead) 
     elif "data.path" in ahead.names:
         kept = data.keys() - {"x", "y", "path"} if command == "fit" else set(_OF_OTHER_DATA)
         data = {key: data[key] for key in kept if key in data}
+    elif isinstance(name := checkpoint.get("data"), str):
+        raise InputError(f"the checkpoint was trained on data of {name}: add --data {name}, or --data.x")
     elif not {"x", "y", "path"} <= data.keys():
         raise InputError(
             "the checkpoint was trained on arrays, which it does not hold: add --data.x and --data.y, "

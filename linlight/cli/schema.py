@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import register_type
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LRSchedulerTypeTuple
 from torch.optim import Optimizer
 
@@ -32,12 +32,20 @@ OF_CALLBACKS = {
 """The options of `default_callbacks` that a command takes."""
 
 
-def add_core_arguments(parser: LightningArgumentParser) -> None:
-    """Adds `--trainer`, `--model` (which a checkpoint can stand for) and `--data`."""
+def add_core_arguments(parser: LightningArgumentParser, *, names_data: bool) -> None:
+    """Adds `--trainer`, `--model` (which a checkpoint can stand for) and `--data`.
+
+    Args:
+        parser: The command's.
+        names_data: Whether the data are of a class that is named; else they are an `XYDataModule`.
+    """
     parser.add_lightning_class_args(Trainer, "trainer")
     parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER.items()})
     parser.add_lightning_class_args(LinearModel, "model", subclass_mode=True, required=False)
-    parser.add_lightning_class_args(XYDataModule, "data")
+    if names_data:
+        parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
+    else:
+        parser.add_lightning_class_args(XYDataModule, "data")
 
 
 def add_arguments(parser: LightningArgumentParser, command: str) -> None:

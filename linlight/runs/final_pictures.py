@@ -52,6 +52,7 @@ class Pictures(Callback):
     def _draw(self, trainer: Trainer, pl_module: Any) -> None:
         data = copy.copy(our_data(trainer))
         if data is None:
+            print("no pictures, which need an XYDataModule")
             return
         data.trainer = None  # the training is over
         data.setup("predict")  # in the data's own units

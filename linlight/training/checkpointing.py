@@ -221,11 +221,13 @@ def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
 
 
 def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint's settings of `XYDataModule`; without `x`, `y` and `path` where they were arrays.
+    """A checkpoint's settings of `XYDataModule`; without `x`, `y` and `path` where those were arrays.
 
     Raises:
         InputError: If a setting is unknown, of a wrong kind, or names a class.
     """
+    if "data" in checkpoint:  # another data module
+        return {}
     settings = {
         key: value
         for key, value in (checkpoint.get("datamodule_hyper_parameters") or {}).items()

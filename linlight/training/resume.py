@@ -5,8 +5,6 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from linlight.methods.base.run_rows import our_data
-
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
@@ -26,7 +24,7 @@ class ResumedSettings(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Finds the settings of method and data that are others than the checkpoint's."""
         found = list(differences(checkpoint["hyper_parameters"], dict(pl_module.hparams)))
-        if (data := our_data(trainer)) is not None:
+        if (data := getattr(trainer, "datamodule", None)) is not None:
             before, now = (
                 {name: value for name, value in settings.items() if name not in ("x", "y")}
                 for settings in (checkpoint.get("datamodule_hyper_parameters", {}), data.hparams)

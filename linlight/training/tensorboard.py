@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch import loggers as lightning_loggers
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
@@ -114,7 +114,7 @@ def data_name(data: XYDataModule) -> str | None:
     )
 
 
-def run_label(model: LinearModel, data: XYDataModule) -> str:
+def run_label(model: LinearModel, data: LightningDataModule) -> str:
     """The settings by which runs of a method are told apart, as the name of a folder.
 
     Batch size and learning rate always, and the data's name where they have one; another setting of the
@@ -131,10 +131,13 @@ def run_label(model: LinearModel, data: XYDataModule) -> str:
     for name, value in sorted(model.hparams.items()):
         if name in usual and name not in settings and value != usual[name].default:
             settings[name] = value
-    settings["batch"] = data.batch_size or "all"
-    if data.hparams["dtype"] != "float64":
-        settings["dtype"] = data.hparams["dtype"]
-    settings["data"] = data_name(data)
+    if isinstance(data, XYDataModule):
+        settings["batch"] = data.batch_size or "all"
+        if data.hparams["dtype"] != "float64":
+            settings["dtype"] = data.hparams["dtype"]
+        settings["data"] = data_name(data)
+    else:
+        settings["data"] = type(data).__name__
     short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
     words = (
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={as_word(value)}"

@@ -34,12 +34,8 @@ def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
     """The number of features and targets, and the type of numbers, of the first batch to train on.
 
     Raises:
-        InputError: Where nothing is trained, or the loader has no batch.
+        InputError: If the loader has no batch.
     """
-    if trainer.state.fn != "fit":
-        raise InputError(
-            "the model has no weights yet: fit it, load a checkpoint, or call build(features, targets)"
-        )
     # There is no public way to the loader before Lightning has set it up, which is after this.
     loader = trainer.fit_loop._data_source.dataloader()
     with torch.random.fork_rng(devices=[]):  # the training shuffles as it would have

@@ -195,6 +195,9 @@ class LinearModel(LinearModule):
         elif self._trained is not None:
             checkpoint["standardized"] = self._trained
         data = self._data()
+        other = getattr(self.trainer, "datamodule", None) if data is None else None
+        if other is not None:
+            checkpoint["data"] = f"{type(other).__module__}.{type(other).__qualname__}"
         if data is not None and data.is_table:
             checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
         # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.

@@ -55,7 +55,7 @@ class TrainingLoss(Callback):
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes the weights for another's loader, by its first batch, before other callbacks look at them."""
-        if pl_module.linear is None:
+        if pl_module.linear is None and stage == "fit":  # elsewhere a checkpoint has them
             pl_module.build(*sizes_of_first_batch(trainer))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
