@@ -250,9 +250,12 @@ class BatchLoader(Resumable):
     def _order(self) -> Tensor | None:
         """The numbers of the rows in the order of the epoch; None: all, as they come."""
         order = self.sampler.permutation()
-        if self.part is None or order is None:
-            return self.part if order is None else order
-        return self.part.index_select(0, order)
+        if order is None:
+            order = self.part
+        elif self.part is not None:
+            order = self.part.index_select(0, order)
+        # Once an epoch: a GPU would wait for the numbers of each batch.
+        return None if order is None else order.to(self.tensors[0].device)
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
         """This process's shares of the batches from `first` to before `end`."""
@@ -277,5 +280,4 @@ class BatchLoader(Resumable):
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:
             return tuple(tensor[start:stop] for tensor in self.tensors)
-        chosen = order[start:stop].to(self.tensors[0].device)
-        return tuple(gather_rows(tensor, chosen) for tensor in self.tensors)
+        return tuple(gather_rows(tensor, order[start:stop]) for tensor in self.tensors)

@@ -9,7 +9,13 @@ from linlight.data.datamodule import XYDataModule
 from linlight.functional.squared_error import squared_error_sums
 from linlight.methods.base.batch import mean_over
 from linlight.methods.base.by_hand import ByHandModel
-from linlight.methods.base.compiled import Kernel, compiled_step, kernel_for, rows_at_once
+from linlight.methods.base.compiled import (
+    MANY_AN_EPOCH,
+    Kernel,
+    compiled_step,
+    kernel_for,
+    rows_at_once,
+)
 
 
 class GradientDescent(ByHandModel):
@@ -20,6 +26,7 @@ class GradientDescent(ByHandModel):
     """
 
     _kernel: Kernel | None = None
+    _taken: bool | None = None  # by the run that is gone on with
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Computes the gradient of the mean squared error, and steps against it."""
@@ -42,12 +49,25 @@ class GradientDescent(ByHandModel):
 
     def setup(self, stage: str) -> None:
         """Takes the lines above, unless `batches_per_step` finds their compiled form."""
-        self._kernel = None
+        self._kernel, self._taken = None, None
         super().setup(stage)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds which form the updates take: a training that goes on takes the same."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["compiled"] = self._kernel is not None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on in the same form, whatever the number of epochs now is."""
+        super().on_load_checkpoint(checkpoint)
+        data = self._data()
+        if data is not None and self.trainer.state.fn == "fit":
+            self._taken = checkpoint.get("compiled", data.batches >= MANY_AN_EPOCH)
+            self.ask_for_rows(data, "fit")
 
     def batches_per_step(self, data: XYDataModule) -> int:
         """Chooses the compiled form first, which takes more at once."""
-        self._kernel = kernel_for(self)
+        self._kernel = kernel_for(self, self._taken)
         return super().batches_per_step(data)
 
     def updates_at_once(self, batches: int, batch_size: int) -> int:

@@ -190,7 +190,8 @@ def test_saved_after_training_ours_go_on_to_the_bit(
     assert on.global_step == 2 * trainer.global_step
 
 
-def test_the_compiled_form_decides_how_many_the_first_step_takes() -> None:
+def test_the_compiled_form_decides_how_many_the_first_step_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("linlight.methods.base.compiled.MANY_UPDATES", 1000)
     data, model = XYDataModule(X, X, 8), GradientDescent(lr=1e-3)
     taken = [fit(model, data, max_epochs=1).num_training_batches for _ in range(2)]
     assert model._kernel is not None

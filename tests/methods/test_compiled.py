@@ -20,7 +20,8 @@ ROWS = 4099
 
 
 @pytest.fixture(autouse=True)
-def _forget_the_kernel() -> Any:
+def _forget_the_kernel(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(compiled, "MANY_UPDATES", 1000)
     compiled._load.cache_clear()
     yield
     compiled._load.cache_clear()
@@ -42,7 +43,7 @@ def trained(path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch, **options:
     bias = options.pop("bias", True)
     with monkeypatch.context() as patch:
         if plain:
-            patch.setattr("linlight.methods.gradient_descent.kernel_for", lambda model: None)
+            patch.setattr("linlight.methods.gradient_descent.kernel_for", lambda *_: None)
         model = GradientDescent(lr=0.005, bias=bias)
         data = XYDataModule(
             path=path, features=["a", "b", "c"], **({"target": "y", "dtype": "float64"} | options)
@@ -160,3 +161,32 @@ def test_few_updates_need_no_compiler(rows: int, batch_size: int | None) -> None
     model = GradientDescent(lr=0.1)
     fit(model, XYDataModule(x, 2 * x, batch_size=batch_size), max_epochs=1)
     assert model._kernel is None
+
+
+@pytest.mark.parametrize(("epochs", "is_compiled"), [(9, False), (10, True), (-1, True)])
+def test_updates_are_counted_over_the_whole_run(epochs: int, is_compiled: bool) -> None:
+    class Two(Callback):
+        def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+            trainer.should_stop = trainer.current_epoch == 1
+
+    x = torch.linspace(0, 1, 400)
+    model = GradientDescent(lr=0.1)
+    fit(model, XYDataModule(x, 2 * x, batch_size=4), max_epochs=epochs, callbacks=[Two()])
+    assert (model._kernel is not None) == is_compiled
+
+
+@pytest.mark.parametrize(("first", "then"), [(3, 12), (12, 14)])
+@pytest.mark.parametrize("of_old", [False, True])
+def test_more_epochs_go_on_in_the_same_form(first: int, then: int, of_old: bool) -> None:
+    x = torch.linspace(-1, 1, 400)
+    data = XYDataModule(x, 2 * x, batch_size=4, shuffle=True)
+    part, resumed = (GradientDescent(lr=0.1, bias=True) for _ in range(2))
+    fit(part, data, max_epochs=first).save_checkpoint("part.ckpt")
+    if of_old:  # which took 1,000 updates an epoch for many, and here are 100
+        checkpoint = torch.load("part.ckpt", weights_only=True)
+        del checkpoint["compiled"]
+        torch.save(checkpoint, "part.ckpt")
+    trainer = quiet_trainer(max_epochs=then)
+    trainer.fit(resumed, datamodule=data, ckpt_path="part.ckpt", weights_only=True)
+    assert (resumed._kernel is not None) == (part._kernel is not None and not of_old)
+    assert trainer.global_step == 100 * then

@@ -1,5 +1,6 @@
 """The updates of `GradientDescent` by a compiled kernel, where they are many: the same to rounding."""
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 Kernel = Callable[..., float]
 
-MANY_UPDATES = 1000
-"""Updates an epoch from which on a kernel is worth importing; one of PyTorch's costs some 50 µs."""
+MANY_UPDATES = 10_000
+"""Updates of a run from which on a kernel is worth half a second to import; one of PyTorch's costs 50 µs."""
+
+MANY_AN_EPOCH = 1000
+"""Updates an epoch from which on earlier versions took it, whose checkpoints do not say so."""
 
 MOST_ROWS = 2**14
 """Rows in a batch up to which a kernel, which adds up one by one, is as exact as PyTorch, and faster."""
@@ -34,17 +38,23 @@ BLOCK_ROWS = 2**16
 """Rows that a training step takes at most: after each the loss is looked at."""
 
 
-def kernel_for(model: "ByHandModel") -> Kernel | None:
+def kernel_for(model: "ByHandModel", taken: bool | None = None) -> Kernel | None:
     """The kernel that takes a model's updates, None where PyTorch does.
 
-    It depends on the data and the machine alone, so a training that goes on takes the same way.
+    Args:
+        model: The model, of a Trainer.
+        taken: Whether the run that is gone on with took it. Default: there is none, and it is taken where
+            updates are many.
     """
     trainer, data = model.trainer, model._data()
     if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
         return None
     if data is None or data.batch_size is None or data.reduce or model.w.shape[0] > MOST_TARGETS:
         return None
-    if data.batches < MANY_UPDATES or data.batch_size > MOST_ROWS:
+    if data.batches < 2 or data.batch_size > MOST_ROWS:
+        return None
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs >= 0 else math.inf
+    if not (data.batches * epochs >= MANY_UPDATES if taken is None else taken):
         return None
     return _load(model.w.dtype)
 

@@ -17,13 +17,7 @@ from linlight.functional.statistic import column_norms
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import as_batch, features_of, total_weight
 from linlight.methods.base.callback_checks import check_trainer
-from linlight.methods.base.fits import (
-    check_columns,
-    check_data,
-    check_sizes,
-    check_targets,
-    check_units,
-)
+from linlight.methods.base.fits import check_columns, check_data, check_sizes, check_targets, check_units
 from linlight.methods.base.linear import LinearModule
 from linlight.methods.base.metrics import collection, metrics_of
 from linlight.methods.base.run_rows import batches_again
@@ -96,11 +90,14 @@ class LinearModel(LinearModule):
         if data is not None:
             check_data(self, data, stage)
             check_sizes(self, data)
-            several = self.batches_per_step(data) if stage == "fit" else 1
-            # A trained model is one of the data's own units.
-            data.hand_out(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
+            self.ask_for_rows(data, stage)
         if stage == "fit":
             self._is_standardized, self._trained = data is not None and data.standardize, None
+
+    def ask_for_rows(self, data: XYDataModule, stage: str) -> None:
+        """Tells the data how a stage wants its rows: a trained model, in the data's own units."""
+        several = self.batches_per_step(data) if stage == "fit" else 1
+        data.hand_out(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
 
     def batches_per_step(self, data: XYDataModule) -> int:
         """How many batches a training step takes at once."""
