@@ -17,6 +17,34 @@ from linlight.methods import LinearModel
 PROCESSES = max(8, os.cpu_count() or 1)
 """The most processes that a training on the CPU starts: more than the processors only make it slower."""
 
+PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
+"""The types of numbers that Lightning's names of a precision stand for."""
+
+
+def precision(config: Namespace, ahead: Ahead) -> None:
+    """Takes Lightning's way to name a type; what was typed wins over what a checkpoint remembers.
+
+    Raises:
+        InputError: If it is none of these types, or not the data's.
+    """
+    asked = config.trainer.precision
+    if asked is None:
+        return
+    dtype = PRECISIONS.get(str(asked))
+    if dtype is None:  # Lightning goes on to call it otherwise
+        raise InputError(
+            f"precision {asked} is not used here: --data.dtype float32 or float64, which is "
+            "--trainer.precision 32-true or 64-true, is the type of all numbers"
+        )
+    if ahead.names_data:
+        return
+    if "data.dtype" in ahead.names and config.data.dtype not in (None, dtype):
+        raise InputError(
+            f"--trainer.precision {asked} and --data.dtype {config.data.dtype} contradict each other: "
+            "leave out one"
+        )
+    config.data.dtype = dtype
+
 
 def optimizer(config: Namespace) -> None:
     """Makes sure that a method takes the optimizer and the scheduler that it is given.

@@ -38,6 +38,8 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # The dashboard logs at least once an epoch, however short.
         warnings.filterwarnings("ignore", message="The number of training batches")
+        # A resumed run has a folder of its own; the best of the run before stays where it is.
+        warnings.filterwarnings("ignore", message="The dirpath has changed from")
         # What is saved after an update is what is to be saved.
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
         # Both say no more than the line with which they are refused.

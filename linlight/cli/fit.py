@@ -34,8 +34,6 @@ from linlight.training.tensorboard import BatchedTensorBoardLogger, run_label
 PARSER = {"exit_on_error": False, "allow_abbrev": False}
 USUAL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Exceptions of Lightning and torch about arguments that they cannot work with."""
-PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
-"""The types of numbers that Lightning's names of a precision stand for."""
 NO_MATTER = {"default_root_dir", "devices", "enable_progress_bar", "logger"}
 """Trainer settings that do not affect results; not reported on resume."""
 
@@ -125,8 +123,7 @@ class Cli(LightningCLI):
             raise InputError(
                 f"{self._command} needs a trained model: add --ckpt_path RUN/checkpoints/last.ckpt"
             )
-        if not ahead.names_data:
-            self._obey_precision(config, is_named="data.dtype" in ahead.names)
+        checks.precision(config, ahead)
         if config.get("model") is None:
             raise InputError(no_method())
         if config.quiet and config.get("verbose"):
@@ -137,19 +134,6 @@ class Cli(LightningCLI):
         said = checks.pass_lr_on(config, ahead)
         if said and not config.quiet and _rank() == 0:
             print(said)
-
-    @staticmethod
-    def _obey_precision(config: Namespace, *, is_named: bool) -> None:
-        """Takes Lightning's way to name a type; what was typed wins over what a checkpoint remembers."""
-        dtype = PRECISIONS.get(str(config.trainer.precision))
-        if dtype is None:
-            return
-        if is_named and config.data.dtype not in (None, dtype):
-            raise InputError(
-                f"--trainer.precision {config.trainer.precision} and --data.dtype {config.data.dtype} "
-                "contradict each other: leave out one"
-            )
-        config.data.dtype = dtype
 
     def _typed(self, name: str) -> Any:
         return self.config[self._command].get(name)

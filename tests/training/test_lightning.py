@@ -61,6 +61,7 @@ WORKS: dict[str, list[str]] = {
     "ModelCheckpoint, steps": callback("ModelCheckpoint", every_n_train_steps=2, save_top_k=-1),
     "Timer": callback("Timer", duration="00:01:00:00"),
     "ModelSummary": callback("ModelSummary"),
+    "ThroughputMonitor": callback("ThroughputMonitor", batch_size_fn="builtins.len"),
     "TQDMProgressBar": callback("TQDMProgressBar"),
     "LambdaCallback": callback("LambdaCallback"),
     "OnExceptionCheckpoint": callback("OnExceptionCheckpoint", dirpath="own"),
@@ -110,6 +111,8 @@ SOME: dict[str, tuple[list[str], tuple[str, ...], str]] = {
     "val_check_interval": (["--trainer.val_check_interval=0"], tuple(METHODS), "val_check_interval"),
     "WandbLogger": (["--trainer.logger=WandbLogger"], tuple(METHODS), "wandb"),
     "MLFlowLogger": (["--trainer.logger=MLFlowLogger"], tuple(METHODS), "mlflow"),
+    "16-mixed": (["--trainer.precision=16-mixed"], tuple(METHODS), "precision 16-mixed is not used here"),
+    "bf16": (["--trainer.precision=bf16"], tuple(METHODS), "precision bf16 is not used here"),
     "fsdp": (["--trainer.strategy=fsdp"], tuple(METHODS), "requires a GPU"),
 }
 CASES = [(name, words, method, "") for name, words in WORKS.items() for method in METHODS]
@@ -230,3 +233,14 @@ def test_a_trial_is_not_the_last_checkpoint(words: list[str], refused: Callable[
     for path in Path().rglob("summary.json"):
         path.unlink()
     assert "there is no checkpoint" in refused("fit", "--ckpt_path=last")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_going_on_with_a_folder_of_its_own_is_no_warning(
+    method: str, words: list[str], linlight: Callable[..., Run]
+) -> None:
+    keep = callback("ModelCheckpoint", monitor="val_loss")
+    first = linlight("fit", *METHODS[method], *words, "--trainer.logger=false", *keep)
+    with warnings.catch_warnings(record=True) as said:
+        linlight("fit", f"--ckpt_path={first.checkpoint}", "--trainer.logger=false", "--trainer.max_epochs=3")
+    assert not [one for one in said if "dirpath" in str(one.message)]
