@@ -56,7 +56,7 @@ def inspect(data: XYDataModule, bias: bool = True) -> list[str]:
     inflation = _inflation(fit, column_norms(m.triangle_of(bias)[:, : m.features]))
     size = f"{count(int(m.rows), 'row')}, {count(m.features, 'feature')}, {count(m.targets, 'target')}"
     lines = [
-        f"{size}; {'rows that lack a value are left out' if data.dropped else 'no value is missing'}",
+        f"{size}; {'rows that lack a value are left out' if data.source.dropped else 'no value is missing'}",
         models(bias),
         "",
         _columns(20, 12, "column", "mean", "std dev", "least", "greatest", "VIF"),

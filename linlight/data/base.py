@@ -5,10 +5,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
 
 from linlight.data.loaders import BatchLoader
-from linlight.data.predicted import Predicted
 from linlight.data.sources import Batching, ProcessInfo, Source
 from linlight.data.statistics import Statistics
 from linlight.distributed import gather
@@ -99,10 +97,6 @@ class RowsDataModule(LightningDataModule):
         """Number of rows to train on; a stream is read once to count them."""
         return self.source.train_size(self._place())
 
-    def known_sizes(self) -> dict[str, int]:
-        """Rows for training, validation and testing, without reading a stream to count them."""
-        return self.source.known_sizes()
-
     @property
     def passes(self) -> int:
         """How many times a training epoch goes over the rows; more than once only with `reduce`."""
@@ -164,11 +158,6 @@ class RowsDataModule(LightningDataModule):
     def _statistics(self) -> Statistics:
         return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
 
-    @property
-    def dropped(self) -> bool:
-        """Whether rows were left out, as far as the table has been read."""
-        return self.source.dropped
-
     def _place(self, *, own_numbers: bool = False) -> ProcessInfo:
         """Where loaders hand out their rows, in the model's type or the data's own."""
         rank, world_size, device, _ = self._process
@@ -222,9 +211,5 @@ class RowsDataModule(LightningDataModule):
         return self._in_order("test" if self.has_test else "all")
 
     def predict_dataloader(self) -> Any:
-        """Batches of every row: x first, and then what tells which rows they are, see `predicted`."""
+        """Batches of every row: x first, and then what tells which rows they are, see `Source.predicted`."""
         return self._in_order("predict")
-
-    def predicted(self, batch: Any, predictions: Tensor) -> Predicted:
-        """A batch of `predict_dataloader` with its predictions, (B, T), and what is known of its rows."""
-        return self.source.predicted(batch, predictions)

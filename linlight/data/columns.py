@@ -155,7 +155,7 @@ class Columns:
             InputError: If it has no rows, or holds what cannot be used.
         """
         width = len(self.feature_names)
-        sizes = [part.rows for part in self.table.wholes()]
+        sizes = [part.rows for part in self.table.parts()]
         expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
         x, y, weight = (Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
         places: list[np.ndarray] = []

@@ -138,13 +138,9 @@ class Csv:
         with csv.open_csv(stream, read, self.dialect.parse_options(file), convert) as reader:
             return reader.schema
 
-    def wholes(self, file: str) -> list[Part]:
-        """The file: how many rows it has is known when it has been read."""
+    def parts(self, file: str, rows: int | None) -> list[Part]:
+        """The file: it cannot be divided, and how many rows it has is known when it has been read."""
         return [Part(file)]
-
-    def parts(self, file: str, rows: int) -> list[Part]:
-        """The file: it cannot be divided."""
-        return self.wholes(file)
 
     def id_type(self, column: pa.DataType) -> pa.DataType:
         """The type of a column that predictions are written with: text, as it stands there."""

@@ -119,7 +119,6 @@ class XYDataModule(RowsDataModule):
         self.batch_size = batch_size
         self.reduce = reduce
         self.shuffle = shuffle
-        self.seed = seed
         self.updates_per_step = updates_per_step
         self.standardize = standardize
         self.streamed = self._is_stream = bool(stream)

@@ -106,7 +106,7 @@ class OpenedTable:
     @property
     def is_worth_streaming(self) -> bool:
         """Whether to hold the rows takes longer, and more memory, than to read them for a single pass."""
-        sizes = [part.rows for part in self._columns.table.wholes()]
+        sizes = [part.rows for part in self._columns.table.parts()]
         numbers = len(self._columns.used) * sum(n or 0 for n in sizes)
         return None not in sizes and numbers >= MANY_NUMBERS and "memory" not in vars(self)
 

@@ -33,13 +33,11 @@ class Parquet:
         """The columns' names and types."""
         return self._metadata_of(file).schema.to_arrow_schema()
 
-    def wholes(self, file: str) -> list[Part]:
-        """The file, and how many rows it has."""
-        return [Part(file, rows=int(self._metadata_of(file).num_rows))]
-
-    def parts(self, file: str, rows: int) -> list[Part]:
-        """The file, divided between row groups into parts of about this many rows."""
+    def parts(self, file: str, rows: int | None) -> list[Part]:
+        """The file, or divided between row groups into parts of about this many rows."""
         metadata = self._metadata_of(file)
+        if rows is None:
+            return [Part(file, rows=metadata.num_rows)]
         found: list[Part] = []
         first, groups, held = 0, [], 0
         for group in range(metadata.num_row_groups):

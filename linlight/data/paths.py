@@ -94,19 +94,14 @@ class Files(Table):
         """The type of a column that predictions are written with, whatever the other files hold."""
         return self._format(self.files[0]).id_type(self.types[column])
 
-    def wholes(self) -> list[Part]:
-        """The files."""
+    def parts(self, rows: int | None = None) -> list[Part]:
+        """The files, those of Parquet divided between row groups; a CSV file cannot be divided."""
         found: list[Part] = []
         for file in self.files:
             with reading(file):
                 self._stamps.setdefault(file, self._stamp(file))
-                found += self._format(file).wholes(file)
+                found += self._format(file).parts(file, rows)
         return found
-
-    def parts(self, rows: int) -> list[Part]:
-        """The files, those of Parquet divided between row groups; a CSV file cannot be divided."""
-        self.wholes()  # remembers how each file is
-        return [part for file in self.files for part in self._format(file).parts(file, rows)]
 
     def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a part in order, block by block; see `Table.read`."""

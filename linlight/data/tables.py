@@ -79,14 +79,10 @@ class Table:
         """The type of a column that predictions are written with."""
         return self.types[column]
 
-    def wholes(self) -> list[Part]:
-        """The table as as few parts as can be, in order."""
-        return [Part(self.name, rows=len(self._table))]
-
-    def parts(self, rows: int) -> list[Part]:
-        """The table in order, as parts of about this many rows."""
-        total = sum(part.rows or 0 for part in self.wholes())
-        return [Part(self.name, first, min(rows, total - first)) for first in range(0, total, rows)]
+    def parts(self, rows: int | None = None) -> list[Part]:
+        """The table in order, as parts of about this many rows, or as few as can be."""
+        step = rows or max(1, self.size)
+        return [Part(self.name, first, min(step, self.size - first)) for first in range(0, self.size, step)]
 
     def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a part in order, block by block; only a few blocks are in memory at a time.
@@ -105,7 +101,7 @@ class Table:
 
     def blocks(self, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """All rows in order, block by block; see `read`."""
-        for part in self.wholes():
+        for part in self.parts():
             yield from self.read(part, columns)
 
 
@@ -165,10 +161,9 @@ class Arrays(Table):
         """Its rows."""
         return self._rows
 
-    def wholes(self) -> list[Part]:
+    def parts(self, rows: int | None = None) -> list[Part]:
         """Slices, so that a file that is mapped into memory is not copied there at once."""
-        starts = range(0, self._rows, 2**18)
-        return [Part(self.name, first, min(2**18, self._rows - first)) for first in starts]
+        return super().parts(rows or 2**18)
 
     def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
         rows = slice(part.first, part.first + (part.rows or 0))

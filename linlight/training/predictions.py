@@ -12,7 +12,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from linlight.data.predicted import SHOWN, Predicted
+from linlight.data.source.predicted import SHOWN, Predicted
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.methods.base.batch import features_of
@@ -70,7 +70,7 @@ class PredictionWriter(Callback):
         if not self._is_ordered:
             return
         data = our_data(trainer)
-        mine = self._in_order(batch, outputs) if data is None else data.predicted(batch, outputs)
+        mine = self._in_order(batch, outputs) if data is None else data.source.predicted(batch, outputs)
         for one in gather(mine):
             if one.end > one.first and trainer.is_global_zero:
                 heapq.heappush(self._waiting, (one.first, one))

@@ -71,7 +71,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
         if not self._shown or data is None:  # whose rows are not known
             return
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-        rows = data.known_sizes().get("training")
+        rows = data.source.known_sizes().get("training")
         if rows is None:  # a stream that is read for the first time
             self._rows, epochs = data.source.piece or 0, None
         else:
@@ -143,7 +143,7 @@ class Verbose(Callback):
             where += f", {trainer.world_size} processes"
         print(f"settings: {', '.join(settings)}")
         if data is not None:
-            sizes = data.known_sizes()
+            sizes = data.source.known_sizes()
             order = "shuffled" if data.shuffle else "in order"
             print(
                 f"data: {count(data.features, 'feature')}, {count(data.targets or 0, 'target')}; rows: "
@@ -161,7 +161,7 @@ class Verbose(Callback):
         data = our_data(trainer)
         began, first = self._began
         line = f"epoch {epoch}: {figures(trainer, self._diagnostics)}"
-        rows = None if data is None else data.known_sizes().get("training")
+        rows = None if data is None else data.source.known_sizes().get("training")
         if data is not None and rows is not None:
             speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
             line += f", {number(speed, 3)} rows/s"
