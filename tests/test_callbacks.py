@@ -47,10 +47,14 @@ def test_the_same_run_as_from_the_command_line(
     words = [*words, "--trainer.max_epochs=3", f"--data.x={X}", f"--data.y={Y}", "--data.val_fraction=0.4"]
     theirs = linlight("fit", f"--model={method}", *words, "--trainer.logger=false")
     data = XYDataModule(X, Y, val_fraction=0.4)
-    trainer(callbacks=default_callbacks()).fit(make(), data)
+    one = trainer(callbacks=default_callbacks())
+    one.fit(make(), data)
     *lines, last = printed(capsys)
     assert lines == theirs.out.splitlines()[:-1]
     run = load(last.removeprefix("run: "))
+    at_end = one.callback_metrics
+    for name in ("train_mse", "train_rmse", "train_mae", "train_r2", "val_mse", "val_r2"):
+        assert at_end[name].item() == pytest.approx(run.summary[name])
     assert {**run.summary, "seconds": 0} == {**theirs.summary, "seconds": 0}
     for name in ["history.csv", *(["loss_curve.png"] if method == "ExhaustiveSearch" else [])]:
         assert (run.folder / name).read_bytes() == (theirs.folder / name).read_bytes()

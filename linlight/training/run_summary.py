@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
 
@@ -79,6 +80,10 @@ class RunSummary(Callback):
         model: LinearModel = pl_module
         trained = model.train_metrics()
         check_finite(trainer, model, trained["train_loss"])
+        # `train_loss` there is that of the last epoch's steps.
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value) for name, value in trained.items() if name != "train_loss"}
+        )
         metrics: dict[str, Any] = {
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
