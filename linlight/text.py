@@ -99,8 +99,18 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
     return found
 
 
+def visible(name: str) -> str:
+    r"""A name on one line of a terminal, which what is no letter in it, such as a line break, cannot change.
+
+    Examples:
+        >>> print(visible("height\ncm"))
+        height\ncm
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+
+
 def _cut(name: str, width: int) -> str:
-    half = (width - 1) // 2
+    name, half = visible(name), (width - 1) // 2
     if display_width(name) <= width:
         return name
     return f"{_begin(name, width - 1 - half)}…{_begin(name[::-1], half)[::-1]}"

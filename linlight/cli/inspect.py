@@ -13,7 +13,7 @@ from linlight.functional.descent import stack, turned
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, column_norms
-from linlight.text import count, models, padded, shortened
+from linlight.text import count, models, padded, shortened, visible
 
 TOLERANCE = 1e-6
 MOST_COLUMNS = 40
@@ -134,12 +134,16 @@ def _advice(
         advice.append(f"{count(rows, 'row')} {verb} not determine {coefficients} coefficients: use l2")
     steady = column_norms(m.triangle[:, m.features :]) == 0
     advice += [
-        f"the target {name} is constant: there is nothing to learn"
+        f"the target {visible(name)} is constant: there is nothing to learn"
         for name, is_steady in zip(data.target_names, steady, strict=True)
         if is_steady
     ]
     advice += [f"leave out a column: {relation}" for relation in relations]
-    near = [name for name, vif in zip(data.feature_names, inflation, strict=True) if NEAR <= vif < math.inf]
+    near = [
+        visible(name)
+        for name, vif in zip(data.feature_names, inflation, strict=True)
+        if NEAR <= vif < math.inf
+    ]
     if near:
         advice.append(f"nearly collinear, with large standard errors: {', '.join(near[:8])}")
     plain, standardised = (math.inf if epochs is None else epochs for _, epochs in needs)

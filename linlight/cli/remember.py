@@ -185,7 +185,7 @@ def _of_named_data(checkpoint: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _of_data(path: str, checkpoint: dict[str, Any], command: str, ahead: Ahead) -> dict[str, Any]:
     """A checkpoint's data: all of it, or what holds for others too where other data are given."""
-    data = checkpoints.data_of(path, checkpoint)
+    data = checkpoints.data_of(path, checkpoint, given_anew=bool({"data.path", "data.x"} & ahead.names))
     is_table = "data.path" in ahead.names or data.get("path") is not None
     if "data.x" in ahead.names:
         kept = (

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linlight.errors import InputError
 from linlight.functional.statistic import Moments, column_norms, design, loss
+from linlight.text import visible
 
 RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
 """A column counts as following from others when, at unit norm, it varies by less than this beside them.
@@ -309,6 +310,7 @@ def equations(fit: Optimum, names: Sequence[str]) -> list[str]:
         fit: The optimum.
         names: The features' names.
     """
+    names = [visible(name) for name in names]
     lines = []
     for feature, (constant, *shares) in zip(fit.dependent.tolist(), fit.relations.tolist(), strict=False):
         terms = [_term(share, name) for share, name in zip(shares, names, strict=True) if share]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from linlight.runs.surface import PALE
+from linlight.training.folder import fresh
 
 MOST_POINTS = 500
 """The most points of a path that are on a page."""
@@ -29,7 +30,7 @@ def write_page(path: Path, package: str, template: str, content: dict[str, Any])
         page = page.replace(place, shared.joinpath(name).read_text(encoding="utf-8"))
     text = json.dumps(content, allow_nan=False).replace("</", "<\\/")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.replace("/*DATA*/", text), encoding="utf-8")
+    fresh(path).write_text(page.replace("/*DATA*/", text), encoding="utf-8")
 
 
 def kept_points(count: int) -> list[int]:

@@ -45,7 +45,10 @@ class Run(RunRecord):
         """
         from linlight.runs.pictures import save
 
-        return save(self, self.folder / "pictures" if folder is None else Path(folder))
+        own = self.folder / "pictures"
+        if folder is None and own.is_symlink():
+            raise InputError(f"{own} leads out of the run's folder: name the folder to draw into, by --to")
+        return save(self, own if folder is None else Path(folder))
 
     def __repr__(self) -> str:
         """One line: where it is, and what was found."""

@@ -14,6 +14,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from linlight.training.folder import fresh
 from linlight.training.tensorboard import tensorboards
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; each method has a marker of its own.
@@ -73,8 +74,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as `path.png` and `path.svg`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with drawing({"svg.hashsalt": "linlight"}):  # the same picture gives the same file
-        figure.savefig(path.with_suffix(".png"), dpi=150)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(fresh(path.with_suffix(".png")), dpi=150)
+        figure.savefig(fresh(path.with_suffix(".svg")), metadata={"Date": None})
 
 
 def show_figures(trainer: Trainer, figures: Mapping[str, Figure]) -> None:

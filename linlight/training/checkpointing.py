@@ -220,7 +220,7 @@ def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
     return {"class_path": path, "init_args": dict(arguments)}
 
 
-def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+def data_of(path: str | Path, checkpoint: dict[str, Any], given_anew: bool = False) -> dict[str, Any]:
     """A checkpoint's settings of `XYDataModule`; without `x`, `y` and `path` where those were arrays.
 
     Raises:
@@ -238,9 +238,11 @@ def data_of(path: str | Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     for name in ("x", "y"):
         if not isinstance(settings.get(name), list | None):
             raise InputError(f"{path} is damaged: its {name} is no list of numbers")
-    if "::" in str(settings.get("path")):
+    if (
+        "://" in str(settings.get("path")) and not given_anew
+    ):  # what opens it would be imported, and it leads anywhere
         raise InputError(
-            f"{path}: its data are at {settings['path']}, a chain of places: give it as --data.path"
+            f"{path}: its data are at {settings['path']}, not on this machine: give it as --data.path"
         )
     typed = {key: value for key, value in settings.items() if key not in ("x", "y")}
     return settings | _of_the_right_kinds(path, XYDataModule, typed)

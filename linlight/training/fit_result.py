@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from linlight.errors import InputError
-from linlight.text import count, number, padded, shortened
+from linlight.text import count, number, padded, shortened, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +30,13 @@ def equation(summary: dict[str, Any], names: Sequence[str] | None = None) -> str
         names: Names of the features. Default: `x`, or `x_0`, `x_1`, ….
     """
     weights, bias = summary["weights"], summary["bias"]
-    targets = summary.get("target_names") or ["y"]
+    targets = [visible(target) for target in summary.get("target_names") or ["y"]]
     if len(weights) > 1 or len(weights[0]) > 4:
         more = f" and {count(len(targets) - 4, 'more target')}" * (len(targets) > 4)
         return f"{', '.join(targets[:4])}{more} from {count(len(weights[0]), 'feature')}"
     if names is None:
         names = ["x"] if len(weights[0]) == 1 else [f"x_{i}" for i in range(len(weights[0]))]
-    terms = [f"{number(w)} {name}" for w, name in zip(weights[0], names, strict=True)]
+    terms = [f"{number(w)} {visible(name)}" for w, name in zip(weights[0], names, strict=True)]
     terms += [] if bias is None else [number(bias[0])]
     return f"{targets[0]} = " + " + ".join(terms).replace("+ -", "- ")
 
@@ -213,7 +213,7 @@ def _escaped(cell: str) -> str:
 def _table(target: str, s: dict[str, Any]) -> str:
     intercept = s["bias"] is not None
     head = f"{'':<14}{'coef':>12}{'std err':>11}{'t':>10}{'p':>9}{'95 % interval':>24}"
-    title = f"LeastSquares: {target}, {'with' if intercept else 'without'} intercept"
+    title = f"LeastSquares: {visible(target)}, {'with' if intercept else 'without'} intercept"
     lines = [title, "=" * WIDTH, head, "-" * WIDTH, *_rows(s["coefficients"])]
     f = f"{_statistic(s['f'], s['f_p'], 5)} (p {_p(s['f_p'])})"
     condition = "inf" if s["condition_number"] is None else number(s["condition_number"], 4)

@@ -67,6 +67,13 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     draft.replace(path)
 
 
+def fresh(path: Path) -> Path:
+    """A file's path to write to: of a link that is there, what it leads to stays as it is."""
+    if path.is_symlink():
+        path.unlink()
+    return path
+
+
 def folder_name(path: str | os.PathLike[str]) -> str:
     """A folder as the user would type it: relative to where they are, if it lies below."""
     path = Path(path).absolute()

@@ -50,7 +50,8 @@ LOADED = [
     ("datamodule_hyper_parameters.features", [CALL], "name a class"),
     ("datamodule_hyper_parameters.categorical", {"a": CALL}, "name a class"),
     ("datamodule_hyper_parameters.dtype", "float16", "takes no dtype such as float16"),
-    ("datamodule_hyper_parameters.path", "simplecache::file://t.csv", "a chain of places"),
+    ("datamodule_hyper_parameters.path", "s3://bucket/t.csv", "not on this machine"),
+    ("datamodule_hyper_parameters.path", "simplecache::file://t.csv", "not on this machine"),
     ("datamodule_hyper_parameters.unknown", 1, "XYDataModule has no setting unknown"),
     ("state_dict", BYTES, "neither float32 nor float64"),
     ("state_dict", {"linear.weight": torch.ones(3)}, "no weights of shape"),
@@ -307,3 +308,35 @@ def test_callbacks_of_lightning_go_on(linlight: Linlight, capsys: pytest.Capture
     again = linlight("fit", "--ckpt_path", run.checkpoint, "--trainer.max_epochs=3")
     config = yaml.safe_load((again.folder / "config.yaml").read_text())
     assert config["trainer"]["callbacks"][0]["init_args"]["monitor"] == "train_loss"
+
+
+def test_remote_data_are_given_anew(linlight: Callable[..., Run], refused: Callable[..., str]) -> None:
+    run = linlight("fit", "--model=LinearRegression", "--trainer.max_epochs=2")
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    checkpoint["datamodule_hyper_parameters"]["path"] = "s3://bucket/t.csv"
+    torch.save(checkpoint, run.checkpoint)
+    Path("t.csv").write_text("x\n1\n2\n")
+    assert linlight("predict", f"--ckpt_path={run.checkpoint}", "--data.path=t.csv")
+    assert linlight("predict", f"--ckpt_path={run.checkpoint}", "--data.x=[4.0]")
+    for summary in Path().rglob("summary.json"):
+        summary.unlink()
+    assert "not on this machine" in refused("predict", f"--ckpt_path={run.checkpoint}")
+
+
+def test_pictures_stay_in_the_folder_of_the_run(
+    linlight: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = linlight("fit", "--model=LinearRegression", "--trainer.max_epochs=2")
+    Path("elsewhere").mkdir()
+    (run.folder / "pictures").symlink_to(Path("elsewhere").absolute())
+    with pytest.raises(SystemExit, match="2"):
+        main(["plot", str(run.folder)])
+    assert "leads out of the run's folder" in capsys.readouterr().err
+    assert not any(Path("elsewhere").iterdir())
+    (run.folder / "pictures").unlink()
+    (run.folder / "pictures").mkdir()
+    for name in ("pictures/loss.png", "run.html"):
+        (run.folder / name).symlink_to(Path("elsewhere/mine").absolute())
+    Path("elsewhere/mine").write_text("mine")
+    main(["plot", str(run.folder), "--html"])
+    assert Path("elsewhere/mine").read_text() == "mine"

@@ -325,3 +325,11 @@ def test_features_whose_squares_leave_float64(
         main([*words, "--data.standardize=true", "--model.lr=0.2"])
     (*_, summary) = sorted(Path().rglob("summary.json"))
     assert load(summary.parent).model.w.item() * size == pytest.approx(2.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_names_cannot_break_or_colour_lines(method: str, linlight: Linlight) -> None:
+    Path("t.csv").write_text('"a\nb\x1b[31m",y\n1,2\n2,4\n3,7\n4,8.5\n')
+    out = linlight("fit", f"--model={method}", "--trainer.max_epochs=2", "--data.path=t.csv").out
+    assert "\x1b" not in out
+    assert r" a\nb\x1b[31m" in out.splitlines()[-2]
