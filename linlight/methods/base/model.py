@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import textwrap
 from typing import Any
 
 import torch
@@ -12,22 +11,23 @@ from torch import Tensor, nn
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.standardize import Standardizer
-from linlight.functional.statistic import column_norms
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import as_batch, features_of, total_weight
-from linlight.methods.base.callback_checks import check_trainer
-from linlight.methods.base.fits import check_columns, check_data, check_sizes, check_targets, check_units
-from linlight.methods.base.linear import LinearModule
+from linlight.methods.base.checks import (
+    check_columns,
+    check_data,
+    check_sizes,
+    check_targets,
+    check_trainer,
+    check_units,
+)
 from linlight.methods.base.metrics import collection, metrics_of
 from linlight.methods.base.run_rows import batches_again
 from linlight.methods.base.training_loss import TrainingLoss, run_batches
-
-NOTICED = 1e-3
-"""Warn when rounding shifts predictions by more than this fraction of the target's standard deviation."""
+from linlight.methods.base.units import ScaledModule
 
 
-class LinearModel(LinearModule):
+class LinearModel(ScaledModule):
     """The linear model `x @ w.T + b` and all that does not depend on how it learns.
 
     With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,), as in
@@ -68,8 +68,6 @@ class LinearModel(LinearModule):
         collection(self._metric_names)  # refuses a name that it does not know
         self.linear: nn.Linear | None = None
         self._until: int | None = None  # the Trainer's epochs
-        self._is_standardized = False  # whether the weights are those of standardised features
-        self._trained: dict[str, Tensor] | None = None  # such weights, where a training has ended
         self._evaluated = 0  # rows of a pass so far, in this process
         self.rows = 0  # behind the last loss of a whole pass, over all processes
         self.val_metrics: torchmetrics.MetricCollection | None = None
@@ -91,8 +89,7 @@ class LinearModel(LinearModule):
             check_data(self, data, stage)
             check_sizes(self, data)
             self.ask_for_rows(data, stage)
-        if stage == "fit":
-            self._is_standardized, self._trained = data is not None and data.standardize, None
+        super().setup(stage)
 
     def ask_for_rows(self, data: XYDataModule, stage: str) -> None:
         """Tells the data how a stage wants its rows: a trained model, in the data's own units."""
@@ -103,19 +100,6 @@ class LinearModel(LinearModule):
         """How many batches a training step takes at once."""
         return 1
 
-    def _scaling(self) -> Standardizer | None:
-        """How the data are standardised while this model is being fitted to them, if they are."""
-        data = self._data()
-        return data.standardizer if data is not None and self._is_standardized else None
-
-    @torch.no_grad()
-    def original_units(self) -> tuple[Tensor, Tensor | None]:
-        """w, (T, D), and b, (T,), as they apply to the data as given; in float64 where those differ."""
-        scaling = self._scaling()
-        if scaling is None or self.b is None:
-            return self.w.detach(), None if self.b is None else self.b.detach()
-        return scaling.original_units(self.w.detach(), self.b.detach())
-
     def on_fit_start(self) -> None:
         """Ends a single pass after its epoch, also where it is resumed at its end."""
         loop = self.trainer.fit_loop
@@ -124,31 +108,9 @@ class LinearModel(LinearModule):
             loop.max_epochs = 1
 
     def on_fit_end(self) -> None:
-        """Converts the model to the original units of the data."""
+        """Leaves the Trainer's epochs as they were."""
         self.trainer.fit_loop.max_epochs = self._until
-        w, b = self.original_units()
-        self._warn_of_rounding(w)
-        if self._is_standardized:
-            self._trained = {name: tensor.clone() for name, tensor in self.state_dict().items()}
-            self._is_standardized = False
-        self.w.data.copy_(w)
-        if self.b is not None and b is not None:
-            self.b.data.copy_(b)
-
-    def _warn_of_rounding(self, w: Tensor) -> None:
-        """Warns where features far from zero cost predictions the precision of standardised training."""
-        scaling = self._scaling()
-        if scaling is None or self.w.dtype == torch.float64:
-            return
-        m = self.trainer.datamodule.statistics.moments  # type: ignore[attr-defined]
-        spread = column_norms(m.triangle[:, m.features :]) / m.weight.sqrt()  # of each target, (T,)
-        off = (w.abs() @ scaling.mean.abs().to(w)) * torch.finfo(self.w.dtype).eps  # (T,)
-        if self.trainer.is_global_zero and bool((off > NOTICED * spread.to(off)).any()):
-            line = (
-                f"predictions are off by up to {off.max():.2g}: features so far from zero lose their last "
-                "digits in float32, use --data.dtype float64"
-            )
-            print(textwrap.fill(line, 80, subsequent_indent="  "))
+        super().on_fit_end()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the weights as the checkpoint has them, before they are filled in."""
@@ -158,8 +120,7 @@ class LinearModel(LinearModule):
         data = self._data()
         if data is not None:
             check_columns(checkpoint, data)
-        if "standardized" in checkpoint and self._scaling() is not None:
-            checkpoint["state_dict"] |= checkpoint["standardized"]  # goes on to the bit
+        super().on_load_checkpoint(checkpoint)
         if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
             has = "no bias" if self._bias else "a bias"
             raise InputError(f"the checkpoint has {has}: use --model.bias {str(not self._bias).lower()}")
@@ -184,13 +145,7 @@ class LinearModel(LinearModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stores the method, so that `linlight predict --ckpt_path` needs no `--model`."""
-        if self._scaling() is not None:
-            w, b = self.original_units()
-            checkpoint["standardized"] = dict(checkpoint["state_dict"])
-            assert b is not None  # standardising needs one
-            checkpoint["state_dict"] = {"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)}
-        elif self._trained is not None:
-            checkpoint["standardized"] = self._trained
+        super().on_save_checkpoint(checkpoint)
         data = self._data()
         other = getattr(self.trainer, "datamodule", None) if data is None else None
         if other is not None:

@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, RandomSampler
 
 from linlight.data.arrays import plain_names
 from linlight.data.datamodule import XYDataModule
-from linlight.data.loaders import Resumable
+from linlight.data.loaders import Batches, Resumable
 from linlight.data.statistics import merge_over_processes
+from linlight.errors import InputError
 from linlight.functional.statistic import Moments, merge, moments
-from linlight.methods.base.batch import Batch, as_batches
+from linlight.methods.base.batch import Batch, as_batch, as_batches
 
 
 def our_data(trainer: Trainer | None) -> XYDataModule | None:
@@ -71,3 +73,19 @@ def moments_again(trainer: Trainer, seen: float) -> Moments:
     """The statistic of the same rows, over all processes; every process must call it."""
     parts = [moments(*batch) for batch in batches_again(trainer, seen)]
     return merge_over_processes(merge(parts))
+
+
+def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
+    """The number of features and targets, and the type of numbers, of the first batch to train on.
+
+    Raises:
+        InputError: If the loader has no batch.
+    """
+    # There is no public way to the loader before Lightning has set it up, which is after this.
+    loader = trainer.fit_loop._data_source.dataloader()
+    with torch.random.fork_rng(devices=[]):  # the training shuffles as it would have
+        batch = next(iter(loader), None)
+    if batch is None:
+        raise InputError("the loader has no batch to take the number of features from")
+    x, y, *_ = as_batch(batch[0] if isinstance(batch, Batches) else batch)
+    return x.shape[1], y.shape[1], x.dtype if x.is_floating_point() else torch.get_default_dtype()

@@ -12,8 +12,7 @@ from linlight.errors import Diverged, InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
 from linlight.methods.base.batch import in_one_piece
-from linlight.methods.base.fits import sizes_of_first_batch
-from linlight.methods.base.run_rows import our_data, planned_batches
+from linlight.methods.base.run_rows import our_data, planned_batches, sizes_of_first_batch
 
 READ_EVERY = 50
 """Updates after which a number is read from a GPU, which waits meanwhile; from the CPU after each."""

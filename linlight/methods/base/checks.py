@@ -1,15 +1,71 @@
-"""Whether a model, its data and a checkpoint belong together, checked before anything is computed."""
+"""Whether a method, its data, a checkpoint and the Trainer go together: one line, no wrong run."""
 
 from typing import Any
 
-import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelPruning,
+    StochasticWeightAveraging,
+)
+from lightning.pytorch.callbacks.spike import SpikeDetection
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.parsing import lightning_getattr, lightning_hasattr
 
 from linlight.data.datamodule import XYDataModule
-from linlight.data.loaders import Batches
 from linlight.errors import InputError
-from linlight.methods.base.batch import as_batch
 from linlight.methods.base.linear import LinearModule
+
+NO_RATE = (LearningRateMonitor, LearningRateFinder)
+ONLY_AUTOMATIC: dict[type, str] = {
+    GradientAccumulationScheduler: "use a larger batch_size",
+    ModelPruning: "use LinearRegression",
+}
+"""What works inside Lightning's automatic optimization only, and what does instead."""
+SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
+
+
+def check_trainer(model: Any, trainer: Trainer) -> None:
+    """Makes sure that a method and the Trainer's settings and callbacks go together.
+
+    Raises:
+        InputError: If they do not, with what to leave out or use instead.
+    """
+    if trainer.val_check_interval == 0:
+        raise InputError("val_check_interval 0 never comes: give at least 1, or limit_val_batches 0")
+    name = type(model).__name__
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        reason = _reason(model, callback)
+        if reason:
+            raise InputError(f"{type(callback).__name__} is not for {name}, which {reason}")
+    if isinstance(trainer.strategy, SHARDED) and not model.automatic_optimization:
+        raise InputError(
+            f"{name} moves its weights by hand, and {type(trainer.strategy).__name__} leaves each process "
+            "only a part of them: use strategy ddp"
+        )
+
+
+def _reason(model: LightningModule, callback: object) -> str:
+    if isinstance(callback, BatchSizeFinder):
+        argument = callback._batch_arg_name
+        if lightning_hasattr(model, argument) and lightning_getattr(model, argument) is None:
+            return f"takes all rows as one batch: give a {argument} to begin with"
+    single_pass = getattr(model, "single_pass", False)
+    if single_pass and isinstance(callback, NO_RATE):
+        return "has no learning rate: leave it out"
+    if single_pass and isinstance(callback, SpikeDetection | StochasticWeightAveraging):
+        return "takes no steps down a loss: leave it out"
+    if isinstance(callback, BackboneFinetuning) and not hasattr(model, "backbone"):
+        return "has no backbone to freeze: leave it out"
+    if not model.automatic_optimization:
+        for kind, instead in ONLY_AUTOMATIC.items():
+            if isinstance(callback, kind):
+                return f"moves its weights by hand: {instead}"
+    return ""
 
 
 def check_data(model: LinearModule, data: XYDataModule, stage: str) -> None:
@@ -28,22 +84,6 @@ def check_data(model: LinearModule, data: XYDataModule, stage: str) -> None:
         model.check_streamable()
     if data.standardize and model.b is None:
         raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
-
-
-def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
-    """The number of features and targets, and the type of numbers, of the first batch to train on.
-
-    Raises:
-        InputError: If the loader has no batch.
-    """
-    # There is no public way to the loader before Lightning has set it up, which is after this.
-    loader = trainer.fit_loop._data_source.dataloader()
-    with torch.random.fork_rng(devices=[]):  # the training shuffles as it would have
-        batch = next(iter(loader), None)
-    if batch is None:
-        raise InputError("the loader has no batch to take the number of features from")
-    x, y, *_ = as_batch(batch[0] if isinstance(batch, Batches) else batch)
-    return x.shape[1], y.shape[1], x.dtype if x.is_floating_point() else torch.get_default_dtype()
 
 
 def check_sizes(model: LinearModule, data: XYDataModule) -> None:
