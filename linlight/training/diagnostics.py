@@ -5,7 +5,6 @@ import textwrap
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
@@ -22,18 +21,11 @@ from linlight.methods.base.run_rows import (
 )
 from linlight.methods.base.training_loss import READ_EVERY, advice, run_batches
 from linlight.text import count
+from linlight.training.divergence import ENDLESS, OUT_OF_HAND, Growth, overflows
 from linlight.training.stability import forecast_of, no_optimum
 
 TOLERANCE = 1e-6
 """Epochs are predicted and counted until the gap is this fraction of the first."""
-WATCHED = 10
-"""Epochs that a training still goes on for once it is sure to diverge, so that its growth is seen."""
-SEEN = 1e6
-"""Where the loss has grown by this factor, enough has been seen."""
-OUT_OF_HAND = 1e3
-"""Steps of an unsure bound are stopped where the loss has grown by this factor."""
-ENDLESS = 1e12
-"""Rules without a bound are stopped where the loss has grown by this factor."""
 
 
 class Diagnostics(Callback):
@@ -130,8 +122,8 @@ class Diagnostics(Callback):
                 raise InputError(
                     f"stop_at_se is for gradient methods on the squared error{reason}: leave it out"
                 )
-            if reason and trainer.is_global_zero and not self.quiet:
-                print(textwrap.fill(f"no optimum and no forecast{reason}", 80, subsequent_indent="  "))
+            if reason:
+                self._say(trainer, f"no optimum and no forecast{reason}")
             return
         data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
         planned = planned_batches(trainer)
@@ -158,13 +150,19 @@ class Diagnostics(Callback):
         self._forecast: Forecast = forecast_of(
             trainer, model, self._parabola, int(self._moments.rows), self._batches, self._passes
         )
+        lowest = self._parabola.lowest
+        zero = float(self._parabola.gaps(np.zeros_like(self._start)).sum())
+        self._growth: Growth = Growth(self._forecast, lowest, max(self._first_gap, zero) + lowest)
         if self._forecast.is_above:
             self.divergence_message = (
                 f"lr {self._forecast.lr:g} is above {self._forecast.bound:.4g}, {self._forecast.name} "
                 f"for this data; try {self._forecast.bound / 2:.3g}"
             )
+        self._say(trainer, *self._foretold(trainer))
+
+    def _say(self, trainer: Trainer, *lines: str) -> None:
         if trainer.is_global_zero and not self.quiet:
-            for line in self._foretold(trainer):
+            for line in lines:
                 print(textwrap.fill(line, 80, subsequent_indent="  "))
 
     def _take(self, m: Moments, model: LinearModel) -> None:
@@ -210,10 +208,10 @@ class Diagnostics(Callback):
         if pl_module.w.device.type != "cpu" and trainer.global_step % READ_EVERY:
             return
         gap = float(self._parabola.gaps(stack(pl_module.w, pl_module.b)).sum())
-        if self._has_grown(gap, OUT_OF_HAND):
+        if self._growth.exceeds(gap, OUT_OF_HAND):
             self.diverged = f"the loss grows without end: {self.divergence_message}"
             trainer.should_stop = (
-                trainer.should_stop or self.on_divergence == "stop" or self._overflows(gap, pl_module)
+                trainer.should_stop or self.on_divergence == "stop" or overflows(gap, pl_module.w.dtype)
             )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -231,14 +229,14 @@ class Diagnostics(Callback):
         )
         if self._reached is None and not self._in_part and self._gap <= TOLERANCE * self._first_gap:
             self._reached = self._epochs
-        if self.divergence_message and self._diverges(before):
+        if self.divergence_message and self._growth.is_for_good(self._gap, before):
             self.diverged = f"the loss grows without end: {self.divergence_message}"
-        if self._forecast.lr is None and self._has_grown(self._gap, ENDLESS):
+        if self._forecast.lr is None and self._growth.exceeds(self._gap, ENDLESS):
             self.diverged = f"the loss grows without end: {advice(trainer, model)}"
         if self.diverged:
             self._sure = self._epochs if self._sure is None else self._sure
-            enough = self._epochs - self._sure >= WATCHED or self._has_grown(self._gap, SEEN)
-            if (enough and self.on_divergence == "stop") or self._overflows(self._gap, model):
+            enough = self._growth.is_seen(self._gap, self._epochs - self._sure)
+            if (enough and self.on_divergence == "stop") or overflows(self._gap, model.w.dtype):
                 trainer.should_stop = True
         if self.stop_at_se is not None and self._standard_errors(model.loss_is_total) <= self.stop_at_se:
             trainer.should_stop = True
@@ -255,29 +253,6 @@ class Diagnostics(Callback):
             coming = range(self._epochs * self._passes, (self._epochs + 256) * self._passes, self._passes)
             self._curve = self._parabola.gaps_after(self._start, self._forecast.lr, coming)[::-1]
         return self._curve.pop()
-
-    def _diverges(self, before: float) -> bool:
-        """Whether the gap, at a step that is too large, shows that it will not come back.
-
-        In whole batches the gap is a sum of exponentials of the epoch, which is convex: once it has risen it
-        rises for ever. Elsewhere it may rise for a while and fall again.
-        """
-        if not math.isfinite(self._gap):
-            return True
-        if self._forecast.kind == "whole":
-            return self._gap > before * (1 + 1e-6) and self._gap > 1e-6 * self._parabola.lowest
-        return self._has_grown(self._gap, OUT_OF_HAND if self._forecast.kind == "estimate" else 10)
-
-    @staticmethod
-    def _overflows(gap: float, model: LinearModel) -> bool:
-        """Whether the numbers are about to end."""
-        return not gap < math.sqrt(torch.finfo(model.w.dtype).max)
-
-    def _has_grown(self, gap: float, factor: float) -> bool:
-        """Whether the loss exceeds `factor` times its start, or times its value without any features."""
-        zero = float(self._parabola.gaps(np.zeros_like(self._start)).sum())
-        lowest = self._parabola.lowest
-        return not gap + lowest <= factor * (max(self._first_gap, zero) + lowest)
 
     def _standard_errors(self, total: bool) -> float:
         """The largest distance to the optimum of any combination of coefficients, in its standard errors.
@@ -335,8 +310,6 @@ class Diagnostics(Callback):
         found = self.findings = self._findings(trainer, pl_module)
         if self.diverged:
             found["diverged"] = self.diverged
-        if not trainer.is_global_zero or self.quiet:
-            return
         line = f"gap: {self._gap:.4g} above the optimum's loss"
         predicted = found.get("predicted", {}).get("gap")
         if predicted is not None:
@@ -345,10 +318,11 @@ class Diagnostics(Callback):
         if distance is not None:
             line += f"; {distance:.3g} standard errors"
             line += ": more epochs would fit noise" if distance < 0.1 else ""
-        print(textwrap.fill(line, 80, subsequent_indent="  "))
+        self._say(trainer, line)
         if self.divergence_message and not self.diverged:
-            line = f"ended before it could be seen to diverge, as it would: {self.divergence_message}"
-            print(textwrap.fill(line, 80, subsequent_indent="  "))
+            self._say(
+                trainer, f"ended before it could be seen to diverge, as it would: {self.divergence_message}"
+            )
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Fails a training that has diverged, now that all is written.
