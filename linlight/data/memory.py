@@ -39,7 +39,7 @@ class Memory(Source):
     is_surveyed = False
 
     def __init__(self, rows: Rows, split: Split) -> None:
-        self.rows, self.dtype, self.weighted = rows, rows.x.dtype, rows.weight is not None
+        self.rows, self.dtype = rows, rows.x.dtype
         self.seed = split.seed
         # The numbers of the rows of each kind, in order; None: every row.
         self._parts = _parts(rows, split)
@@ -57,6 +57,11 @@ class Memory(Source):
             rounding.add(self.rows)
             rounding.say()
             self._rounded = True
+
+    @property
+    def weighted(self) -> bool:  # type: ignore[override]
+        """Whether rows have weights."""
+        return self.rows.weight is not None
 
     @property
     def dropped(self) -> bool:
