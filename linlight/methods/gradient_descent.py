@@ -7,7 +7,7 @@ from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.functional.squared_error import squared_error_sums
-from linlight.methods.base.batch import mean_over
+from linlight.methods.base.batch import beside, mean_over
 from linlight.methods.base.by_hand import ByHandModel
 from linlight.methods.base.compiled import (
     MANY_AN_EPOCH,
@@ -38,7 +38,7 @@ class GradientDescent(ByHandModel):
             x, y, *weight = one
             with torch.no_grad():
                 error, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
-                count = error.new_full((), self.expected_weight(one) * y.shape[1])
+                count = beside(error, self.expected_weight(one) * y.shape[1])
                 error, grad_w, grad_b, count = self.sum_over_processes(error, grad_w, grad_b, count)
             losses.append(error / count)
             w.grad = grad_w / count

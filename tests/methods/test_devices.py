@@ -14,6 +14,7 @@ from linlight.functional.solve import optimum
 from linlight.functional.statistic import moments
 from linlight.methods import METHODS
 from linlight.methods.base import LinearModel
+from linlight.methods.base.batch import mean_over
 from linlight.methods.base.training_loss import TrainingLoss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.history import History
@@ -85,6 +86,29 @@ def test_least_squares_adds_up_without_reading(weighted: bool) -> None:
         assert model.training_step(tuple(tensor.to("meta") for tensor in batch), 0) is None
     assert model._seen is not None
     assert model._seen.triangle.device.type == "meta"
+
+
+@pytest.mark.parametrize("rows", [5, 0])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "ExhaustiveSearch"])
+def test_weights_of_another_s_loader_are_not_read_back(method: str, rows: int) -> None:
+    make: Any = METHODS[method]
+    model: LinearModel = make()
+    model.build(3, 1)
+    model = model.to("meta")
+    trainer: Any = _trainer(model)
+    model._trainer = trainer
+    weight = torch.empty(rows, device="meta")
+    mass = model.expected_weight((torch.empty(rows, 3, device="meta"), weight, weight))
+    assert isinstance(mass, torch.Tensor)
+    losses = [torch.empty((), device="meta") for _ in range(2)]
+    assert mean_over(losses, [mass, mass]).device.type == "meta"
+    one, batch = (
+        TrainingLoss(),
+        (torch.empty(rows, 3, device="meta"), torch.empty(rows, 1, device="meta"), weight),
+    )
+    for loss in losses:
+        one.on_train_batch_end(trainer, model, {"loss": loss}, batch, 0)
+    assert trainer.callback_metrics["train_loss"].device.type == "meta"
 
 
 @pytest.mark.parametrize("callback", [TrainingLoss, Diagnostics, History, Charts, LastCheckpoint])

@@ -1,5 +1,6 @@
 """The batches that a method takes: (x, y), [x, y], or either with the rows' weights as a third."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,11 +52,16 @@ def in_one_piece(item: Any) -> list[Batch]:
     return [item.rows] if isinstance(item, Block) else as_batches(item)
 
 
-def mean_over(losses: list[Tensor], weights: list[float]) -> Tensor:
+def beside(tensor: Tensor, number: float | Tensor) -> Tensor:
+    """A number, (), of a tensor's type and on its device, which does not wait for it."""
+    return number.to(tensor) if isinstance(number, Tensor) else tensor.new_full((), number)
+
+
+def mean_over(losses: list[Tensor], weights: Sequence[float | Tensor]) -> Tensor:
     """The mean loss over the rows of several batches, from the mean over each and what it counts for."""
     if len(losses) == 1:
         return losses[0]
-    w = torch.tensor(weights, dtype=torch.float64).to(losses[0])
+    w = torch.stack([beside(losses[0], one) for one in weights])
     return torch.stack(losses) @ w / w.sum().clamp(min=torch.finfo(w.dtype).tiny)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, distributed, nn
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
-from linlight.methods.base.batch import Batch, as_batch
+from linlight.methods.base.batch import Batch, as_batch, beside
 from linlight.methods.base.run_rows import our_data
 from linlight.text import count
 
@@ -165,7 +165,7 @@ class LinearModule(LightningModule):
             return loss
         return loss * (weight.sum() / self.expected_weight((y_hat, y, weight)))
 
-    def expected_weight(self, batch: Batch) -> float:
+    def expected_weight(self, batch: Batch) -> float | Tensor:
         """What the mean over a training batch divides by: its rows, times the mean weight of all rows.
 
         Divided by its own weights, a batch of one row would forget its weight, and small batches would end
@@ -174,8 +174,8 @@ class LinearModule(LightningModule):
         data = self._data()
         if len(batch) < 3:
             return len(batch[0])
-        # Another's loader does not tell the mean weight.
-        return len(batch[0]) * data.statistics.mean_weight if data is not None else batch[2].sum().item()
+        # Another's loader does not tell the mean weight, and a GPU would be waited for.
+        return len(batch[0]) * data.statistics.mean_weight if data is not None else batch[2].sum()
 
     def loss_metric(self) -> torchmetrics.Metric:
         """Adds losses up over batches and processes, every row weighing the same."""
@@ -206,7 +206,7 @@ class LinearModule(LightningModule):
         loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
         if self.trainer.world_size == 1:
             return loss
-        mass = loss.new_full((), self.expected_weight(batch))
+        mass = beside(loss, self.expected_weight(batch))
         total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
         share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
         part = loss * (share * self.trainer.world_size)

@@ -11,7 +11,7 @@ from linlight.distributed import check_replicas
 from linlight.errors import Diverged, InputError
 from linlight.functional.squared_error import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
-from linlight.methods.base.batch import in_one_piece
+from linlight.methods.base.batch import beside, in_one_piece
 from linlight.methods.base.run_rows import our_data, planned_batches, sizes_of_first_batch
 
 READ_EVERY = 50
@@ -31,7 +31,7 @@ class TrainingLoss(Callback):
 
     def __init__(self) -> None:
         self._mean = torch.zeros((), dtype=torch.float64)
-        self._weight = 0.0
+        self._weight: float | Tensor = 0.0
         self._batches = 0
         self._longest = 0  # batches of an epoch so far
         self._reached_end = False  # of an epoch
@@ -77,8 +77,10 @@ class TrainingLoss(Callback):
             self._mean, self._weight = (self._mean + loss if self._weight else loss), 1.0
         else:
             rows = sum(pl_module.expected_weight(one) for one in in_one_piece(batch))
-            self._weight += rows
-            if rows:
+            self._weight = self._weight + rows
+            if isinstance(rows, Tensor):  # of another's loader; 0 of 0 is 0, and a GPU is not asked
+                self._mean = self._mean + (loss - self._mean) * (rows / self._weight).nan_to_num()
+            elif rows:
                 self._mean = self._mean + (loss - self._mean) * (rows / self._weight)
         if loss.device.type == "cpu" or trainer.global_step % READ_EVERY == 0:
             check_finite(trainer, pl_module, loss.item())
@@ -106,7 +108,7 @@ class TrainingLoss(Callback):
     def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
         check_replicas(trainer, *model.parameters())
         mean = self._mean.double()
-        total, weight = model.sum_over_processes(mean * self._weight, mean.new_tensor(self._weight))
+        total, weight = model.sum_over_processes(mean * self._weight, beside(mean, self._weight))
         if weight:
             trainer.callback_metrics["train_loss"] = self._mean = total / weight
 
