@@ -138,6 +138,8 @@ def void_coefficients(fit: Optimum, meat: Meat | None) -> Tensor:
 
 def _in_units(basis: Tensor) -> tuple[Tensor, Tensor]:
     """A unit of each coefficient, (K,), and the basis in them, (K, rank), whose squares are numbers."""
+    if not basis.shape[1]:  # columns of nothing but zeros have none
+        return basis.new_ones(len(basis)), basis
     units = basis.abs().amax(1).log2().floor().exp2()
     units = units.where(units > 0, 1.0)
     return units, basis / units[:, None]
