@@ -1,4 +1,4 @@
-"""The speed of small batches: one epoch of mini-batch descent, beside other ways to write it.
+"""The speed of small batches: a few epochs of mini-batch descent, beside other ways to write it.
 
     python benchmarks/batches.py [--rows 2000000] [--repeat 5]
 
@@ -33,6 +33,7 @@ from linlight import GradientDescent, LinearRegression, XYDataModule
 from linlight.data.loaders import BatchLoader
 
 FEATURES, BATCH, LR = 32, 1024, 0.01
+EPOCHS = 6  # descent is compiled where a run has 10,000 updates
 ORDERS = ("in order", "shuffled")
 FLIGHTS = ["dep_delay", "air_time", "distance", "hour", "month", "day"]
 
@@ -40,7 +41,7 @@ FLIGHTS = ["dep_delay", "air_time", "distance", "hour", "month", "day"]
 def trainer(folder: str) -> Trainer:
     """A Trainer that logs nothing."""
     return Trainer(
-        max_epochs=1,
+        max_epochs=EPOCHS,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -70,7 +71,7 @@ class Plain(LightningModule):
 def by_formula(x: Tensor, y: Tensor) -> None:
     """A plain loop over shuffled slices, the gradient by the formula."""
     w, b = torch.zeros(1, x.shape[1]), torch.zeros(1)
-    for rows in torch.randperm(len(x)).split(BATCH):
+    for rows in (rows for _ in range(EPOCHS) for rows in torch.randperm(len(x)).split(BATCH)):
         xs, ys = x[rows], y[rows]
         residual = xs @ w.T + b - ys
         w -= LR * 2 / len(rows) * (residual.T @ xs)
@@ -81,7 +82,7 @@ def by_autograd(x: Tensor, y: Tensor) -> None:
     """A plain loop over shuffled slices, the gradient by autograd."""
     linear = nn.Linear(x.shape[1], 1)
     optimizer = torch.optim.SGD(linear.parameters(), lr=LR)
-    for rows in torch.randperm(len(x)).split(BATCH):
+    for rows in (rows for _ in range(EPOCHS) for rows in torch.randperm(len(x)).split(BATCH)):
         loss = nn.functional.mse_loss(linear(x[rows]), y[rows])
         optimizer.zero_grad()
         loss.backward()
@@ -92,8 +93,9 @@ def by_sklearn(x: Tensor, y: Tensor) -> None:
     """scikit-learn's, batch by batch."""
     model = SGDRegressor()
     xs, ys = x.numpy(), y.numpy()[:, 0]
-    for rows in np.array_split(np.random.default_rng(0).permutation(len(xs)), len(xs) // BATCH):
-        model.partial_fit(xs[rows], ys[rows])
+    for epoch in range(EPOCHS):
+        for rows in np.array_split(np.random.default_rng(epoch).permutation(len(xs)), len(xs) // BATCH):
+            model.partial_fit(xs[rows], ys[rows])
 
 
 def flights() -> tuple[Tensor, Tensor]:
@@ -105,11 +107,12 @@ def flights() -> tuple[Tensor, Tensor]:
     with contextlib.redirect_stdout(io.StringIO()):
         data = XYDataModule(path=path, target="arr_delay", features=FLIGHTS, missing="drop")
     assert data.y is not None
-    return (data.x - data.x.mean(0)) / data.x.std(0), (data.y - data.y.mean()) / data.y.std()
+    x, y = ((one - one.mean(0)) / one.std(0) for one in (data.x, data.y))
+    return x.float(), y.float()
 
 
 def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
-    """The median time of one epoch, each way in turn."""
+    """The median time of the epochs, each way in turn."""
     data = XYDataModule(x, y, batch_size=BATCH, shuffle=True)
     loader = DataLoader(TensorDataset(x, y), batch_size=BATCH, shuffle=True)
     rows = TensorDataset(x, y)
@@ -147,7 +150,7 @@ def start_up(folder: str) -> float:
 
 
 def descent(rows: int, repeat: int, folder: str) -> list[str]:
-    """One epoch of compiled descent beside scikit-learn's, and how much of a copy's speed batches reach."""
+    """Compiled descent beside scikit-learn's, and how much of a copy's speed batches reach."""
     x = torch.randn(rows, FEATURES)
     y = x.sum(1, keepdim=True) + torch.randn(rows, 1)
 
@@ -156,7 +159,7 @@ def descent(rows: int, repeat: int, folder: str) -> list[str]:
         return lambda: trainer(folder).fit(GradientDescent(1e-3, bias=True), data)
 
     def scikit(shuffle: bool) -> Callable[[], Any]:
-        options = {"max_iter": 1, "tol": None, "penalty": None, "shuffle": shuffle}
+        options = {"max_iter": EPOCHS, "tol": None, "penalty": None, "shuffle": shuffle}
         return lambda: SGDRegressor(**options).fit(x.numpy(), y.numpy()[:, 0])
 
     def batches(shuffle: bool) -> Callable[[], Any]:
@@ -188,7 +191,7 @@ def descent(rows: int, repeat: int, folder: str) -> list[str]:
     ]
     for size in (1, BATCH):
         for way in ORDERS:
-            speed = rows / 1e6 / statistics.median(times[f"{size} {way}"])
+            speed = EPOCHS * rows / 1e6 / statistics.median(times[f"{size} {way}"])
             faster = ratio(f"scikit {way}", f"{size} {way}")
             lines.append(f"| batches of {size:,}, {way} | {speed:.1f} | {faster:.1f} |")
     first, later = (start_up(folder) for _ in range(2))
@@ -212,7 +215,7 @@ def main() -> None:
     y = x @ torch.randn(FEATURES, 1) + torch.randn(len(x), 1)
     tables = {"random numbers": (x, y), "flights": flights()}
     print(
-        f"# Small batches\n\nOne epoch of shuffled batches of {BATCH:,} rows in float32; medians of "
+        f"# Small batches\n\n{EPOCHS} epochs of shuffled batches of {BATCH:,} rows in float32; medians of "
         f"{options.repeat} runs taken in turn, one thread of\n{os.cpu_count()} cores, torch "
         f"{torch.__version__}. `python benchmarks/batches.py`."
     )
