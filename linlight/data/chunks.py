@@ -76,7 +76,7 @@ class ChunkedTable(Source):
     """
 
     def __init__(self, columns: Columns, window: int, split: Split) -> None:
-        self.columns, self.weighted = columns, columns.weight is not None
+        self.columns = columns
         self.dtype = getattr(torch, columns.dtype)
         self.window = window
         self.seed = split.seed
@@ -91,6 +91,11 @@ class ChunkedTable(Source):
             raise InputError(no_rows(columns.table.name))
         self._said_dropped = False
         self._rounding: Rounding | None = None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.columns.weight is not None
 
     def check_rounding(self, names: list[str]) -> None:
         """Reports, once, at the end of the first pass, the columns that float32 is too coarse for."""

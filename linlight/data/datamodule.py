@@ -287,8 +287,7 @@ class XYDataModule(RowsDataModule):
     @property
     def weighted(self) -> bool:
         """Whether rows have weights."""
-        columns = self._opened.columns
-        return columns is not None and columns.weight is not None
+        return self.source.weighted
 
     @cached_property
     def example(self) -> Tensor:

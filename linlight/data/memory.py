@@ -46,6 +46,11 @@ class Memory(Source):
         self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # what the last copy is for, and it
         self._rounded = False
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.rows.weight is not None
+
     def check_rounding(self, names: list[str]) -> None:
         """Reports, once, the columns that float32 is too coarse for.
 

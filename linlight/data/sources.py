@@ -79,8 +79,10 @@ class Source(Protocol):
     """Rows that are read at a time; None where they are in memory."""
     dtype: torch.dtype
     """The type of the numbers as they were given."""
-    weighted: bool
-    """Whether rows have weights."""
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
 
     def check_rounding(self, names: list[str]) -> None:
         """Reports, once, the columns, features before targets, that float32 is too coarse for.

@@ -117,6 +117,6 @@ def test_processes_that_read_other_data_are_told_so(
     def of_two(mine: Any) -> list[Any]:
         return [mine, (theirs.feature_names, theirs.target_names, theirs.source.fingerprint())]
 
-    monkeypatch.setattr("linlight.data.datamodule.gather", of_two)
+    monkeypatch.setattr("linlight.data.base.gather", of_two)
     with pytest.raises(InputError, match="the data differs from process to process"):
         data.setup("fit")
