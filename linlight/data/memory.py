@@ -64,11 +64,6 @@ class Memory(Source):
             self._rounded = True
 
     @property
-    def weighted(self) -> bool:  # type: ignore[override]
-        """Whether rows have weights."""
-        return self.rows.weight is not None
-
-    @property
     def dropped(self) -> bool:
         """Whether rows of the table were left out."""
         return self.rows.numbers is not None
