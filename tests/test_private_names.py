@@ -10,6 +10,7 @@ import jsonargparse
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies.ddp import DDPStrategy
 
@@ -28,6 +29,7 @@ USED: dict[str, tuple[object, str]] = {
         jsonargparse.ArgumentParser().add_argument("--x", type=int | None),
         "the type of an option, where it is more than a function of a text",
     ),
+    "_batch_arg_name": (BatchSizeFinder(), "what it was told to change is kept nowhere else"),
     "_get_default_store": (torch.distributed.distributed_c10d, "what the processes found each other by"),
 }
 DOCUMENTED = {"_exit", "_replace"}
