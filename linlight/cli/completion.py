@@ -40,7 +40,7 @@ def script(shell: str) -> str:
     parser = argparse.ArgumentParser(prog="linlight")
     of_commands = parser.add_subparsers()
     for command, text in COMMANDS.items():
-        one = of_commands.add_parser(command, help=text, add_help=False)
+        one = of_commands.add_parser(command, help=text, description=text, add_help=False)
         for action in _options(command)._actions:
             _add(one, action)
         if command in ("fit", "validate", "test", "predict"):

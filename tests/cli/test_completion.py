@@ -14,7 +14,7 @@ from linlight.methods import METHODS
 ASK = """
 source ./completion
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
-read -r _ _ _ _ function _ <<< "$(complete -p linlight)"
+function=$(complete -p linlight | sed 's/.* -F \\([^ ]*\\).*/\\1/')
 "$function" linlight "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
 printf '%s\\n' "${COMPREPLY[@]}"
 """
@@ -48,7 +48,8 @@ def test_zsh(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--print_shtab=zsh"])
     script = capsys.readouterr().out
     assert script.startswith("#compdef linlight")
-    assert all(f"{name}:'{text}'" in script for name, text in COMMANDS.items())
+    words = script.replace("'", "").replace('"', "")
+    assert all(f"{name}:{text}" in words for name, text in COMMANDS.items())
     if shutil.which("zsh"):
         subprocess.run(["zsh", "-n"], input=script, text=True, check=True)
 
