@@ -141,7 +141,7 @@ def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
 def start_up(folder: str) -> float:
     """Seconds in which a new process has the kernel, with numba's cache in a folder."""
     script = (
-        "import time, torch; from linlight.methods import compiled; start = time.perf_counter(); "
+        "import time, torch; from linlight.methods.base import compiled; start = time.perf_counter(); "
         "compiled._load(torch.float32); print(time.perf_counter() - start)"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
