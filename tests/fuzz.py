@@ -11,6 +11,7 @@ import gzip
 import io
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -142,6 +143,78 @@ def read_table(path: Path, chance: random.Random) -> None:
         data.statistics.ranges()
 
 
+def odd_csv(chance: random.Random) -> tuple[bytes, list[str]]:
+    """A CSV that is odd and valid, in some dialect, with the options that read it and a rate that fits it."""
+    rows = chance.choice([3, 9, 60])
+    size = chance.choice([1.0, 1.0, 1.0, 1e-300, 1e-160, 1e160, 1e9])
+    offset = chance.choice([0.0, 0.0, 1e6, -1e12])
+    quote = chance.choice(["", '"'])
+    names = [
+        chance.choice([name, f"{name} {name}", f"{name}\n2", f"é{name}", f"{name}.{name}"]) for name in "xz"
+    ]
+    columns: dict[str, list[str]] = {}
+    for name in names:
+        columns[name] = [
+            repr(chance.choice([1.0, -2.0, 3.5, chance.gauss(0, 1)]) * size + offset) for _ in range(rows)
+        ]
+    if chance.random() < 0.3:
+        columns["level"] = [chance.choice(["a", "b", "人", "a b", "-"]) for _ in range(rows)]
+    columns["y"] = [f"{chance.gauss(0, 1):.17g}" for _ in range(rows)]
+    options = []
+    if chance.random() < 0.3:
+        columns["weight"] = [chance.choice(["0", "1", "2", "3"]) for _ in range(rows)]
+        options += ["--data.weight=weight", f"--data.weight_kind={chance.choice(['precision', 'frequency'])}"]
+    separator, end = chance.choice([",", ",", "\t", ";"]), chance.choice(["\n", "\r\n"])
+    if separator != ",":
+        options += [f"--data.delimiter={separator}"]
+    lr = 0.1 / (1 + (5 * size + abs(offset)) ** 2) if size < 1e100 else 1e-308
+    head = separator.join(f'"{name}"' for name in columns)
+    body = [
+        separator.join(f"{quote}{value}{quote}" for value in row)
+        for row in zip(*columns.values(), strict=True)
+    ]
+    text = end.join([head, *body]) + chance.choice(["", end])
+    return (b"\xef\xbb\xbf" * (chance.random() < 0.2)) + text.encode(), [*options, f"{lr}"]
+
+
+def train(path: Path, chance: random.Random) -> None:
+    """Trains by the command line on a table that is odd and valid, and predicts from what is left."""
+    from linlight.cli.main import main
+
+    content, (*options, lr) = odd_csv(chance)
+    path.write_bytes(content)
+    method = chance.choice(["GradientDescent", "Backpropagation", "LinearRegression", "LeastSquares"])
+    words = ["fit", f"--model={method}", f"--data.path={path}", "--data.target=y", *options]
+    for option, part in (
+        (f"--model.lr={lr}", method != "LeastSquares"),
+        ("--data.standardize=true", 0.4 * (method == "LinearRegression")),
+        ("--data.batch_size=4", 0.5),
+        ("--data.val_fraction=0.3", 0.2),
+        ("--data.dtype=float32", 0.1),
+        ("--model.robust=HC3", 0.3 * (method == "LeastSquares")),
+    ):
+        words += [option] * (chance.random() < part)
+    if "--data.batch_size=4" in words and chance.random() < 0.4:
+        words.append("--data.stream=true")
+    words += [
+        "--trainer.logger=false",
+        "--trainer.max_epochs=2",
+        "--quiet=true",
+        "--trainer.default_root_dir=fit",
+    ]
+    shutil.rmtree("fit", ignore_errors=True)
+    error = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(error):
+            main(words)
+            (checkpoint,) = Path("fit").rglob("last.ckpt")
+            main(["predict", f"--ckpt_path={checkpoint}", "--quiet=true", "--trainer.logger=false"])
+    except SystemExit as end:
+        if end.code != 2 or error.getvalue().count("\n") != 1:
+            raise AssertionError(f"exit code {end.code}: {error.getvalue()[-300:]}") from end
+        raise InputError(error.getvalue()) from end
+
+
 def spoilt(checkpoint: Any, chance: random.Random) -> Any:
     """A checkpoint in which some values are others, or are gone."""
     found = copy.deepcopy(checkpoint)
@@ -169,6 +242,7 @@ def read_checkpoint(path: Path, chance: random.Random) -> None:
         XYDataModule(**settings)
 
 
+TRAINED = "trained.csv"
 FILES: dict[str, Callable[[random.Random], bytes]] = {
     "t.csv": csv,
     "t.csv.gz": lambda chance: gzip.compress(csv(chance), mtime=0),
@@ -201,9 +275,11 @@ def a_checkpoint(folder: Path) -> Any:
 def run(number: int, checkpoint: Any) -> tuple[str, str]:
     """Makes a case and reads it: its kind, and what came of it."""
     chance = random.Random(number)
-    kind = chance.choice([*FILES, "t.ckpt"])
+    kind = chance.choice([*FILES, "t.ckpt", TRAINED, TRAINED, TRAINED])
     path, read = Path(kind), read_table
-    if kind == "t.ckpt":
+    if kind == TRAINED:
+        read = train
+    elif kind == "t.ckpt":
         file = io.BytesIO()
         torch.save(spoilt(checkpoint, chance), file)
         path.write_bytes(damaged(file.getvalue(), chance) if chance.random() < 0.2 else file.getvalue())
@@ -217,7 +293,7 @@ def run(number: int, checkpoint: Any) -> tuple[str, str]:
         outcome = "read"
     except InputError as error:
         outcome = "refused" if str(error).strip() else "FOUND: it is refused without a word"
-    except (Exception, Hang) as error:
+    except (Exception, Hang, SystemExit) as error:
         outcome = f"FOUND: {type(error).__name__}: {' '.join(str(error).split())[:150]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -249,7 +325,7 @@ def main(args: list[str] | None = None) -> int:
                 counts[kind, outcome.partition(":")[0]] += 1
         finally:
             os.chdir(here)
-    for kind in [*FILES, "t.ckpt"]:
+    for kind in [*FILES, "t.ckpt", TRAINED]:
         outcomes = [f"{counts[kind, what]} {what}" for what in ("read", "refused", "FOUND")]
         print(f"{kind:<12}" + ", ".join(outcomes))
     print(f"{sum(counts.values())} cases in {time.perf_counter() - start:.0f} s")
