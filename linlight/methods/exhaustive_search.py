@@ -76,6 +76,28 @@ class ExhaustiveSearch(LinearModel):
         self._squared_errors: Tensor | float = 0.0
         self._rows: Tensor | float = 0.0
 
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
+        x, y, *weight = batch = self.unpack(batch)
+        x, y = x.to(self.w.dtype), y.to(self.w.dtype)
+        features = self.w.shape[1]
+        w = self.candidates[:, :features]
+        b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
+        sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
+        sums, rows = self.sum_over_processes(sums, total_weight(batch))
+        # A stream's piece without any row of this kind. What has rows need not wait for a GPU to count them.
+        if not (len(x) or rows):
+            return None
+        self._squared_errors = self._squared_errors + sums
+        self._rows = self._rows + rows.to(torch.float32 if rows.device.type == "mps" else torch.float64)
+        self.losses = self._squared_errors / self._rows
+        best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
+        optimizer = self.optimizers()
+        values = [w[best]] if self.b is None else [w[best], b[best]]
+        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+        return self.losses.amin(dim=1).mean()
+
     def configure_optimizers(self) -> SetParameters:
         """The step that puts the weights where the search found them."""
         return SetParameters(self.parameters())
@@ -105,28 +127,6 @@ class ExhaustiveSearch(LinearModel):
         self.candidates = candidates.to(self.w)  # (C, D) or (C, D + 1)
         self._squared_errors = 0.0
         self._rows = 0.0
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
-        x, y, *weight = batch = self.unpack(batch)
-        x, y = x.to(self.w.dtype), y.to(self.w.dtype)
-        features = self.w.shape[1]
-        w = self.candidates[:, :features]
-        b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
-        sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
-        sums, rows = self.sum_over_processes(sums, total_weight(batch))
-        # A stream's piece without any row of this kind. What has rows need not wait for a GPU to count them.
-        if not (len(x) or rows):
-            return None
-        self._squared_errors = self._squared_errors + sums
-        self._rows = self._rows + rows.to(torch.float32 if rows.device.type == "mps" else torch.float64)
-        self.losses = self._squared_errors / self._rows
-        best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
-        optimizer = self.optimizers()
-        values = [w[best]] if self.b is None else [w[best], b[best]]
-        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
-        optimizer.step()  # type: ignore[union-attr]
-        return self.losses.amin(dim=1).mean()
 
     def report(self) -> str:
         """A warning for each parameter whose best candidate lies on the edge of the grid."""

@@ -79,6 +79,47 @@ class LeastSquares(LinearModel):
         self._is_complete = False  # all rows, by all processes, before the run was resumed
         self._solution: Solution | None = None
 
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Adds a batch to the statistic, and after the last one solves."""
+        assert self._seen is not None
+        batch = self.unpack(batch)
+        if len(batch) > 2 and self.refine:
+            raise InputError("refine is for rows without weights: leave it out")
+        self._weighted = len(batch) > 2
+        self._batches += 1
+        part = moments(*batch)
+        if self._seen.weight.device != part.weight.device:
+            self._seen = self._seen.to(part.weight.device)
+        self._seen = merge([self._seen, part])
+        if not self.trainer.is_last_batch:
+            return None
+        optimizer = self.optimizers()
+        solution = self._solve()
+        optimizer.optimizer.place(*solution.parameters)  # type: ignore[union-attr]
+        optimizer.step()  # type: ignore[union-attr]
+        return loss(solution.moments, solution.fit.w, solution.fit.b).mean()
+
+    def _solve(self) -> Solution:
+        """Solves for the rows seen so far."""
+        assert self._seen is not None
+        m = merge_over_processes(self._seen)
+        data = self._data()
+        if data is not None and data.streamed:
+            data.statistics.check_not_constant(m)
+        fit = optimum(m, self._bias, self.l2, self._coded())
+        if self._refines(fit, m):
+            fit = self._refined(fit, m)
+        counts = self._counts_rows
+        self._solution = Solution(
+            m,
+            fit,
+            plain_names("x", m.features, None) if data is None else list(data.feature_names),
+            int((m.weight if counts else m.rows).round()),
+            ("frequency" if counts else "precision") if self._weighted else "",
+            self.l2,
+        )
+        return self._solution
+
     @property
     def solution(self) -> Solution:
         """The optimum of all rows seen, on every process, and what follows from it.
@@ -134,47 +175,6 @@ class LeastSquares(LinearModel):
         """Resets the statistic."""
         self._seen, self._batches, self._solution = empty(self.w.shape[1], self.w.shape[0]), 0, None
         self._is_complete = False
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        """Adds a batch to the statistic, and after the last one solves."""
-        assert self._seen is not None
-        batch = self.unpack(batch)
-        if len(batch) > 2 and self.refine:
-            raise InputError("refine is for rows without weights: leave it out")
-        self._weighted = len(batch) > 2
-        self._batches += 1
-        part = moments(*batch)
-        if self._seen.weight.device != part.weight.device:
-            self._seen = self._seen.to(part.weight.device)
-        self._seen = merge([self._seen, part])
-        if not self.trainer.is_last_batch:
-            return None
-        optimizer = self.optimizers()
-        solution = self._solve()
-        optimizer.optimizer.place(*solution.parameters)  # type: ignore[union-attr]
-        optimizer.step()  # type: ignore[union-attr]
-        return loss(solution.moments, solution.fit.w, solution.fit.b).mean()
-
-    def _solve(self) -> Solution:
-        """Solves for the rows seen so far."""
-        assert self._seen is not None
-        m = merge_over_processes(self._seen)
-        data = self._data()
-        if data is not None and data.streamed:
-            data.statistics.check_not_constant(m)
-        fit = optimum(m, self._bias, self.l2, self._coded())
-        if self._refines(fit, m):
-            fit = self._refined(fit, m)
-        counts = self._counts_rows
-        self._solution = Solution(
-            m,
-            fit,
-            plain_names("x", m.features, None) if data is None else list(data.feature_names),
-            int((m.weight if counts else m.rows).round()),
-            ("frequency" if counts else "precision") if self._weighted else "",
-            self.l2,
-        )
-        return self._solution
 
     def on_train_epoch_end(self) -> None:
         """Computes the inference."""

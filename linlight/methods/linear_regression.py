@@ -61,21 +61,9 @@ class LinearRegression(LinearModel):
         self.lr_scheduler = lr_scheduler
         self._plateau: ReduceLROnPlateau | None = None
 
-    def on_fit_start(self) -> None:
-        """Refuses a criterion of another problem than regression."""
-        super().on_fit_start()
-        check_compares_numbers(self.criterion, self.w)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
-        super().on_load_checkpoint(checkpoint)
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            was, now = (
-                (setting or {"class_path": "torch.optim.SGD"})["class_path"].rpartition(".")[2]
-                for setting in (checkpoint["hyper_parameters"].get("optimizer"), self.optimizer)
-            )
-            if was != now:
-                raise InputError(f"the checkpoint was trained by {was}, not {now}: use --optimizer {was}")
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss; Lightning does the rest."""
+        return self.differentiable_loss(batch)
 
     def configure_optimizers(self) -> Any:
         """SGD with `lr`, or what was asked for."""
@@ -93,6 +81,41 @@ class LinearRegression(LinearModel):
                 "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False},
             }
         return [optimizer], [scheduler]
+
+    def update_rule(self) -> UpdateRule | None:
+        """The rule of SGD with or without momentum, unless a scheduler changes its learning rate."""
+        sgd = self._sgd()
+        if sgd is None:
+            return None
+        names = ("lr", "momentum", "dampening", "nesterov")
+        return UpdateRule(**{name: sgd[name] for name in names if name in sgd})
+
+    def _sgd(self) -> dict[str, Any] | None:
+        """The arguments of SGD, where it alone decides the steps."""
+        if self.lr_scheduler is not None:
+            return None
+        if self.optimizer is None:
+            return {"lr": self.lr}
+        if self.optimizer["class_path"] not in ("torch.optim.SGD", "torch.optim.sgd.SGD"):
+            return None
+        arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
+        return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
+
+    def on_fit_start(self) -> None:
+        """Refuses a criterion of another problem than regression."""
+        super().on_fit_start()
+        check_compares_numbers(self.criterion, self.w)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to go on with another optimizer, whose state the checkpoint does not have."""
+        super().on_load_checkpoint(checkpoint)
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            was, now = (
+                (setting or {"class_path": "torch.optim.SGD"})["class_path"].rpartition(".")[2]
+                for setting in (checkpoint["hyper_parameters"].get("optimizer"), self.optimizer)
+            )
+            if was != now:
+                raise InputError(f"the checkpoint was trained by {was}, not {now}: use --optimizer {was}")
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Leaves one that waits for a plateau to `on_train_epoch_end`."""
@@ -113,26 +136,3 @@ class LinearRegression(LinearModel):
                     f"--lr_scheduler.monitor {monitor} is measured nowhere: choose one of {known}"
                 )
             self._plateau.step(metrics[monitor])
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The loss; Lightning does the rest."""
-        return self.differentiable_loss(batch)
-
-    def update_rule(self) -> UpdateRule | None:
-        """The rule of SGD with or without momentum, unless a scheduler changes its learning rate."""
-        sgd = self._sgd()
-        if sgd is None:
-            return None
-        names = ("lr", "momentum", "dampening", "nesterov")
-        return UpdateRule(**{name: sgd[name] for name in names if name in sgd})
-
-    def _sgd(self) -> dict[str, Any] | None:
-        """The arguments of SGD, where it alone decides the steps."""
-        if self.lr_scheduler is not None:
-            return None
-        if self.optimizer is None:
-            return {"lr": self.lr}
-        if self.optimizer["class_path"] not in ("torch.optim.SGD", "torch.optim.sgd.SGD"):
-            return None
-        arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
-        return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
