@@ -47,11 +47,7 @@ def precision(config: Namespace, ahead: Ahead) -> None:
 
 
 def optimizer(config: Namespace) -> None:
-    """Makes sure that a method takes the optimizer and the scheduler that it is given.
-
-    Raises:
-        InputError: If it moves its weights by hand.
-    """
+    """Raises where a method that moves its weights by hand is given an optimizer or a scheduler."""
     name = config.model.class_path.rpartition(".")[2]
     for key in ("optimizer", "lr_scheduler"):
         if config.get(key) and key not in config.model.init_args:
@@ -129,11 +125,7 @@ def trainer(config: Any, model: LinearModel, data: LightningDataModule) -> list[
 
 
 def nodes(made: Trainer) -> None:
-    """Makes sure that processes on other machines, for which the first waits, can find it.
-
-    Raises:
-        InputError: If nothing says where they are to meet.
-    """
+    """Raises where processes on other machines cannot find the first, which waits for them."""
     alone = isinstance(getattr(made.strategy, "cluster_environment", None), LightningEnvironment)
     if made.num_nodes > 1 and alone and "MASTER_ADDR" not in os.environ:
         raise InputError(

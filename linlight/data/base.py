@@ -47,11 +47,7 @@ class RowsDataModule(LightningDataModule):
         raise NotImplementedError
 
     def check_targets(self) -> None:
-        """Checks that there is something to learn from, or to compare with.
-
-        Raises:
-            InputError: If there is not.
-        """
+        """Raises where there is nothing to learn from, or to compare with."""
         raise NotImplementedError
 
     @property

@@ -183,11 +183,7 @@ def references(given: Any) -> dict[str, str]:
 
 
 def check_number_of(levels: set[str], file: str, column: str) -> None:
-    """Checks that a column has few enough values to be a category.
-
-    Raises:
-        InputError: If it has not.
-    """
+    """Raises where a column has too many values to be a category."""
     if len(levels) > MOST_CATEGORIES:
         raise InputError(
             f"{file}: column {column!r} has more than {MOST_CATEGORIES} different values: it is "

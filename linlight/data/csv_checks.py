@@ -9,11 +9,7 @@ MOST_COLUMNS = 2**17
 
 
 def check_separated(file: str, names: Sequence[str]) -> None:
-    """Makes sure that a CSV's fields are separated, for else all of them are one column.
-
-    Raises:
-        InputError: If the only column's name holds what separates fields elsewhere.
-    """
+    """Raises where the only column's name holds what separates fields elsewhere."""
     found = re.search("[;,\t|]", names[0]) if len(names) == 1 else None
     if found:
         raise InputError(
@@ -23,11 +19,7 @@ def check_separated(file: str, names: Sequence[str]) -> None:
 
 
 def check_remarks(file: str, lines: Sequence[str], skipped: int) -> None:
-    """Checks that a CSV does not begin with remarks.
-
-    Raises:
-        InputError: If it is otherwise.
-    """
+    """Raises where a CSV begins with remarks."""
     remarks = next((i for i, line in enumerate(lines) if not line.startswith(("#", "%"))), 0)
     if remarks:
         raise InputError(
@@ -37,11 +29,7 @@ def check_remarks(file: str, lines: Sequence[str], skipped: int) -> None:
 
 
 def check_columns(file: str, rows: bytes, delimiter: str) -> None:
-    """Checks that a CSV has no more columns than pyarrow can read.
-
-    Raises:
-        InputError: If it is otherwise.
-    """
+    """Raises where a CSV has more columns than pyarrow can read."""
     columns = rows[: rows.find(b"\n")].count(delimiter.encode()) + 1
     if columns > MOST_COLUMNS:
         raise InputError(
@@ -51,11 +39,7 @@ def check_columns(file: str, rows: bytes, delimiter: str) -> None:
 
 
 def check_header(file: str, names: Sequence[str]) -> None:
-    """Checks that a CSV has a header.
-
-    Raises:
-        InputError: If it is otherwise.
-    """
+    """Raises where a CSV has no header."""
     numbers = [re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", name) for name in names]
     # Whole numbers alone can be names: of years, or of an array's columns.
     if names and all(numbers) and not all(name.strip().isdigit() for name in names):

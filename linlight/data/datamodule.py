@@ -193,11 +193,7 @@ class XYDataModule(RowsDataModule):
         return self._source
 
     def read(self) -> None:
-        """Reads the rows, if they were not.
-
-        Raises:
-            InputError: If a value cannot be used.
-        """
+        """Reads the rows, if they were not; see `source`."""
         _ = self.source
 
     @property
@@ -297,11 +293,7 @@ class XYDataModule(RowsDataModule):
         return x.to(self.dtype)
 
     def check_targets(self) -> None:
-        """Makes sure that there is something to learn from, or to compare with.
-
-        Raises:
-            InputError: If there are no targets.
-        """
+        """Raises where there are no targets, or nothing to learn of them."""
         if self.targets is None:
             raise InputError(self._opened.no_targets)
         if self._opened.constant and self._fits:

@@ -16,11 +16,7 @@ OF_A_TABLE = ("target", "features", "categorical", "weight", "id")
 
 
 def check_batch_size(batch_size: int | None) -> None:
-    """Checks a number of rows per update; None stands for all.
-
-    Raises:
-        InputError: If it is none.
-    """
+    """Raises where this is no number of rows per update; None stands for all."""
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
     if batch_size is not None and batch_size >= 2**31:
@@ -28,11 +24,7 @@ def check_batch_size(batch_size: int | None) -> None:
 
 
 def check_settings(given: dict[str, Any]) -> None:
-    """Checks the arguments of `XYDataModule`, by their names, one by one and against each other.
-
-    Raises:
-        InputError: If one cannot be used, or two contradict each other.
-    """
+    """Raises where an argument of `XYDataModule` cannot be used, or two contradict each other."""
     batch_size, window, updates = given["batch_size"], given["window"], given["updates_per_step"]
     val, test = given["val_fraction"], given["test_fraction"]
     check_batch_size(batch_size)

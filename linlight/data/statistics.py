@@ -76,11 +76,7 @@ class Statistics:
         return self._source.sample(most)
 
     def check_not_constant(self, m: Moments) -> None:
-        """Checks that a stream has something to learn from, once its statistic is known.
-
-        Raises:
-            InputError: If there are no rows, or a target is the same in every row.
-        """
+        """Raises where a stream has no rows, or a target that is the same in every row."""
         if not m.rows:
             raise InputError("the table has no rows to train on: give at least one")
         spread = m.triangle[:, m.features :].abs().amax(dim=0)  # squares could underflow

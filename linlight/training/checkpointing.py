@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods import METHODS
-from linlight.methods.base import LinearModel
+from linlight.methods.base import LinearModel, ManualSGD
 from linlight.plain import check_plain
 from linlight.training.arguments import are_plain, has_class
 
@@ -172,7 +172,7 @@ def method_of(path: str | Path, checkpoint: dict[str, Any]) -> type[LinearModel]
 def settings_of(
     path: str | Path, checkpoint: dict[str, Any], method: type[LinearModel], without: Collection[str] = ()
 ) -> dict[str, Any]:
-    """A checkpoint's settings of its method; the classes among them are torch's.
+    """A checkpoint's settings of its method; the classes among them are torch's, or `ManualSGD`.
 
     Args:
         path: The checkpoint's.
@@ -211,6 +211,8 @@ def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
     found = getattr(home, name, None) if path.startswith(f"{module}.") else None
     if path == "lightning.pytorch.cli.ReduceLROnPlateau" and kind == "lr_scheduler":
         found = ReduceLROnPlateau
+    elif kind == "optimizer" and path.startswith("linlight.") and name == ManualSGD.__name__:
+        found, path = ManualSGD, f"{ManualSGD.__module__}.{name}"  # wherever an earlier version kept it
     elif not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"its {kind} is {path[:200]}, which is not one of torch's: {again}")
     else:

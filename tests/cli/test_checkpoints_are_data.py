@@ -115,6 +115,19 @@ def test_no_file_is_removed_on_a_checkpoints_word(
     assert Path("mine").exists()
 
 
+@pytest.mark.parametrize(
+    "module", ["linlight.methods.optim", "linlight.optim", "linlight.methods.base.optim"]
+)
+def test_our_own_optimizer_is_found_wherever_it_was(module: str, run: Run) -> None:
+    ours = {"class_path": f"{module}.ManualSGD", "init_args": {"lr": 0.01}}
+    spoilt(run, "hyper_parameters.optimizer", ours)
+    main(["plot", str(run.folder)])
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    checkpoint["optimizer_states"][0] = {"state": {}, "param_groups": [{"lr": 0.01, "params": [0, 1]}]}
+    torch.save(checkpoint, run.checkpoint)
+    main(["fit", "--ckpt_path", str(run.checkpoint), "--trainer.max_epochs=4"])
+
+
 @pytest.fixture
 def run(linlight: Linlight) -> Run:
     return linlight("fit", "--model=LinearRegression", "--trainer.max_epochs=2", "--quiet=true")

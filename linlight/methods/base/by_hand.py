@@ -3,13 +3,33 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelCheckpoint,
+    ProgressBar,
+    Timer,
+)
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
 from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Batches
+from linlight.distributed import say
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import Batch, as_batches
-from linlight.methods.base.batching import batches_per_step
 from linlight.methods.base.model import LinearModel
 from linlight.methods.base.optim import ManualSGD, check_lr
+
+HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
+"""Those that are called for every batch."""
 
 
 class ByHandModel(LinearModel):
@@ -41,8 +61,21 @@ class ByHandModel(LinearModel):
         self._is_seen = True
 
     def batches_per_step(self, data: XYDataModule) -> int:
-        """Several, where nothing looks at single ones."""
-        return batches_per_step(self.trainer, self, data)
+        """How many batches a training step is handed, so that Lightning's cost per step matters less.
+
+        One, where the Trainer counts batches, or a callback or the model overrides a hook that is called for
+        each of them. A callback that sees as much in several at once says so: `takes_several_batches = True`.
+        """
+        asked = data.updates_per_step
+        watcher = _watcher(self.trainer, self)
+        if watcher:
+            if (asked or 1) > 1 and not data.reduce:
+                say(f"updates_per_step {asked} is not used: {watcher} looks at single batches")
+            return 1
+        if asked is not None:
+            return asked
+        batch_size = min(data.batch_size or data.train_size, data.train_size)
+        return self.updates_at_once(data.batches, batch_size)
 
     def configure_optimizers(self) -> ManualSGD:
         """The update `w.data -= lr * w.grad.data`."""
@@ -97,3 +130,30 @@ class ByHandModel(LinearModel):
         """
         together = min(64, 2**14 // batch_size)  # rows that stay in the cache
         return together if together > 1 and batches >= 4 * together else 1
+
+
+def _watcher(trainer: Trainer, model: LightningModule) -> str:
+    """What would not be the same with several batches at once, or an empty text."""
+    counts = {
+        "max_steps": trainer.max_steps != -1,
+        "limit_train_batches": trainer.limit_train_batches != 1.0,
+        "val_check_interval": trainer.val_check_interval != 1.0,
+    }
+    for name, is_set in counts.items():
+        if is_set:
+            return name
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    watching = (one for one in [*callbacks, model] if _watches(one))
+    return next((type(one).__name__ for one in watching), "")
+
+
+def _watches(hooked: Callback | LightningModule) -> bool:
+    if getattr(hooked, "takes_several_batches", False) or type(hooked) is Timer:
+        return False
+    if type(hooked) is ModelCheckpoint:
+        return not hooked.every_n_epochs  # otherwise it counts steps, or looks at the time
+    if isinstance(hooked, BatchSizeFinder | LearningRateFinder):  # which count steps without a hook
+        return True
+    if isinstance(hooked, ProgressBar) and type(hooked).__module__.startswith("lightning."):
+        return False
+    return any(is_overridden(hook, hooked) for hook in HOOKS)

@@ -30,11 +30,7 @@ SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
 
 
 def check_trainer(model: Any, trainer: Trainer) -> None:
-    """Makes sure that a method and the Trainer's settings and callbacks go together.
-
-    Raises:
-        InputError: If they do not, with what to leave out or use instead.
-    """
+    """Raises where a method does not go with the Trainer's settings and callbacks."""
     if trainer.val_check_interval == 0:
         raise InputError("val_check_interval 0 never comes: give at least 1, or limit_val_batches 0")
     name = type(model).__name__
@@ -69,29 +65,24 @@ def _reason(model: LightningModule, callback: object) -> str:
 
 
 def check_data(model: LinearModule, data: XYDataModule, stage: str) -> None:
-    """Checks that a method can do with data what a stage asks for.
-
-    Raises:
-        InputError: If it cannot, with the remedy.
-    """
+    """Raises where a method cannot do with data what a stage asks for."""
     if stage != "predict":
         data.check_targets()
         if data.reduce:
             model.check_reducible()
     if stage != "fit":
         return
-    if data.streamed and not (data.reduce or data.batch_size):
-        model.check_streamable()
+    if data.streamed and not (data.reduce or data.batch_size or model.single_pass):
+        raise InputError(
+            "a stream's rows are never in memory all at once, as an update from all of them needs: add "
+            "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
+        )
     if data.standardize and model.b is None:
         raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
 
 
 def check_sizes(model: LinearModule, data: XYDataModule) -> None:
-    """Checks that the data have the features and targets of a model's weights.
-
-    Raises:
-        InputError: If they have others.
-    """
+    """Raises where the data have other features or targets than a model's weights."""
     if model.w.shape[1] != data.features:
         raise InputError(
             f"the model has {model.w.shape[1]} features and the data have {data.features}: "
@@ -101,11 +92,7 @@ def check_sizes(model: LinearModule, data: XYDataModule) -> None:
 
 
 def check_targets(data: XYDataModule, targets: int) -> None:
-    """Checks that the data, if they have targets, have as many as a model.
-
-    Raises:
-        InputError: If they have more or fewer.
-    """
+    """Raises where the data have targets, but more or fewer than a model."""
     if data.targets not in (None, targets):
         raise InputError(
             f"the model has {targets} targets and the data have {data.targets}: "
@@ -114,11 +101,7 @@ def check_targets(data: XYDataModule, targets: int) -> None:
 
 
 def check_columns(checkpoint: dict[str, Any], data: XYDataModule) -> None:
-    """Checks that a table's columns are those that a checkpoint's weights belong to.
-
-    Raises:
-        InputError: If one is another.
-    """
+    """Raises where a table's columns are not those that a checkpoint's weights belong to."""
     learned = checkpoint.get("columns")
     if learned is None or not data.is_table:
         return
@@ -133,11 +116,7 @@ def check_columns(checkpoint: dict[str, Any], data: XYDataModule) -> None:
 
 
 def check_units(checkpoint: dict[str, Any], data: XYDataModule) -> None:
-    """Checks that a training goes on in the units in which it began.
-
-    Raises:
-        InputError: If its features were standardised and no longer are, or the other way round.
-    """
+    """Raises where features were standardised and no longer are, or the other way round."""
     standardized = "standardized" in checkpoint
     if data.standardize != standardized:
         raise InputError(

@@ -11,11 +11,7 @@ from linlight.errors import InputError
 
 
 def check_reduces(criterion: nn.Module) -> None:
-    """Checks that a criterion makes one number of predictions and targets.
-
-    Raises:
-        InputError: If it does not.
-    """
+    """Raises where a criterion does not make one number of predictions and targets."""
     try:
         loss = _loss(criterion, torch.zeros(2, 1), torch.zeros(2, 1))
     except (RuntimeError, TypeError, ValueError) as error:

@@ -93,25 +93,19 @@ class LinearModule(LightningModule):
         return rows
 
     def check_features(self, x: Tensor) -> None:
-        """Checks that x, (B, D), is what the weights belong to.
-
-        Raises:
-            InputError: If it has other sizes, or another type.
-        """
+        """Raises where x, (B, D), has other sizes or another type than the weights."""
         targets, features = self.w.shape
         if x.ndim != 2 or x.shape[1] != features:
             raise InputError(
                 f"a batch's x has the shape {tuple(x.shape)}: it must be (rows, features), and the model has "
                 f"{count(features, 'feature')}"
             )
-        if x.dtype != self.w.dtype and not (self.single_pass and self._is_training()):
+        trains = self._trainer is not None and self._trainer.training
+        if x.dtype != self.w.dtype and not (self.single_pass and trains):
             also = f", or call build({features}, {targets}, {x.dtype})" if x.is_floating_point() else ""
             raise InputError(
                 f"a batch's x is {_name(x.dtype)} and the model {_name(self.w.dtype)}: convert x{also}"
             )
-
-    def _is_training(self) -> bool:
-        return self._trainer is not None and self._trainer.training
 
     def _data(self) -> XYDataModule | None:
         """The data module, where it is ours."""
@@ -148,14 +142,6 @@ class LinearModule(LightningModule):
             raise InputError(
                 f"reduce keeps the mean squared error of the data and nothing else, not {self.criterion}: "
                 "set reduce to false"
-            )
-
-    def check_streamable(self) -> None:
-        """Raises where the rows cannot come in parts as they are read: where an update needs all of them."""
-        if not self.single_pass:
-            raise InputError(
-                "a stream's rows are never in memory all at once, as an update from all of them needs: add "
-                "--data.reduce true for the same path without them, or --data.batch_size, such as 1024"
             )
 
     def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:

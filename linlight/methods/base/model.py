@@ -290,16 +290,10 @@ class LinearModel(ScaledModule):
     def on_validation_epoch_end(self) -> None:
         """Counts the rows of all processes."""
         self._count_rows()
-        self._check_evaluated()
-
-    def on_test_epoch_end(self) -> None:
-        """Counts the rows of all processes."""
-        self._count_rows()
-        self._check_evaluated()
-
-    def _check_evaluated(self) -> None:
         if not self.rows:
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
+
+    on_test_epoch_end = on_validation_epoch_end
 
 
 def _takes_weights(metric: torchmetrics.Metric) -> bool:
