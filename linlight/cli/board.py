@@ -25,11 +25,7 @@ def options() -> ArgumentParser:
 
 
 def board(args: Sequence[str]) -> None:
-    """Runs `linlight board` until it is stopped.
-
-    Args:
-        args: The words after the command.
-    """
+    """Runs `linlight board` until it is stopped."""
     config = parse(options(), args)
     address = serve(config.folder, config.port) + TAB
     print(f"TensorBoard: {address} (Ctrl-C stops it)", flush=True)

@@ -60,10 +60,6 @@ def optimizer(config: Namespace) -> None:
 def pass_lr_on(config: Namespace, ahead: Ahead) -> str:
     """Gives the optimizer the learning rate of `--model.lr`, which would else be SGD's alone.
 
-    Args:
-        config: All settings.
-        ahead: Which of them were given.
-
     Returns:
         A line that says so; empty where there is nothing to say.
 

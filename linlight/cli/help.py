@@ -30,12 +30,7 @@ def wants_short_help(words: Sequence[str]) -> bool:
 
 
 def short_help(parser: ArgumentParser, command: str) -> str:
-    """The text of `linlight COMMAND --help`.
-
-    Args:
-        parser: The command's.
-        command: Its name.
-    """
+    """The text of `linlight COMMAND --help`."""
     own, data, trainer = [], [], []
     for action in parser._actions:
         names = [option for option in action.option_strings if option.startswith("--")]

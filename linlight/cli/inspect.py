@@ -32,11 +32,7 @@ def options() -> ArgumentParser:
 
 
 def run(args: Sequence[str]) -> None:
-    """Runs `linlight inspect`.
-
-    Args:
-        args: The words after the command.
-    """
+    """Runs `linlight inspect`."""
     parser = options()
     config = parse(parser, args)
     print("\n".join(inspect(parser.instantiate_classes(config).data, config.bias)))

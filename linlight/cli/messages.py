@@ -54,12 +54,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def one_line(message: str, parser: ArgumentParser | None = None) -> str:
-    """Shortens a message of jsonargparse to one line.
-
-    Args:
-        message: The parser's message.
-        parser: The parser, which knows what options there are.
-    """
+    """Shortens a message of jsonargparse to one line."""
     options = [] if parser is None else _options_of(parser)
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:

@@ -26,11 +26,7 @@ def options() -> ArgumentParser:
 
 
 def plot(args: Sequence[str]) -> None:
-    """Runs `linlight plot`.
-
-    Args:
-        args: The words after the command.
-    """
+    """Runs `linlight plot`."""
     config = parse(options(), args)
     folder, *more = config.folder
     if more:

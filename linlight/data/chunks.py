@@ -67,13 +67,7 @@ class Survey:
 
 
 class ChunkedTable(Source):
-    """The rows of a table, read anew in every pass, chunk by chunk; `Stream` has its loaders.
-
-    Args:
-        columns: Its columns.
-        window: Rows in memory at a time.
-        split: How they are divided.
-    """
+    """The rows of a table, read anew in every pass, chunk by chunk; `Stream` has its loaders."""
 
     def __init__(self, columns: Columns, window: int, split: Split) -> None:
         self.columns = columns

@@ -182,11 +182,7 @@ class Columns:
         )
 
     def convert(self, block: Block, row: int = 0) -> Rows:
-        """Turns a block into tensors.
-
-        Args:
-            block: The block.
-            row: The number of its first row in the whole table.
+        """Turns a block, whose first row has this number in the whole table, into tensors.
 
         Raises:
             InputError: If it holds what is not a finite number, or lacks a value that may not be missing.

@@ -100,12 +100,7 @@ def is_csv(file: str) -> bool:
 
 
 class Csv:
-    """Reads CSV files.
-
-    Args:
-        filesystem: Where they are.
-        dialect: How they are written.
-    """
+    """Reads CSV files."""
 
     def __init__(self, filesystem: fs.FileSystem, dialect: Dialect) -> None:
         self.filesystem = filesystem

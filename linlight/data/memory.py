@@ -27,10 +27,6 @@ class Memory(Source):
 
     Where they are standardised, rounded or moved to a device, all of them are copied once.
 
-    Args:
-        rows: The rows.
-        split: How they are divided.
-
     Raises:
         InputError: If a kind of rows would have none.
     """

@@ -63,11 +63,6 @@ class OpenedNumbers:
 class OpenedTable:
     """A table, with the attributes of `OpenedNumbers`; its rows are read when they are asked for.
 
-    Args:
-        path: The table.
-        settings: The settings of the data module.
-        split: How its rows are divided.
-
     Raises:
         InputError: If a column cannot be used.
     """

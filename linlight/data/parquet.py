@@ -14,11 +14,7 @@ COLUMN_BYTES = 2**17
 
 
 class Parquet:
-    """Reads Parquet files.
-
-    Args:
-        filesystem: Where they are.
-    """
+    """Reads Parquet files."""
 
     def __init__(self, filesystem: fs.FileSystem) -> None:
         self.filesystem = filesystem

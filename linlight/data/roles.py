@@ -40,18 +40,7 @@ def assign_roles(
     unseen: Literal["error", "missing"] = "error",
     **settings: Any,
 ) -> tuple[Columns, str, list[str]]:
-    """Decides which columns of a table are what.
-
-    Args:
-        table: The table.
-        features: As `XYDataModule` has it.
-        target: The same.
-        weight: The same.
-        categorical: The same.
-        ids: The same.
-        reference: The same.
-        unseen: The same.
-        settings: The other settings of `Columns`.
+    """Decides which columns of a table are what, as the settings of `XYDataModule` say.
 
     Returns:
         The columns, of whose categories the levels are yet to be found; why there is no target, or ""; and

@@ -118,13 +118,7 @@ class Source(Protocol):
         """Some of the rows to train on, x (n, D) and y (n, T), spread over all of them."""
 
     def training(self, place: ProcessInfo, scaling: Standardizer | None, batching: Batching) -> Any:
-        """The loader of a training epoch.
-
-        Args:
-            place: Where it runs.
-            scaling: How to standardise the features.
-            batching: How rows are handed out.
-        """
+        """The loader of a training epoch."""
 
     def in_order(
         self, kind: str, place: ProcessInfo, scaling: Standardizer | None, batch_size: int | None

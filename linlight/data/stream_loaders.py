@@ -141,13 +141,6 @@ class Windows(Resumable):
     Batch k holds the same rows whatever the number of processes; each process has those of them that lie
     in its pieces, which may be none. Shuffled, an epoch visits the parts (files and row groups) in a new
     random order, and the rows of each window of pieces in a new random order.
-
-    Args:
-        stream: The stream.
-        survey: What is known of it.
-        batching: How rows are handed out, in batches of a size.
-        place: Where it runs.
-        scaling: How to standardise the features.
     """
 
     def __init__(

@@ -55,12 +55,7 @@ class Part:
 
 
 class Table:
-    """A table in memory: pandas, pyarrow, or NumPy columns.
-
-    Args:
-        table: The columns.
-        name: What to call it in a message.
-    """
+    """A table in memory: pandas, pyarrow, or NumPy columns."""
 
     keeps_type = True
     """Whether its numbers keep their type; those of a CSV have none, and of Parquet are float64."""
@@ -85,12 +80,7 @@ class Table:
         return [Part(self.name, first, min(step, self.size - first)) for first in range(0, self.size, step)]
 
     def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
-        """The rows of a part in order, block by block; only a few blocks are in memory at a time.
-
-        Args:
-            part: The part.
-            columns: The columns wanted, by their names.
-        """
+        """The rows of a part in order, block by block; only a few blocks are in memory at a time."""
         first = part.first
         for batch in self._slice(part, list(columns)).to_batches(max_chunksize=BLOCK_ROWS):
             yield Block(self.name, first, batch)

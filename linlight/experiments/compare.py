@@ -186,13 +186,7 @@ def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearM
 
 
 def table(results: list[Result], example: Tensor, remarks: Sequence[str] = ()) -> str:
-    """The results as a table within 80 columns.
-
-    Args:
-        results: What the methods did.
-        example: Where they predict, (1, D).
-        remarks: What else is to be said below it.
-    """
+    """The results as a table within 80 columns."""
     at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
     lines = [f"{'method':<27} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"]
     notes = [f"loss: mean squared error; prediction: at {at}", *remarks]

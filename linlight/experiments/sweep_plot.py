@@ -39,12 +39,7 @@ def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequ
 
 @drawing()
 def heat_map(cells: Sequence[Cell], epochs: int) -> Figure:
-    """For each method: how far it came at each learning rate and batch size, and theory's border.
-
-    Args:
-        cells: The runs, of all combinations.
-        epochs: How many epochs they were given.
-    """
+    """For each method: how far it came at each learning rate and batch size, and theory's border."""
     names = list(dict.fromkeys(cell.method for cell in cells))
     sizes, rates = (sorted({getattr(cell, key) for cell in cells}) for key in ("batch_size", "lr"))
     width = max(7.0, 2.5 + 0.75 * len(rates))

@@ -304,12 +304,7 @@ def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
 
 
 def equations(fit: Optimum, names: Sequence[str]) -> list[str]:
-    """What is known of columns that follow from others: `a = 1 - 2 b + c`, `a is constant`, a line each.
-
-    Args:
-        fit: The optimum.
-        names: The features' names.
-    """
+    """What is known of columns that follow from others: `a = 1 - 2 b + c`, `a is constant`, a line each."""
     names = [visible(name) for name in names]
     lines = []
     for feature, (constant, *shares) in zip(fit.dependent.tolist(), fit.relations.tolist(), strict=False):

@@ -18,11 +18,7 @@ MOST_ROWS = 200
 
 
 def write_run_page(run: RunRecord, path: Path) -> None:
-    """Writes the page, which needs nothing beside it.
-
-    Args:
-        run: A run with one feature and one target.
-        path: The file.
+    """Writes the page, which needs nothing beside it, of a run with one feature and one target.
 
     Raises:
         InputError: If there are more, for a plane has room for x and y.

@@ -39,11 +39,7 @@ def _families() -> list[str]:
 
 @contextmanager
 def drawing(settings: Any = None) -> Iterator[None]:
-    """Settings for drawing and saving: names in any script, and no warnings of missing glyphs.
-
-    Args:
-        settings: Further settings of matplotlib.
-    """
+    """Settings for drawing and saving: names in any script, and no warnings of missing glyphs."""
     with mpl.rc_context({"font.family": _families(), **(settings or {})}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         # A surface's faces are padded with NaN, which matplotlib multiplies with the rest.

@@ -62,15 +62,7 @@ def surface(
     path: np.ndarray | None = None,
     title: str = ERROR,
 ) -> None:
-    """Draws the surface in three dimensions, its lowest point, and a path on it.
-
-    Args:
-        axes: Axes in three dimensions.
-        land: The loss over two parameters.
-        labels: What to call them.
-        path: Places and heights, (points, 3).
-        title: What the surface is.
-    """
+    """Draws the surface in three dimensions, its lowest point, and a path on it, (points, 3)."""
     axes.computed_zorder = False  # what lies on the surface is drawn after it
     x, y = np.meshgrid(*land.axes)
     step = max(1, max(land.losses.shape) // 60)

@@ -39,11 +39,7 @@ class Growth:
         """Whether the gap after an epoch, where the step is too large, shows that it will not come back.
 
         In whole batches the gap is a sum of exponentials of the epoch, which is convex: once it has risen it
-        rises for ever. Elsewhere it may rise for a while and fall again.
-
-        Args:
-            gap: The loss above the optimum's.
-            before: That of the epoch before.
+        rises for ever. Elsewhere it may rise for a while and fall again. `before` is the gap an epoch ago.
         """
         if not math.isfinite(gap):
             return True

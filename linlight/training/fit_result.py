@@ -87,12 +87,7 @@ class FitResult:
             yield target, self.summary | own
 
     def to_markdown(self, settings: dict[str, Any] | None = None, source: str | None = None) -> str:
-        """The run on a card: what was trained, on what, and what was found.
-
-        Args:
-            settings: The method's settings.
-            source: Where the data come from.
-        """
+        """The run on a card: what was trained, on what, and what was found."""
         lines = [f"# {self.summary['method']}", "", "| | |", "|---|---|"]
         facts = {name: _escaped(value) for name, value in self._facts(settings, source).items()}
         facts["model"] = f"`{facts['model']}`"

@@ -57,13 +57,7 @@ def _listed(numbers: Tensor) -> str:
 
 
 def explanation(model: LinearModel, trainer: Trainer, lang: str) -> list[str]:
-    """Paragraphs on how a method learns, with the optimizer and the criterion that are in use.
-
-    Args:
-        model: The model, about to be trained.
-        trainer: Its Trainer.
-        lang: `en` or `zh`.
-    """
+    """Paragraphs on how a method learns, with the optimizer and the criterion that are in use."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     lr = f"{model.hparams.get('lr', 0):g}"
     formula = "x*w" if model.b is None else "x*w + b"
@@ -144,13 +138,7 @@ def _parameters(model: LinearModel) -> list[tuple[str, Tensor]]:
 
 
 class FirstUpdate:
-    """The four steps of the notes, with the numbers of the first update of a training.
-
-    Args:
-        model: The model, at the weights before the update.
-        batch: The batch of the update.
-        lang: `en` or `zh`.
-    """
+    """The four steps of the notes, with the numbers of the first update of a training."""
 
     def __init__(self, model: LinearModel, batch: Batch, lang: str) -> None:
         self._lang = lang

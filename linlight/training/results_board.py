@@ -130,10 +130,6 @@ def graph(model: LinearModel, rows: int) -> GraphDef:
 
     It is written down instead of traced: `SummaryWriter.add_graph` needs `torch.jit.trace`, which is
     deprecated, warns, and takes longer than the training of three points.
-
-    Args:
-        model: The model.
-        rows: Rows in a batch.
     """
     targets, features = model.w.shape
     nodes: list[tuple[str, str, tuple[str, ...], tuple[int, ...]]] = [

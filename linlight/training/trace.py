@@ -34,9 +34,6 @@ class Trace(Callback):
 
     On the textbook's three points every line that the notes' program prints is printed, with the same
     digits. All that explains begins with `#`: how the method learns, and the steps of the first update.
-
-    Args:
-        lang: The language of what explains, `en` or `zh`.
     """
 
     def __init__(self, lang: str = "en") -> None:

@@ -122,12 +122,7 @@ class ByHandModel(LinearModel):
             counted.completed += updates
 
     def updates_at_once(self, batches: int, batch_size: int) -> int:
-        """How many batches a training step takes, where nothing looks at single ones.
-
-        Args:
-            batches: Batches in an epoch.
-            batch_size: Rows in a batch.
-        """
+        """How many batches a training step takes, where nothing looks at single ones."""
         together = min(64, 2**14 // batch_size)  # rows that stay in the cache
         return together if together > 1 and batches >= 4 * together else 1
 

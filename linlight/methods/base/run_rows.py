@@ -54,12 +54,7 @@ def is_same_every_epoch(trainer: Trainer) -> bool:
 
 
 def batches_again(trainer: Trainer, seen: float) -> Iterator[Batch]:
-    """This process's share of the first batches of an epoch, once more, beside the training.
-
-    Args:
-        trainer: The Trainer, whose loader is left where it is.
-        seen: How many.
-    """
+    """This process's share of the first batches of an epoch, once more; the loader stays where it is."""
     loader: Any = trainer.train_dataloader
     if isinstance(loader, Resumable):
         loader = loader.from_the_beginning()

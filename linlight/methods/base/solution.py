@@ -85,11 +85,7 @@ class Solution:
         return found | shared
 
     def notes(self, coding: list[str]) -> list[str]:
-        """What to know of the fit beside its numbers, a line each.
-
-        Args:
-            coding: How categories are coded, a line each.
-        """
+        """What to know of the fit beside its numbers, the coding of categories among it, a line each."""
         penalty = (
             f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors and "
             "p-values would say nothing true and are left out."
