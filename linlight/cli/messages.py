@@ -3,17 +3,19 @@
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader, set_loader
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from linlight.cli import values  # noqa: F401  (what is parsed is checked)
 from linlight.cli.console import COMMANDS
 from linlight.errors import InputError, did_you_mean, nearest_name
 from linlight.methods import METHODS
+from linlight.plain import check_plain
 
 _BASES: dict[str, type] = {"optimizer": Optimizer, "lr_scheduler": LRScheduler, "criterion": nn.Module}
 _EXAMPLES = {"Optimizer": "SGD", "LRScheduler": "StepLR", "Module": "L1Loss"}
@@ -23,6 +25,19 @@ OUT_OF_MEMORY = (
     "out of memory: --data.stream true reads a table block by block instead of holding it; a smaller "
     "--data.batch_size or --data.window needs less at a time"
 )
+
+
+_usual = get_loader("yaml")
+
+
+def load(text: str) -> Any:
+    """Reads a value, also of a config that another names, as jsonargparse does; it must be plain data."""
+    value = _usual(text)
+    check_plain(value, "what was given")
+    return value
+
+
+set_loader("yaml", load, (yaml.YAMLError,))
 
 
 def command_parser(command: str) -> ArgumentParser:
@@ -55,7 +70,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     """Shortens a message of jsonargparse to one line."""
-    options = [] if parser is None else _options_of(parser)
+    actions = [] if parser is None else parser._actions
+    options = [option for action in actions for option in action.option_strings]  # as `--data.x`
     unknown = re.search(r"unrecognized arguments: (\S+)", message)
     if unknown:
         return _unknown_option(unknown[1], options)
@@ -63,7 +79,7 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     if key:
         return _unknown_option(f"--{key[1]}", options)
     keys = re.findall(r'Parser key "([^"]+)"', message)
-    path = _option(keys)
+    path = "--" + ".".join(keys)
     required = re.findall(r'Key "([^"]+)" is required', message)
     if required and keys:
         return f"{path} needs {path}.{required[0]}"
@@ -108,11 +124,6 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     return _squeeze(message)
 
 
-def _options_of(parser: ArgumentParser) -> list[str]:
-    """The options a parser takes, as `--data.x`."""
-    return [option for action in parser._actions for option in action.option_strings]
-
-
 def no_method() -> str:
     """The message where no method was chosen."""
     return f"no method: add --model with one of {', '.join(METHODS)}"
@@ -121,10 +132,6 @@ def no_method() -> str:
 def _squeeze(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 300 else line[:297] + "..."
-
-
-def _option(keys: list[str]) -> str:
-    return "--" + ".".join(keys)
 
 
 def _unknown_option(word: str, options: Iterable[str]) -> str:

@@ -1,10 +1,8 @@
 """The options of `fit`, `validate`, `test` and `predict`."""
 
 from inspect import signature
-from typing import Any
 
 import torch
-from jsonargparse import Namespace
 from jsonargparse.typing import register_type
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LRSchedulerTypeTuple
@@ -55,7 +53,9 @@ def add_arguments(parser: LightningArgumentParser, command: str) -> None:
         parser.add_subclass_arguments(
             bases, key, instantiate=False, fail_untyped=False, skip={"params", "optimizer"}
         )
-        parser.link_arguments(key, f"model.init_args.{key}", compute_fn=_as_dict)
+        parser.link_arguments(
+            key, f"model.init_args.{key}", compute_fn=lambda value: None if value is None else value.as_dict()
+        )
     taken = OF_CALLBACKS.get(command, {"quiet"})
     parser.add_function_arguments(
         default_callbacks,
@@ -63,7 +63,3 @@ def add_arguments(parser: LightningArgumentParser, command: str) -> None:
     )
     if command == "fit":
         parser.add_class_arguments(LastCheckpoint, "checkpoint")
-
-
-def _as_dict(value: Namespace | None) -> dict[str, Any] | None:
-    return None if value is None else value.as_dict()

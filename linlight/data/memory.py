@@ -8,9 +8,8 @@ from torch import Tensor
 
 from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
-from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.rounding import Rounding
-from linlight.data.sources import Batching, ProcessInfo, Source, Split
+from linlight.data.sources import SHOWN, Batching, Predicted, ProcessInfo, Source, Split
 from linlight.data.statistics import merge_over_processes
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -57,12 +57,18 @@ def assign_roles(
     weights = [] if weight is None else [str(weight)]
     named = {"features": chosen, "categorical": categories, "weight": weights, "id": id_names}
     for option, names in (named | {"target": targets}).items():
-        _check_once(option, names)
+        for name, times in Counter(names).items():
+            if times > 1:
+                raise InputError(f"column {name!r} is named {times} times as {option}: name it once")
     for option, names in named.items():
         for name in names:
             if name not in types:
                 raise InputError(_absent(table, name, option))
-    _check_ids(id_names)
+    for name in id_names:
+        if re.fullmatch(r"row|prediction(_\d+)?", name):
+            raise InputError(
+                f"column {name!r} cannot be an id, for predictions have a column of that name: rename it"
+            )
     if target is None:
         others = {*chosen, *categories, *weights}
         targets = [name for name in types if re.fullmatch(r"y(_\d+)?", name) and name not in others]
@@ -91,7 +97,8 @@ def assign_roles(
     if not chosen and not categories:
         for name in left_out:
             _refuse_text(table, name, REMEDIES["features"])
-        raise InputError(_no_features(table, taken))
+        besides = f" besides {', '.join(map(repr, sorted(taken)))}" if taken else ""
+        raise InputError(f"{table.name} has no column to learn from{besides}: add one")
     used = {*taken, *chosen}
     said = [
         f"left out column {name!r}, which nobody has named, as a written row index: to use it, name it in "
@@ -115,27 +122,8 @@ def assign_roles(
     return found, no_target, said
 
 
-def _check_once(option: str, names: Sequence[str]) -> None:
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise InputError(f"column {name!r} is named {times} times as {option}: name it once")
-
-
-def _check_ids(names: Sequence[str]) -> None:
-    for name in names:
-        if re.fullmatch(r"row|prediction(_\d+)?", name):
-            raise InputError(
-                f"column {name!r} cannot be an id, for predictions have a column of that name: rename it"
-            )
-
-
 def _absent(table: Table, name: str, option: str) -> str:
     return f"{table.name} has no column {name!r} for --data.{option}: {nearest(name, list(table.types))}"
-
-
-def _no_features(table: Table, taken: Iterable[str]) -> str:
-    besides = f" besides {', '.join(map(repr, sorted(taken)))}" if taken else ""
-    return f"{table.name} has no column to learn from{besides}: add one"
 
 
 def _check_not_mostly_numbers(table: Table, name: str) -> None:

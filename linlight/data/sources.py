@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.predicted import Predicted
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments
+
+SHOWN = 10
 
 
 class ProcessInfo(NamedTuple):
@@ -67,6 +69,27 @@ class Batching:
     shuffle: bool = False
     batches_per_step: int = 1
     in_blocks: bool = False
+
+
+@dataclass
+class Predicted:
+    """The predictions of one process for one batch.
+
+    Attributes:
+        first: Where it begins in the table; rows from there up to `end` are dealt with by it.
+        end: Where the next begins.
+        rows: The rows' numbers, (B,).
+        ids: Their id columns, a pyarrow table, or None.
+        values: The predictions, (B, T).
+        x: The features of the first few, (up to 10, D).
+    """
+
+    first: int
+    end: int
+    rows: np.ndarray
+    ids: Any
+    values: Tensor
+    x: Tensor
 
 
 class Source(Protocol):

@@ -1,19 +1,16 @@
 """Tables of any size, read block by block in every pass, in bounded memory."""
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import Rows
-from linlight.data.chunks import Chunk, ChunkedTable, Survey
+from linlight.data.chunks import ChunkedTable, Survey
 from linlight.data.columns import no_rows
-from linlight.data.predicted import SHOWN, Predicted
 from linlight.data.prefetch import prefetch
-from linlight.data.sources import Batching, ProcessInfo
+from linlight.data.sources import SHOWN, Batching, Predicted, ProcessInfo
 from linlight.data.stream_loaders import InOrder, Windows
 from linlight.distributed import gather
 from linlight.errors import InputError
@@ -77,8 +74,10 @@ class Stream(ChunkedTable):
         low = torch.full((features,), math.inf, dtype=torch.float64)
         high = -low
         error = ""
+        turns = self.turns(range(len(self.parts)), rank, world_size)
+        converted = ((piece, self.convert(piece)) for piece in turns)
         try:
-            for piece, rows in prefetch(self._converted(range(len(self.parts)), rank, world_size)):
+            for piece, rows in prefetch(converted):
                 if piece is None:
                     continue
                 for kind, fraction in self.split.fractions.items():
@@ -123,12 +122,6 @@ class Stream(ChunkedTable):
                 raise InputError(
                     f"{kind}_fraction {fraction} of {total:,} rows came to no row: raise it, or set it to 0"
                 )
-
-    def _converted(
-        self, order: Sequence[int], rank: int, world_size: int
-    ) -> Iterator[tuple[Chunk | None, Rows]]:
-        for piece in self.turns(order, rank, world_size):
-            yield piece, self.convert(piece)
 
     def sample(self, most: int) -> tuple[Tensor, Tensor]:
         """Some rows to train on, x (n, D) and y (n, T): the first of some parts that lie evenly over all."""

@@ -12,7 +12,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from linlight.data.predicted import SHOWN, Predicted
+from linlight.data.sources import SHOWN, Predicted
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.methods.base.batch import features_of

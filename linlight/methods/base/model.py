@@ -223,9 +223,8 @@ class LinearModel(ScaledModule):
         loss = self.loss(y_hat, y, *weight) if len(x) else x.new_zeros(())
         for name, metric in metrics.items(keep_base=True, copy_state=False):
             if name != "loss":
-                metric.update(
-                    y_hat, y, **({"weight": weight[0]} if weight and _takes_weights(metric) else {})
-                )
+                takes_weights = "weight" in inspect.signature(metric.update).parameters
+                metric.update(y_hat, y, **({"weight": weight[0]} if weight and takes_weights else {}))
             elif self.loss_is_total:
                 metric.update(loss)
             else:
@@ -294,7 +293,3 @@ class LinearModel(ScaledModule):
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
 
     on_test_epoch_end = on_validation_epoch_end
-
-
-def _takes_weights(metric: torchmetrics.Metric) -> bool:
-    return "weight" in inspect.signature(metric.update).parameters
