@@ -153,7 +153,7 @@ def test_a_reference_that_the_split_leaves_no_row_to_train_on(stream: bool) -> N
     held_back = np.flatnonzero(uniform(np.arange(200), 0) < 0.3)
     if not stream:
         whole: Any = XYDataModule(path="t.csv", val_fraction=0.3, **options)
-        held_back = whole.read().part("val").numpy()
+        held_back = whole.source.part("val").numpy()
     table.loc[held_back[:2], "g"] = "d"
     table.to_csv("t.csv", index=False)
     with pytest.raises(
