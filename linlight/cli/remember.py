@@ -137,7 +137,7 @@ def remember(parser: ArgumentParser, path: str, command: str, ahead: Ahead) -> P
             f"{path} holds weights alone, with which no training goes on: give a run's last.ckpt"
         )
     config = _beside(path, checkpoint) if command == "fit" else None
-    defaults = {} if config is None else _of_config(*config, path)
+    defaults = {} if config is None else _of_config(*config, path, ahead)
     until = checkpoint.get("until", {}) if command == "fit" else {}
     defaults |= {f"trainer.{key}": value for key, value in until.items() if value is not None}
     defaults |= _of_model(path, checkpoint, command, ahead)
@@ -230,11 +230,11 @@ def _beside(path: str, checkpoint: dict[str, Any]) -> tuple[Path, dict[str, Any]
     return (config, content) if is_its_own and "data" in content else None
 
 
-def _of_config(config: Path, content: dict[str, Any], path: str) -> dict[str, Any]:
+def _of_config(config: Path, content: dict[str, Any], path: str, ahead: Ahead) -> dict[str, Any]:
     """The settings of a run's config; those that name a class are taken where it is known to be harmless.
 
     Raises:
-        InputError: If one names another.
+        InputError: If one names another, and the user has not given it themselves.
     """
     found: dict[str, Any] = {}
     for key in _FLAGS:
@@ -248,7 +248,7 @@ def _of_config(config: Path, content: dict[str, Any], path: str) -> dict[str, An
         if key == "default_root_dir":
             if value is not None and Path(str(value)).absolute() == root:
                 found["trainer.default_root_dir"] = value
-        elif value is not None:
+        elif value is not None and f"trainer.{key}" not in ahead.names:
             if not _is_harmless(key, value):
                 raise InputError(
                     f"trainer.{key} of {config} names what is not made on a file's word alone: add "
