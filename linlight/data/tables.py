@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
@@ -163,6 +164,8 @@ class Arrays(Table):
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
     """The arrays of a file by their names; the one of a `.npy` has none."""
+    if not Path(path).is_file():  # a pipe would keep it waiting
+        raise FileNotFoundError
     try:
         if path.lower().endswith(".npy"):
             return {"": np.load(path, mmap_mode="r")}
