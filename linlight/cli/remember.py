@@ -234,7 +234,7 @@ def _of_config(config: Path, content: dict[str, Any], path: str, ahead: Ahead) -
     """The settings of a run's config; those that name a class are taken where it is known to be harmless.
 
     Raises:
-        InputError: If one names another, and the user has not given it themselves.
+        InputError: If one names another, and no config that the user gives has it too.
     """
     found: dict[str, Any] = {}
     for key in _FLAGS:
@@ -248,7 +248,7 @@ def _of_config(config: Path, content: dict[str, Any], path: str, ahead: Ahead) -
         if key == "default_root_dir":
             if value is not None and Path(str(value)).absolute() == root:
                 found["trainer.default_root_dir"] = value
-        elif value is not None and f"trainer.{key}" not in ahead.names:
+        elif value is not None and not {"config", f"trainer.{key}"} <= ahead.names:
             if not _is_harmless(key, value):
                 raise InputError(
                     f"trainer.{key} of {config} names what is not made on a file's word alone: add "

@@ -8,7 +8,8 @@ import os
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import torch
 from jsonargparse import ArgumentError, ArgumentParser
@@ -20,7 +21,7 @@ from linlight.errors import InputError
 from linlight.methods import METHODS
 from linlight.methods.base import LinearModel, ManualSGD
 from linlight.plain import check_plain
-from linlight.training.arguments import are_plain, has_class
+from linlight.training.arguments import are_plain, has_class, types_of
 
 _OWN = {
     "criterion": ("torch.nn", torch.nn.modules.loss, nn.Module),
@@ -260,6 +261,8 @@ def _of_the_right_kinds(path: str | Path, owner: type, settings: dict[str, Any])
             raise InputError(f"{path} is damaged: {owner.__name__} has no setting {name}")
         try:
             parser.parse_object({"of": {name: value}})
+            if value is None and known[name] is not None and NoneType not in get_args(types_of(owner)[name]):
+                raise TypeError("the parser takes it for a setting that is left out")
         except (ArgumentError, TypeError, ValueError) as error:
             said = f"{owner.__name__} takes no {name} such as {str(value)[:100]}"
             raise InputError(f"{path} is damaged: {said}") from error

@@ -50,6 +50,11 @@ LOADED = [
     ("datamodule_hyper_parameters.features", [CALL], "name a class"),
     ("datamodule_hyper_parameters.categorical", {"a": CALL}, "name a class"),
     ("datamodule_hyper_parameters.dtype", "float16", "takes no dtype such as float16"),
+    *(
+        (f"datamodule_hyper_parameters.{name}", None, f"takes no {name} such as None")
+        for name in ("val_fraction", "test_fraction", "seed", "window", "shuffle", "decimal", "skip_rows")
+    ),
+    ("hyper_parameters.bias", None, "LinearRegression takes no bias such as None"),
     ("datamodule_hyper_parameters.path", "s3://bucket/t.csv", "not on this machine"),
     ("datamodule_hyper_parameters.path", "simplecache::file://t.csv", "not on this machine"),
     ("datamodule_hyper_parameters.unknown", 1, "XYDataModule has no setting unknown"),
