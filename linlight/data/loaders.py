@@ -119,6 +119,14 @@ def gather_rows(tensor: Tensor, rows: Tensor) -> Tensor:
     return chosen
 
 
+def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor on a device, and of a type; the host does not wait for a GPU that copies it."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device, dtype)
+    # From memory that is not pinned, the copy would be waited for whatever `non_blocking` says.
+    return tensor.to(dtype=dtype).pin_memory().to(device, non_blocking=True)
+
+
 class Resumable:
     """A loader that can go on in the middle of an epoch, at the batch after the last it has handed out.
 
@@ -255,7 +263,7 @@ class BatchLoader(Resumable):
         elif self.part is not None:
             order = self.part.index_select(0, order)
         # Once an epoch: a GPU would wait for the numbers of each batch.
-        return None if order is None else order.to(self.tensors[0].device)
+        return None if order is None else to_device(order, self.tensors[0].device)
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
         """This process's shares of the batches from `first` to before `end`."""

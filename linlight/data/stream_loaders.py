@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linlight.data.chunks import Chunk, ChunkedTable, Survey
-from linlight.data.loaders import Batches, Block, Resumable, RowOrder, gather_rows, permutation
+from linlight.data.loaders import Batches, Block, Resumable, RowOrder, gather_rows, permutation, to_device
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import Batching, ProcessInfo
 from linlight.distributed import gather
@@ -21,7 +21,7 @@ from linlight.functional.standardize import Standardizer
 def _moved(batch: tuple[Tensor, ...], scaling: Standardizer | None, place: ProcessInfo) -> tuple[Tensor, ...]:
     # Rounded last, so that standardised features lose nothing of what tells rows apart.
     x = batch[0] if scaling is None else scaling.scale(batch[0])
-    return tuple(tensor.to(place.device, place.dtype) for tensor in (x, *batch[1:]))
+    return tuple(to_device(tensor, place.device, place.dtype) for tensor in (x, *batch[1:]))
 
 
 class InOrder(Resumable):

@@ -1,11 +1,14 @@
 """The order of rows, and how they are gathered."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 
-from linlight.data.loaders import compiled_gather, gather_rows, permutation
+from linlight.data.loaders import BatchLoader, compiled_gather, gather_rows, permutation, to_device
+from linlight.data.sources import ProcessInfo
+from linlight.data.stream_loaders import _moved
 from linlight.methods.base import compiled
 
 
@@ -42,3 +45,43 @@ def test_an_order_of_fewer_bits_is_the_same(n: int) -> None:
     of_32 = torch.randperm(n, generator=state.manual_seed(7), dtype=torch.int32)
     assert torch.equal(of_64, of_32.long())
     assert torch.equal(permutation(n, 1).sort().values.long(), torch.arange(n))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is asked of a GPU that is not there: `pinned`, and the options of each copy, which stays here."""
+    asked: list[Any] = []
+    to = torch.Tensor.to
+
+    def copy(tensor: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if args and isinstance(args[0], torch.device) and args[0].type == "cuda":
+            asked.append(options)
+            args = args[1:] if args[1:] != (None,) else ()
+            return to(tensor, *args) if args else tensor
+        return to(tensor, *args, **options)
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        asked.append("pinned")
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "to", copy)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    return asked
+
+
+OVERLAPPED = ["pinned", {"non_blocking": True}]
+
+
+def test_the_host_does_not_wait_for_what_a_gpu_copies(gpu: list[Any]) -> None:
+    x, y = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 1, dtype=torch.float64)
+    place = ProcessInfo(device=torch.device("cuda"), dtype=torch.float32)
+    assert [tensor.dtype for tensor in _moved((x, y), None, place)] == [torch.float32] * 2
+    assert gpu == 2 * OVERLAPPED
+
+
+def test_on_the_cpu_nothing_is_pinned(gpu: list[Any]) -> None:
+    x = torch.ones(3, 2)
+    assert to_device(x, torch.device("cpu")) is x
+    assert to_device(x, torch.device("meta")).device.type == "meta"
+    assert len(list(BatchLoader((x,), 1, shuffle=True))) == 3
+    assert gpu == []
