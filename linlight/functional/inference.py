@@ -146,7 +146,10 @@ def _in_units(basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
-    """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance."""
+    """gᵀ C⁻¹ g / slopes, where g are the slopes' coordinates in the basis and C is their covariance.
+
+    NaN where a robust C is singular.
+    """
     slopes = fit.basis[bias:, bias:]
     # Unscaled, the driver would take small rows for none.
     units, slopes = _in_units(slopes)
@@ -154,6 +157,9 @@ def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     core = core[bias:, bias:]
     if not core.any():
         return math.inf if g.any() else math.nan
+    spread = torch.linalg.eigvalsh(core)
+    if spread[0] <= len(g) * torch.finfo(core.dtype).eps * spread[-1]:  # of rows that are met exactly
+        return math.nan
     square: float = (g.T @ torch.linalg.solve(core, g)).item()
     return square / len(g)
 

@@ -204,3 +204,28 @@ def test_r_squared_of_an_exact_fit_is_not_below_0(offset: float) -> None:
                 continue
             found = model.summary()["r_squared"]
             assert found is None or 0 <= found <= 1
+
+
+@pytest.mark.parametrize("kind", ["HC0", "HC1", "HC2", "HC3"])
+@pytest.mark.parametrize("weight", ["none", "precision", "frequency"])
+def test_rows_met_exactly_leave_no_robust_f(
+    kind: str, weight: str, linlight: Callable[..., Any], tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    rows = [
+        f"{a},{i == 3:d},{i == 5:d},{1 + i % 3},{y}"
+        for i, (a, y) in enumerate(generator.normal(size=(30, 2)))
+    ]
+    (tmp_path / "exact.csv").write_text("\n".join(["a,g,h,weight,y", *rows]))
+    words = [
+        "fit",
+        "--model=LeastSquares",
+        "--data.path=exact.csv",
+        "--data.target=y",
+        "--data.features=[a,g,h]",
+    ]
+    if weight != "none":
+        words += ["--data.weight=weight", f"--data.weight_kind={weight}"]
+    # The covariance of the slopes is singular, whether or not rounding hides it.
+    assert linlight(*words, f"--model.robust={kind}").summary["f"] is None
+    assert linlight(*words).summary["f"] > 0
