@@ -36,12 +36,15 @@ class Parabola:
         directions: V, (K, k), the eigenvectors of H as columns, but for some that nothing depends on where
             there are fewer rows than coefficients.
         roots: √λ, (k,), of their eigenvalues, which themselves may leave float64.
+        design: (r, K), whose product with itself is H/2: what features of very different sizes add to a gap
+            is lost in eigenvectors, and not in it.
     """
 
     theta: np.ndarray
     lowest: float
     directions: np.ndarray
     roots: np.ndarray
+    design: np.ndarray
 
     @property
     @BEYOND_FLOATS
@@ -72,7 +75,7 @@ class Parabola:
     @BEYOND_FLOATS
     def gaps(self, theta: np.ndarray) -> np.ndarray:
         """How far each target's part of the loss is above its lowest, (T,); no digits cancel."""
-        above: np.ndarray = 0.5 * ((self.coordinates(theta) * self.roots) ** 2).sum(1)
+        above: np.ndarray = (((theta - self.theta) @ self.design.T) ** 2).sum(1)
         return above
 
     def gap_after(self, theta: np.ndarray, lr: float, epochs: int) -> float:
@@ -122,6 +125,7 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
         lowest=torch.where(exact, 0.0, squares).sum().item() / count,
         directions=directions.numpy(),
         roots=sizes.numpy() * math.sqrt(2 / count),
+        design=x.numpy() / math.sqrt(count),
     )
 
 
@@ -153,7 +157,9 @@ def turned(m: Moments, fit: Optimum, start: np.ndarray) -> tuple[Parabola, np.nd
         values, vectors = eigh_tridiagonal(diagonal, beside)
         if values[0] > LEAST_SQUARE * values[-1]:
             roots = np.sqrt(2 * values[::-1] / m.weight.item())
-            shape = Parabola(np.zeros_like(start), 0.0, vectors[:, ::-1], roots)
+            directions = vectors[:, ::-1]
+            half = (directions * (roots / math.sqrt(2))).T
+            shape = Parabola(np.zeros_like(start), 0.0, directions, roots, half)
             return shape, np.eye(1, len(away)) * distance
     return parabola(m, fit), start
 

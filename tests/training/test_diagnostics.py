@@ -367,3 +367,16 @@ def test_a_run_whose_numbers_end_is_kept_too(capsys: Capture) -> None:
     assert len(run.history.epoch) > 20
     assert np.isfinite(run.summary["weights"]).all()
     np.testing.assert_allclose(run.model.w.detach(), run.summary["weights"])
+
+
+@pytest.mark.parametrize("small", [1.0, 2.0**-40, 2.0**-300, 2.0**-500])
+@pytest.mark.parametrize("total", [False, True])
+def test_the_gap_of_features_of_very_different_sizes(small: float, total: bool) -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(20, 2)), generator.normal(size=(20, 1))
+    x[:, 1] *= small
+    m = moments(torch.from_numpy(x), torch.from_numpy(y))
+    shape = parabola(m, optimum(m, bias=True), total)
+    away = np.array([[0.0, 0.0, 1 / small]])
+    expected = ((x[:, 1] / small) ** 2).sum() / (1 if total else 20)
+    assert shape.gaps(shape.theta + away)[0] == pytest.approx(expected, rel=1e-9)
