@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from linlight.errors import Diverged, InputError
 from linlight.training.folder import run_folder
@@ -45,6 +45,12 @@ class LastCheckpoint(Checkpoint):
         self._agreed = 0.0  # when, how many batches ago, and in how many again
         self._since = 0
         self._agree_in = 1
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Goes behind a ModelCheckpoint: the first of the checkpoint callbacks is who knows the `best`."""
+        if any(isinstance(one, ModelCheckpoint) for one in trainer.checkpoint_callbacks):
+            others = [one for one in trainer.callbacks if one is not self]  # type: ignore[attr-defined]
+            trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Lets a run go on from where it was."""

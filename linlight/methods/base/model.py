@@ -206,9 +206,6 @@ class LinearModel(ScaledModule):
     def _shared_step(self, batch: Any, metrics: torchmetrics.MetricCollection | None) -> None:
         assert metrics is not None  # made in `setup`
         self.add_to(metrics, batch)
-        # The dashboard draws them beside the training loss; `validate` and `test` print them.
-        logged = False if self.trainer.state.fn == "fit" else None  # by default, without a warning
-        self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
 
     @torch.no_grad()
     def add_to(self, metrics: torchmetrics.MetricCollection, batch: Any) -> None:
@@ -230,15 +227,15 @@ class LinearModel(ScaledModule):
             else:
                 metric.update(loss, total_weight(batch))
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Adds up the metrics of the validation rows."""
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Adds up the metrics of the validation rows, of all loaders together."""
         self._shared_step(batch, self.val_metrics)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Adds up the metrics of the test rows."""
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Adds up the metrics of the test rows, of all loaders together."""
         self._shared_step(batch, self.test_metrics)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Predicts a batch: (B, D) in, (B, T) out."""
         x = features_of(batch)
         self.check_features(x)
@@ -287,9 +284,19 @@ class LinearModel(ScaledModule):
         self.rows, self._evaluated = int(rows), 0
 
     def on_validation_epoch_end(self) -> None:
-        """Counts the rows of all processes."""
+        """Logs the metrics, and counts the rows of all processes."""
+        self._end_evaluation(self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the metrics, and counts the rows of all processes."""
+        self._end_evaluation(self.test_metrics)
+
+    def _end_evaluation(self, metrics: torchmetrics.MetricCollection | None) -> None:
         self._count_rows()
         if not self.rows:
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
-
-    on_test_epoch_end = on_validation_epoch_end
+        assert metrics is not None  # made in `setup`
+        # The dashboard draws them beside the training loss; `validate` and `test` print them.
+        logged = False if self.trainer.state.fn == "fit" else None  # by default, without a warning
+        # Here rather than in each step, where Lightning would tell several loaders' metrics apart.
+        self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
