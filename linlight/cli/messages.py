@@ -88,6 +88,10 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     unaccepted = re.search(r"class_path '([^']+)':\s+Option '([^']+)' is not accepted", message)
     if unaccepted:
         return _unaccepted(path, unaccepted[1].rpartition(".")[2], unaccepted[2])
+    needs = re.search(r"given class_path '([^']+)':\s+the following arguments are required: (.+)", message)
+    if needs and keys:
+        missing_options = ", ".join(f"{path}.{name}" for name in needs[2].split(", "))
+        return f"{path} {needs[1].rpartition('.')[2]} needs {missing_options}"
     missing = re.search(
         r"given class_path '([^']+)':\s+(?:Requirement|No module named|module '|`?\w+`? requires).*", message
     )

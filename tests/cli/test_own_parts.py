@@ -108,6 +108,32 @@ def test_data(method: str, mine: str, linlight: Linlight, refused: Refused) -> N
 
 
 @pytest.mark.filterwarnings(NO_SHUFFLE)
+def test_a_config_that_is_trusted_brings_its_own_callbacks(
+    mine: str, linlight: Linlight, refused: Refused
+) -> None:
+    run = linlight("fit", "--model=GradientDescent", f"--trainer.callbacks={mine}.Count", *SHORT)
+    config, more = run.folder / "config.yaml", [f"--ckpt_path={run.checkpoint}", "--trainer.max_epochs=5"]
+    (run.folder / "summary.json").unlink()
+    assert f"add --config {config.absolute()}" in refused("fit", *more)
+    assert linlight("fit", f"--config={config}", *more).summary["epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    {
+        "--trainer.logger=TensorBoardLogger": "save_dir",
+        "--trainer.logger+=CSVLogger": "save_dir",
+        "--trainer.callbacks=EarlyStopping": "monitor",
+        "--trainer.callbacks+=GradientAccumulationScheduler": "scheduling",
+        "--lr_scheduler=StepLR": "step_size",
+    }.items(),
+)
+def test_what_a_class_needs_is_named(words: str, needed: str, refused: Refused) -> None:
+    option, name = words.replace("+", "").split("=")
+    assert f"{option} {name} needs {option}.{needed}" in refused("fit", "--model=LinearRegression", words)
+
+
+@pytest.mark.filterwarnings(NO_SHUFFLE)
 def test_going_on_tells_of_other_data(mine: str, linlight: Linlight) -> None:
     words = [f"--data={mine}.Sine", "--trainer.logger=false"]
     run = linlight("fit", "--model=GradientDescent", *words, "--data.amplitude=2", "--trainer.max_epochs=2")
