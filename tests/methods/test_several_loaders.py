@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import quiet_trainer
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import linlight
 from linlight.methods import METHODS
-from tests.conftest import quiet_trainer
 
 MANY = pytest.mark.filterwarnings("ignore:.*(multiple `ModelCheckpoint`|does not have many workers).*")
 
