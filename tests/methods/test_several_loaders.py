@@ -11,8 +11,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, TensorDataset
 
 import linlight
-from linlight.methods import METHODS
+from linlight import methods
 
+METHODS: dict[str, Any] = dict(methods.METHODS)
 MANY = pytest.mark.filterwarnings("ignore:.*(multiple `ModelCheckpoint`|does not have many workers).*")
 
 
