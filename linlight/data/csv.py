@@ -24,6 +24,8 @@ COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".zip
 """Endings of compressed files, and pyarrow's name of the codec."""
 CSV_BYTES = 2**23
 """Bytes that are parsed at once: enough for all cores, few enough to be held some times."""
+BYTES_OF_A_COLUMN = 2**8
+"""Bytes of each column that pyarrow converts at a time, at the least."""
 LONGEST_ROW = 2**30
 """Bytes; a longer row is a quote that is never closed, and is not gathered to the end of the file."""
 MARK = b"\xef\xbb\xbf"  # which some write before UTF-8
@@ -164,6 +166,8 @@ class Csv:
         with self._rows_of(file) as rows:
             for i, chunk in enumerate(prefetch(rows)):
                 options = csv.ReadOptions(**self._reading(header) if i == 0 else {"column_names": names})
+                # Each column costs in each block: of a wide table the usual MiB would be few rows.
+                options.block_size = max(options.block_size, BYTES_OF_A_COLUMN * len(names))
                 parse = self.dialect.parse_options(file, quoted=b'"' in chunk)
                 with pa.BufferReader(chunk) as stream:
                     yield _in_one_block_if_need_be(
