@@ -58,7 +58,7 @@ RUNS = {
     ),
     "`XYDataModule`": (
         "import linlight.data.paths, linlight.data.roles\nfrom linlight import XYDataModule",
-        'data = XYDataModule(path=path, target=target, features=features, missing="drop")',
+        'data = XYDataModule(path=path, target=target, features=features, missing="drop")\ndata.read()',
     ),
     "`linlight fit`, an epoch of batches": (
         "import os, tempfile, linlight.cli.commands, linlight.data.roles, linlight.data.paths\n"

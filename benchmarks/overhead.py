@@ -2,11 +2,10 @@
 
     python benchmarks/overhead.py
 
-Three ratios, each the median of several runs taken in turn: the whole process `linlight fit` against the
-script; a training step with linlight's defaults (TensorBoard, checkpoint) against the script's bare
-Trainer; and `linlight fit` after imports with TensorBoard and pictures against the same without. Times
-depend on the machine; the ratios hardly do. The
-table is what `benchmarks/results/overhead.md` holds.
+Ratios, each the median of several runs taken in turn: the whole process `linlight fit` against the script;
+a step of training against a step of the script's bare Trainer, by itself and with TensorBoard, checkpoint,
+history and forecast; and `linlight fit` after imports with TensorBoard against the same without. Times
+depend on the machine; the ratios hardly do. The table is what `benchmarks/results/overhead.md` holds.
 """
 
 import argparse
@@ -20,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 SCRIPT = """
 import lightning.pytorch.cli
@@ -56,7 +56,11 @@ def ratio(
     ours: Callable[[], object], theirs: Callable[[], object], repeats: int
 ) -> tuple[float, float, float]:
     """Median times of two actions, taken in turn, and the median of their ratios."""
-    pairs = [(seconds(ours), seconds(theirs)) for _ in range(repeats)]
+    return medians([(seconds(ours), seconds(theirs)) for _ in range(repeats)])
+
+
+def medians(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
+    """The median of each of two, and of their ratios."""
     mine, other = zip(*pairs, strict=True)
     return statistics.median(mine), statistics.median(other), statistics.median(m / o for m, o in pairs)
 
@@ -75,41 +79,57 @@ def whole_process(folder: str, repeats: int) -> tuple[float, float, float]:
     return ratio(lambda: run(ours), lambda: run(theirs), repeats)
 
 
-def training(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, float, float]]:
-    """A step of each gradient method with linlight's defaults against a step of the bare script."""
+def steps(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, float, float]]:
+    """A step of each gradient method over one of the bare script: by itself, and with all that a run keeps.
+
+    An epoch of three points is a step. Its time is the slope between trainings of `epochs` and of nine times
+    as many, so what a training costs once is left out. It is the processor's, which bears a busy machine.
+    """
     from lightning.pytorch import Trainer
 
     import linlight
-    from linlight.data.datamodule import XYDataModule
-    from linlight.training.diagnostics import Diagnostics
     from linlight.training.folder import new_folder
-    from linlight.training.last_checkpoint import LastCheckpoint
-    from linlight.training.run_summary import RunSummary
-    from linlight.training.tensorboard import BatchedTensorBoardLogger, Charts
+    from linlight.training.tensorboard import BatchedTensorBoardLogger
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    names: dict[str, Callable[[int], None]] = {}
-    exec(SCRIPT, names)
+    script: dict[str, Callable[[int], None]] = {}
+    exec(SCRIPT, script)
 
-    def ours(name: str) -> None:
-        run, diagnostics = new_folder(Path(folder)), Diagnostics(quiet=True)
+    def train(name: str, length: int, **settings: Any) -> None:
         trainer = Trainer(
-            max_epochs=epochs,
+            max_epochs=length,
             accelerator="cpu",
-            num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
-            default_root_dir=run,
-            logger=BatchedTensorBoardLogger(run, name="", version="", default_hp_metric=False),
-            callbacks=[diagnostics, Charts(diagnostics), LastCheckpoint(), RunSummary(diagnostics)],
+            **settings,
         )
-        trainer.fit(getattr(linlight, name)(), XYDataModule())
+        with contextlib.redirect_stdout(io.StringIO()):
+            trainer.fit(getattr(linlight, name)(), linlight.XYDataModule())
 
-    methods = ["GradientDescent", "Backpropagation", "LinearRegression"]
-    for name in methods:
-        ours(name)
-    names["train"](epochs)
-    return {name: ratio(lambda: ours(name), lambda: names["train"](epochs), repeats) for name in methods}  # noqa: B023
+    def alone(name: str, length: int) -> None:
+        train(name, length, logger=False, enable_checkpointing=False)
+
+    def kept(name: str, length: int) -> None:
+        run = new_folder(Path(folder))
+        logger = BatchedTensorBoardLogger(run, name="", version="", default_hp_metric=False)
+        callbacks = linlight.default_callbacks(run, bar=False)
+        train(name, length, logger=logger, callbacks=callbacks, default_root_dir=run)
+
+    def slope(action: Callable[[int], None]) -> float:
+        times = []
+        for length in (epochs, 9 * epochs):
+            start = time.process_time()
+            action(length)
+            times.append(time.process_time() - start)
+        return (times[1] - times[0]) / (8 * epochs)
+
+    rows = {}
+    for label, ours in {"a step": alone, "a step with all that a run keeps": kept}.items():
+        for name in ("GradientDescent", "Backpropagation", "LinearRegression"):
+            ours(name, 10)
+            pairs = [(slope(lambda n: ours(name, n)), slope(script["train"])) for _ in range(repeats)]  # noqa: B023
+            rows[f"{label}, {name}"] = medians(pairs)
+    return rows
 
 
 def showing(folder: str, repeats: int) -> dict[str, tuple[float, float, float]]:
@@ -136,17 +156,17 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = {"whole process, linlight fit": whole_process(folder, options.repeats)}
-        for name, row in training(folder, options.repeats, options.epochs).items():
-            rows[f"training alone, {name}"] = row
+        rows |= steps(folder, options.repeats, options.epochs)
         for name, row in showing(folder, options.repeats).items():
             rows[f"fit with or without TensorBoard, {name}"] = row
     print("| on the textbook's three points | linlight | script | ratio |\n|---|---|---|---|")
     for name, (mine, other, quotient) in rows.items():
-        print(f"| {name} | {mine:.2f} s | {other:.2f} s | {quotient:.2f} |")
+        unit, times = (" ms", 1000) if name.startswith("a step") else (" s", 1)
+        print(f"| {name} | {mine * times:.2f}{unit} | {other * times:.2f}{unit} | {quotient:.2f} |")
 
 
 if __name__ == "__main__":
