@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import LambdaCallback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from linlight.callbacks import PredictionWriter, RunSummary, default_callbacks
-from linlight.cli import checks, schema
+from linlight.cli import checks, loggers, schema
 from linlight.cli.help import short_help, wants_short_help
 from linlight.cli.messages import no_method, one_line, out_of_memory
 from linlight.cli.remember import Ahead, find_last, look_ahead, remember
@@ -111,7 +111,7 @@ class Cli(LightningCLI):
         if path is not None:
             beside = remember(self.options, path, self._command, ahead)
         try:
-            config = self._parse(self._words)
+            config = self._parse([*self._words, *loggers.into_run(ahead)])
         except InputError as error:
             if beside is None:
                 raise
@@ -213,6 +213,7 @@ class Cli(LightningCLI):
         config["enable_progress_bar"] = bars
         at_work = LambdaCallback(**dict.fromkeys(WORKS[self._command], self._now_works))
         config["callbacks"] = [*given, at_work, *callbacks]
+        config["logger"] = loggers.placed(config["logger"], self._typed("trainer").logger, root)
         if config["logger"] in (None, True) and not config["barebones"]:
             # TensorBoard names a run after the folders of its events: there the settings tell runs apart.
             label = run_label(self.model, self.datamodule)

@@ -20,7 +20,10 @@ from linlight.plain import read_yaml
 from linlight.training import checkpointing as checkpoints
 from linlight.training.arguments import are_plain
 
-_AHEAD = ("ckpt_path", "model", "optimizer", "data", "data.x", "data.path", "trainer.default_root_dir")
+_AHEAD = (
+    *("ckpt_path", "model", "optimizer", "data", "data.x", "data.path"),
+    *("trainer.default_root_dir", "trainer.logger"),
+)
 _COLUMNS = ("features", "target", "categorical")
 _OF_TABLES = ("weight", "weight_kind", "unseen", "reference", *DIALECT)
 _OF_OTHER_DATA = ("dtype", *_COLUMNS, *_OF_TABLES, "missing", "standardize")

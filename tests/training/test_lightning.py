@@ -39,8 +39,10 @@ def callback(name: str, **arguments: Any) -> list[str]:
 WORKS: dict[str, list[str]] = {
     "enable_checkpointing": ["--trainer.enable_checkpointing=false"],
     "barebones": ["--trainer.barebones=true"],
-    "TensorBoardLogger": ["--trainer.logger=TensorBoardLogger", "--trainer.logger.save_dir=own"],
-    "CSVLogger": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=own"],
+    "TensorBoardLogger": ["--trainer.logger=TensorBoardLogger"],
+    "CSVLogger": ["--trainer.logger=CSVLogger"],
+    "TensorBoardLogger, own folder": ["--trainer.logger=TensorBoardLogger", "--trainer.logger.save_dir=own"],
+    "CSVLogger, own folder": ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=own"],
     "overfit_batches": ["--trainer.overfit_batches=2", "--data.shuffle=true"],
     "fast_dev_run": ["--trainer.fast_dev_run=true"],
     "limit_train_batches": ["--trainer.limit_train_batches=3"],
@@ -162,6 +164,11 @@ def test_a_flag_or_a_callback(
         run = linlight(*all_words)
     assert not [one for one in said if "overfit" in str(one.message)]
     assert run.summary["weights"][0][0] != 1
+    if "Logger" in name:  # in the run's folder, unless told where
+        written = [*Path().rglob("metrics.csv"), *Path().rglob("events.*")]
+        place = Path("own") if "own" in name else run.folder
+        assert written
+        assert all(path.is_relative_to(place) for path in written)
     assert run.checkpoint.exists() is (name not in ("enable_checkpointing", "barebones", "fast_dev_run"))
 
 
