@@ -14,6 +14,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def epochs_in_words(epochs: int | None) -> str:
+    """A predicted number of epochs; None is one that is never reached."""
+    if epochs is None:
+        return "more epochs than anyone has"
+    return count(epochs, "epoch") if epochs < 10**6 else f"{epochs:.2g} epochs"
+
+
 def number(value: float | None, digits: int = 6) -> str:
     """A measured number in a few digits, `-` where there is none.
 

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +16,11 @@ from linlight.functional.forecast import Forecast
 from linlight.functional.solve import Optimum, optimum
 from linlight.functional.statistic import Moments
 from linlight.methods.base import LinearModel
-from linlight.methods.base.run_rows import (
-    moments_again,
-    planned_batches,
-)
+from linlight.methods.base.run_rows import moments_again, planned_batches
 from linlight.methods.base.training_loss import READ_EVERY, advice, run_batches
-from linlight.text import count
+from linlight.text import count, epochs_in_words
 from linlight.training.divergence import ENDLESS, OUT_OF_HAND, Growth, overflows
+from linlight.training.moved_weights import MovedWeights, watch_weights
 from linlight.training.stability import forecast_of, no_optimum
 
 TOLERANCE = 1e-6
@@ -71,6 +70,7 @@ class Diagnostics(Callback):
         self.divergence_message = self.diverged = ""
         self._moments: Moments | None = None
         self._so_far: dict[str, Any] = {}
+        self._watch: MovedWeights | None = None
 
     @property
     def started(self) -> bool:
@@ -113,7 +113,7 @@ class Diagnostics(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Gathers the statistic, and says what it foretells."""
         model: LinearModel = pl_module
-        self._moments = self.exact = None
+        self._moments = self.exact = self._watch = None
         self.epoch_metrics, self.divergence_message, self.diverged = {}, "", ""
         self._sure: int | None = None  # the epoch since which it is sure to diverge
         reason = no_optimum(trainer, model)
@@ -158,7 +158,17 @@ class Diagnostics(Callback):
                 f"lr {self._forecast.lr:g} is above {self._forecast.bound:.4g}, {self._forecast.name} "
                 f"for this data; try {self._forecast.bound / 2:.3g}"
             )
+        self._watch = watch_weights(trainer, model, self._forecast)
         self._say(trainer, *self._foretold(trainer))
+
+    def _look(self, trainer: Trainer) -> None:
+        """Takes the forecast back where something else than the steps has moved the weights."""
+        if self._watch is None or not self._watch.is_seen():
+            return
+        self._say(trainer, f"no forecast from here on: {self._watch.reason}")
+        self._watch, self._forecast, self._lr = None, Forecast("unknown"), None
+        self._growth = replace(self._growth, forecast=self._forecast)
+        self.divergence_message, self.diverged, self._sure = "", "", None
 
     def _say(self, trainer: Trainer, *lines: str) -> None:
         if trainer.is_global_zero and not self.quiet:
@@ -180,15 +190,15 @@ class Diagnostics(Callback):
         assert self._moments is not None
         lines = [
             f"optimum: loss {self._parabola.lowest:.6g}, from {count(int(self._moments.rows), 'row')}; "
-            f"condition number {self._fit.condition_number:.4g}"
+            f"condition number {self._fit.condition_number:.4g}",
+            f"step: {self._forecast.line}",
         ]
-        lines.append(f"step: {self._forecast.line}")
         if self._forecast.kind == "whole" and not self._forecast.is_above:
             assert self._forecast.lr is not None
             after = self._parabola.gap_after(self._start, self._forecast.lr, max_epochs * self._passes)
             lines.append(
                 f"forecast: gap {self._gap:.4g} now, {after:.4g} after {count(max_epochs, 'epoch')}; "
-                f"a millionth after {_count(self._epochs_to_tolerance())}"
+                f"a millionth after {epochs_in_words(self._epochs_to_tolerance())}"
             )
         return lines
 
@@ -198,6 +208,10 @@ class Diagnostics(Callback):
         assert self._forecast.lr is not None
         steps = self._parabola.epochs_to(self._start, self._forecast.lr, TOLERANCE * self._first_gap)
         return None if steps is None else -(-steps // self._passes)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Looks whether the weights are those that the last step left."""
+        self._look(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -218,6 +232,7 @@ class Diagnostics(Callback):
         """Measures the gap, and stops when it is small enough or grows for good."""
         if self._moments is None:
             return
+        self._look(trainer)
         model: LinearModel = pl_module
         self._epochs += 1
         self._in_part = not trainer.is_last_batch  # the training ends inside this epoch
@@ -299,6 +314,8 @@ class Diagnostics(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints how far the run came, with its final weights."""
+        self._look(trainer)
+        self._watch = None
         if self._moments is None or not self._epochs:
             return
         # Stopped in its first epoch, and not because it diverges, which is held against all rows.
@@ -332,9 +349,3 @@ class Diagnostics(Callback):
         """
         if self.diverged and stage == "fit":
             raise Diverged(self.diverged)
-
-
-def _count(epochs: int | None) -> str:
-    if epochs is None:
-        return "more epochs than anyone has"
-    return count(epochs, "epoch") if epochs < 10**6 else f"{epochs:.2g} epochs"
