@@ -69,6 +69,7 @@ def _trainer(model: LinearModel) -> Any:
         accumulate_grad_batches=1,
         world_size=1,
         state=SimpleNamespace(fn="fit"),
+        training=True,
         datamodule=None,
     )
 
