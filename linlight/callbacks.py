@@ -74,8 +74,10 @@ def default_callbacks(
         on_divergence: Whether a run that diverges stops soon, or goes on as long as there are numbers.
         format: Of the file of predictions.
         checkpoint: Whether to keep `last.ckpt`, or what keeps it.
-        bar: Whether a terminal shows a bar, instead of Lightning's.
+        bar: Whether a terminal shows a bar, instead of Lightning's. A Trainer with
+            `enable_progress_bar=False` refuses any bar: give it `default_callbacks(bar=False)`.
         quiet: Print only `run:` and errors.
+            There is no bar of ours: `enable_progress_bar=False` turns off Lightning's.
 
     Returns:
         The callbacks, in the order in which they need each other.
@@ -88,8 +90,8 @@ def default_callbacks(
     callbacks: list[Callback] = []
     if trace:  # explains before the others foretell
         callbacks.append(Trace(language(lang)))
-    if bar:  # is gone when the others print; a trace's lines leave no room for it
-        callbacks.append(ProgressBar(diagnostics, shown=not (trace or quiet)))
+    if bar and not quiet:  # is gone when the others print; a trace's lines leave no room for it
+        callbacks.append(ProgressBar(diagnostics, shown=not trace))
     callbacks += [
         diagnostics,  # so that the others find what it measured
         TrainingLoss(),

@@ -101,9 +101,7 @@ def test_a_run_that_diverges_is_kept(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     model, data = GradientDescent(), XYDataModule(X, Y)
-    one = trainer(
-        callbacks=default_callbacks(quiet=True, checkpoint=False, bar=False), enable_progress_bar=False
-    )
+    one = trainer(callbacks=default_callbacks(quiet=True, checkpoint=False), enable_progress_bar=False)
     one.fit(model, data)
     one.predict(model, data)
     assert capsys.readouterr().out == ""

@@ -207,10 +207,10 @@ class Cli(LightningCLI):
         options = {name: typed[name] for name in signature(default_callbacks).parameters if name in typed}
         if config["enable_checkpointing"] is False or config["barebones"]:
             options["checkpoint"] = False
-        is_shown = bars and not any(isinstance(callback, ProgressBar) for callback in given)
-        callbacks = default_callbacks(root, bar=is_shown, **options)
+        is_given = any(isinstance(callback, ProgressBar) for callback in given)
+        callbacks = default_callbacks(root, bar=bars and not is_given, **options)
         (self._run_summary,) = (one for one in callbacks if isinstance(one, RunSummary))
-        config["enable_progress_bar"] = bars
+        config["enable_progress_bar"] = bars and (is_given or not typed.quiet)
         at_work = LambdaCallback(**dict.fromkeys(WORKS[self._command], self._now_works))
         config["callbacks"] = [*given, at_work, *callbacks]
         config["logger"] = loggers.placed(config["logger"], self._typed("trainer").logger, root)
