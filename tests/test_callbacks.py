@@ -117,6 +117,6 @@ def test_lightning_does_not_advertise_or_warn_of_itself() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = done.stdout + done.stderr
-    for noise in ("Tip:", "litlogger", "deprecated", "LeafSpec", "Total length"):
+    for noise in ("Tip:", "litlogger", "deprecated", "LeafSpec", "Total length", "weights_only"):
         assert noise not in said
     assert "`Trainer.fit` stopped" in said  # what is news stays

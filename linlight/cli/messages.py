@@ -124,6 +124,8 @@ def one_line(message: str, parser: ArgumentParser | None = None) -> str:
     if types and value and keys:
         wanted = " or ".join("null" if name == "NoneType" else name for name in types)
         got = "" if "Namespace(" in value[1] else f", got {value[1]}"
+        if "list" in types and re.fullmatch(r"[\w.]*[A-Za-z]\w*", value[1]):
+            return f"{path} must be a list of names, such as '[{value[1].rpartition('.')[2]}]'{got}"
         return f"{path} must be of type {wanted}{got}"
     return _squeeze(message)
 
@@ -138,10 +140,12 @@ def _squeeze(text: str) -> str:
     return line if len(line) <= 300 else line[:297] + "..."
 
 
-def _unknown_option(word: str, options: Iterable[str]) -> str:
+def _unknown_option(word: str, options: Sequence[str]) -> str:
     if not word.startswith("-") and "." not in word:
         return f"{word!r} is not an option: options begin with --, see --help"
     word = "--" + word.lstrip("-").partition("=")[0]
+    if word == "--model" and "--methods" in options:
+        return "there is no option --model: did you mean --methods?"
     if full := _full_name(word, options):
         return f"there is no option {word}: did you mean {full}?"
     return f"there is no option {word}: {did_you_mean(word, options, 'see --help for those there are')}"

@@ -130,7 +130,7 @@ class LastCheckpoint(Checkpoint):
         # In one move: a run that is killed while it saves keeps the checkpoint before.
         draft = path.with_name("last.ckpt.part")
         try:
-            trainer.save_checkpoint(draft)
+            trainer.save_checkpoint(draft, weights_only=False)  # else Lightning tells of its default
             if trainer.is_global_zero:
                 draft.replace(path)
         except BaseException:

@@ -84,6 +84,13 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("predict", "predict needs a trained model: add --ckpt_path"),
         ("predict --ckpt_path nope.ckpt", "there is no checkpoint nope.ckpt"),
         ("predict --ckpt_path torn.yaml", "torn.yaml is not a checkpoint"),
+        ("compare --model mine.M", "there is no option --model: did you mean --methods?"),
+        ("sweep --model=mine.M", "there is no option --model: did you mean --methods?"),
+        (
+            "fit --model GradientDescent --model.metrics torchmetrics.PearsonCorrCoef",
+            "--model.metrics must be a list of names, such as '[PearsonCorrCoef]'",
+        ),
+        ("fit --model GradientDescent --model.metrics [Pearsn]", "such as PearsonCorrCoef"),
         ("compare --lrr 1", "there is no option --lrr: did you mean --lr?"),
         ("compare --epochs 0", "epochs must be at least 1"),
         ("compare --at [1,2]", "at has 2 numbers, the data have 1 features"),

@@ -99,7 +99,7 @@ def collection(names: Sequence[str] = ()) -> dict[str, Metric]:
     }
     for name in names:
         if name not in regression.__all__:
-            raise InputError(f"torchmetrics has no regression metric {name!r}: such as MinkowskiDistance")
+            raise InputError(f"torchmetrics has no regression metric {name!r}: such as PearsonCorrCoef")
         try:
             metric: Metric = getattr(torchmetrics.regression, name)()
         except TypeError as error:
