@@ -21,6 +21,7 @@ from linlight.functional.descent import stack
 from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.graph import draw_graph
 from linlight.runs.record import RunRecord
+from linlight.runs.seen_rows import SeenRows, seen_rows
 from linlight.runs.style import BLUE, ERROR, ORANGE, RED, drawing, plain, save_figure
 from linlight.runs.surface import contours, surface
 from linlight.text import language, shortened
@@ -74,14 +75,18 @@ class _View:
 
     @cached_property
     def ground(self) -> LossSurface:
-        data = self.data
-        return make_surface(data.statistics.moments, data.feature_names, self.bias, self.path)
+        return make_surface(self.seen.moments, self.data.feature_names, self.bias, self.path)
+
+    @cached_property
+    def seen(self) -> SeenRows:
+        return seen_rows(self.data, self.run.summary["rows"], MOST_POINTS)
 
     @property
     def since(self) -> str:
-        """A remark on a run that went on from a checkpoint without a history."""
+        """A remark on a run that went on from a checkpoint without a history, or whose rows are not known."""
         course = self.run.history
-        return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
+        since = f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
+        return since + self.seen.remark
 
     @cached_property
     def path(self) -> np.ndarray:
@@ -91,13 +96,11 @@ class _View:
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str, int]:
-        """x, y and predictions of some training rows, a remark on how many, and the size of their points."""
-        x, y = (tensor.double() for tensor in self.data.statistics.sample(MOST_POINTS))
-        n = self.run.summary["rows"]
-        note = "" if len(x) == n else f" ({len(x):,} of {n:,} rows)"
+        """x, y and predictions of some of its rows, a remark on how many, and the size of their points."""
+        x, y = self.seen.x.double(), self.seen.y.double()
         with torch.no_grad():
             y_hat = self.model(x.to(self.model.w.dtype)).double()
-        return x.numpy(), y.numpy(), y_hat.numpy(), note, 5 if len(x) > 200 else 20
+        return x.numpy(), y.numpy(), y_hat.numpy(), self.seen.note, 5 if len(x) > 200 else 20
 
 
 def _loss(view: _View) -> Figure:
@@ -232,7 +235,7 @@ def _epochs(view: _View) -> Figure:
 
 def _coefficients(view: _View) -> Figure:
     """The effect of one standard deviation of each feature, with its 95 % interval."""
-    spread = view.data.statistics.moments.deviation.tolist()
+    spread = view.seen.moments.deviation.tolist()
     scaled = [
         (name, *(row[key] * s for key in ("estimate", "ci_low", "ci_high")))
         for name, row, s in zip(view.features, _inferred(view.run), spread, strict=True)

@@ -11,6 +11,7 @@ from linlight.functional.loss_surface import make_surface
 from linlight.functional.statistic import design
 from linlight.runs.page import SHADES, kept_points, write_page
 from linlight.runs.record import RunRecord
+from linlight.runs.seen_rows import seen_rows
 from linlight.runs.style import ERROR
 
 MOST_ROWS = 200
@@ -43,18 +44,19 @@ def _content(run: RunRecord) -> dict[str, Any]:
         theta = course.theta[kept, 0]
         theta = theta if bias else np.column_stack([np.zeros(len(kept)), theta])
         path = np.column_stack([course.epoch[kept], theta])
-    m = data.statistics.moments
+    seen = seen_rows(data, run.summary["rows"], MOST_ROWS)
+    m = seen.moments
     ground = make_surface(m, data.feature_names, bias, path[:, 1:] if bias else path[:, 2:])
     along, up = ground.limits()
     best = [*ground.land.lowest, *([] if bias else [0.0])]  # w, then b
-    x, y = (tensor.double().numpy()[:, 0] for tensor in data.statistics.sample(MOST_ROWS))
+    x, y = (tensor.double().numpy()[:, 0] for tensor in (seen.x, seen.y))
     ones_x, of_y = design(m.cpu(), bias=True)
     weight = m.weight.item()
     # A page about a run whose loss is the sum of the squares adds them up too, so that its step is the run's.
     total = model.loss_is_total and isinstance(model.criterion, MSELoss)
     rule, stable = model.update_rule(), run.summary.get("largest_stable_step")
     return {
-        "title": run.result.line + ("; it diverged" if run.summary.get("diverged") else ""),
+        "title": run.result.line + ("; it diverged" if run.summary.get("diverged") else "") + seen.remark,
         "names": [data.feature_names[0], data.target_names[0]],
         "rows": np.column_stack([x, y]).tolist(),
         "x": _with_margin(x),

@@ -284,9 +284,8 @@ class Diagnostics(Callback):
             return float(np.sqrt(self._gaps * count / variances).max())
 
     def _findings(self, trainer: Trainer, model: LinearModel) -> dict[str, Any]:
-        fit = self._fit
+        fit, w, b = self._fit, self._fit.w, self._fit.b
         distance = self._standard_errors(model.loss_is_total)
-        w, b = fit.w, fit.b
         scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
         if scaling is not None and b is not None:
             w, b = scaling.original_units(w, b)

@@ -17,6 +17,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
+from linlight.methods.base.run_rows import batches_again
+from linlight.methods.base.training_loss import run_batches
 from linlight.training.fit_result import FitResult
 from linlight.training.tensorboard import as_word, class_name, data_name, tensorboards
 
@@ -46,7 +48,7 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
             writer.file_writer.add_summary(_with_first_columns(part))
         writer.add_text("card", FitResult(summary).to_markdown(_card_settings(model), _source(data)), step)
         if (of := summary["rows"]) >= FEWEST_RESIDUALS:
-            found = residuals(model, data)
+            found = residuals(trainer, model, data)
             name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
             writer.add_histogram(name, found.numpy(), step, bins=64)
         writer.file_writer.add_event(
@@ -116,8 +118,15 @@ def _number(value: Any) -> float:
 
 
 @torch.no_grad()
-def residuals(model: LinearModel, data: XYDataModule) -> Tensor:
-    """Targets less predictions of some of the training rows, in the data's own units, (n, T)."""
+def residuals(trainer: Trainer, model: LinearModel, data: XYDataModule) -> Tensor:
+    """Targets less predictions of some of the rows of the run, in the targets' own units, (n, T)."""
+    seen = run_batches(trainer)
+    if math.isfinite(seen) and not data.reduce:  # of several processes, this one's share
+        found = torch.cat(
+            [y.to(model.w) - model(x.to(model.w)) for x, y, *_ in batches_again(trainer, seen)]
+        ).cpu()
+        spaced = torch.linspace(0, len(found) - 1, min(len(found), MOST_RESIDUALS), dtype=torch.float64)
+        return found[spaced.round().long()]
     x, y = data.statistics.sample(MOST_RESIDUALS)
     w, b = (None if p is None else p.cpu() for p in model.original_units())
     assert w is not None
