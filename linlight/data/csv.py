@@ -117,7 +117,7 @@ class Csv:
                 # The first block of a long header holds nothing else.
                 first = b"".join(islice(rows, 2))
                 check_columns(file, first, str(self.dialect.parse_options(file).delimiter))
-                with pa.BufferReader(first) as stream:
+                with _reader(first) as stream:
                     schema = _in_one_block_if_need_be(
                         lambda read: self._schema_of(file, stream, read),
                         csv.ReadOptions(**self._reading(None)),
@@ -169,7 +169,7 @@ class Csv:
                 # Each column costs in each block: of a wide table the usual MiB would be few rows.
                 options.block_size = max(options.block_size, BYTES_OF_A_COLUMN * len(names))
                 parse = self.dialect.parse_options(file, quoted=b'"' in chunk)
-                with pa.BufferReader(chunk) as stream:
+                with _reader(chunk) as stream:
                     yield _in_one_block_if_need_be(
                         lambda read, s=stream, p=parse: csv.read_csv(s, read, p, convert), options, stream
                     )
@@ -275,6 +275,17 @@ class Csv:
         message = message if len(message) < 300 else f"{message[:300]}…"
         remedy = "every row must be one line with as many fields as the header"
         return f"{file} is not a table: {message}: {remedy}"
+
+
+def _reader(rows: bytes) -> pa.BufferReader:
+    """A stream of rows in pyarrow's own memory.
+
+    Its threads may still hold a block when Python ends. To let go of Python's own bytes they would wait for
+    the interpreter, which ends the process by a signal.
+    """
+    copy = pa.BufferOutputStream()
+    copy.write(rows)
+    return pa.BufferReader(copy.getvalue())
 
 
 def _in_one_block_if_need_be(read: Any, options: csv.ReadOptions, stream: Any) -> Any:

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -206,3 +208,19 @@ def test_a_row_that_is_wrong_is_named_by_its_line(
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=r"column 'y' holds 'two' in row 69"):
         XYDataModule(path="t.csv").read()
+
+
+@pytest.mark.parametrize("second_row", ["1,2", "1,oops"])
+def test_python_ends_while_pyarrow_still_holds_the_rows(second_row: str) -> None:
+    # A refusal is often the last that happens: threads of pyarrow's that then need the interpreter end the
+    # process by a signal, in more than half of the runs.
+    Path("t.csv").write_text(f"x,y\n{second_row}\n" + "1.5,2.5\n" * 200_000)
+    program = (
+        "import pyarrow as pa\n"
+        "from linlight.data.paths import open_table\n"
+        "from linlight.data.tables import ColumnSpec\n"
+        "next(open_table('t.csv').blocks(dict.fromkeys('xy', ColumnSpec(pa.float64(), 'correct it'))))\n"
+    )
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert done.returncode == (1 if second_row == "1,oops" else 0), done.stderr
