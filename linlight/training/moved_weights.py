@@ -22,7 +22,7 @@ class MovedWeights:
     """
 
     def __init__(self, trainer: Trainer, model: LinearModel, suspects: list[str]) -> None:
-        self._trainer, self._weights = trainer, list(model.parameters())
+        self._training, self._weights = trainer, list(model.parameters())
         self._suspects = suspects
         self._moved, self._looked_at = False, trainer.global_step
         self._keep()
@@ -39,7 +39,7 @@ class MovedWeights:
 
     def is_seen(self) -> bool:
         """Whether the weights have been moved, now or before; to be asked between training steps."""
-        self._looked_at = self._trainer.global_step
+        self._looked_at = self._training.global_step
         for weight, left in zip(self._weights, self._left, strict=True):
             # Equal too where numbers have ended.
             self._moved |= not torch.allclose(weight.detach(), left, rtol=0, atol=0, equal_nan=True)
@@ -50,7 +50,7 @@ class MovedWeights:
 
     def _before_step(self, *_: Any) -> None:
         # A training step by hand may have made other updates since, which do not take this way.
-        if self._trainer.global_step == self._looked_at:
+        if self._training.global_step == self._looked_at:
             self.is_seen()
 
     def _keep(self, *_: Any) -> None:

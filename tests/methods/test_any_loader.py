@@ -142,7 +142,9 @@ def test_batches_of_other_sizes_or_types_are_refused_in_a_line(
         if stage == "predict" and "targets" in message:
             continue
         with pytest.raises(InputError, match=message):
-            getattr(quiet_trainer(max_epochs=1), stage)(model, DataLoader(TensorDataset(*batch), 5))
+            getattr(quiet_trainer(max_epochs=1), stage)(
+                model, DataLoader(TensorDataset(*batch), batch_size=5)
+            )
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -96,6 +96,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _handlers_are_put_back() -> Iterator[None]:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start without
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     yield
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == before
