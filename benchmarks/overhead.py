@@ -133,7 +133,7 @@ def steps(folder: str, repeats: int, epochs: int) -> dict[str, tuple[float, floa
 
 
 def showing(folder: str, repeats: int) -> dict[str, tuple[float, float, float]]:
-    """`linlight fit` after imports, with TensorBoard and pictures, against the same without."""
+    """`linlight fit` after imports, with TensorBoard, against the same without."""
     from linlight.cli.main import main
 
     def fit(*words: str) -> None:

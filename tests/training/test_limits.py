@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import statsmodels.api as sm
 import torch
 from conftest import quiet_trainer
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import timer
 
 from linlight import XYDataModule
 from linlight.methods.backpropagation import Backpropagation
@@ -48,11 +51,16 @@ class StopAfter(Callback):
 
 
 class Slow(Callback):
-    """Takes its time over the fourth batch."""
+    """Takes two hours over the fourth batch, by the clock of Lightning's Timer."""
+
+    clock = mock.patch.object(timer, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 7200))
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.fit_loop.batch_idx == 3:
-            time.sleep(1.0)
+            self.clock.start()
+
+    def on_fit_end(self, *_: Any) -> None:
+        self.clock.stop()
 
 
 LIMITS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -61,7 +69,7 @@ LIMITS: dict[str, Callable[[], dict[str, Any]]] = {
     "overfit_batches": lambda: {"overfit_batches": 4},
     "fast_dev_run": lambda: {"fast_dev_run": 4, "max_epochs": 1},
     "stopped": lambda: {"callbacks": [StopAfter(4)]},
-    "max_time": lambda: {"max_time": timedelta(seconds=1), "callbacks": [Slow()]},
+    "max_time": lambda: {"max_time": timedelta(hours=1), "callbacks": [Slow()]},
 }
 
 
