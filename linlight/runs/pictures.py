@@ -83,10 +83,9 @@ class _View:
 
     @property
     def since(self) -> str:
-        """A remark on a run that went on from a checkpoint without a history, or whose rows are not known."""
+        """A remark on a run that went on from a checkpoint without a history."""
         course = self.run.history
-        since = f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
-        return since + self.seen.remark
+        return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
 
     @cached_property
     def path(self) -> np.ndarray:
@@ -116,7 +115,7 @@ def _loss(view: _View) -> Figure:
     figure = Figure(figsize=(12, 5))
     path = np.column_stack([view.path[:, list(ground.chosen)], ground.heights(view.path)])
     of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
-    title = f"{ERROR}{of}{ground.rest}{view.since}"
+    title = f"{ERROR}{of}{ground.rest}{view.since}{view.seen.remark}"
     surface(figure.add_subplot(1, 2, 1, projection="3d"), ground.land, labels, path, title)
     _contours(figure, figure.add_subplot(1, 2, 2), view, path)
     return figure
@@ -131,7 +130,7 @@ def _curve(axes: Axes, view: _View) -> None:
         axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
     axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
     lowest = f"the lowest {ERROR} is {ground.shape.lowest:.6g}, at {ground.land.lowest[0]:.6g}"
-    axes.set_title(f"{lowest}{view.since}")
+    axes.set_title(f"{lowest}{view.since}{view.seen.remark}")
     axes.legend()
 
 

@@ -82,6 +82,7 @@ def test_rows_taken_at_random_are_said_not_to_be_known(linlight: Callable[..., A
     figures: Any = load(folder).plot()
     assert remark in figures["residuals"].axes[0].get_title()
     assert remark in figures["loss"].axes[0].get_title()
+    assert figures["epochs"].axes[0].get_title() == "loss by epoch"  # the run's own losses
     assert remark in figures["fit"].axes[0].get_legend().get_texts()[0].get_text()
 
 
