@@ -189,23 +189,25 @@ class RowsDataModule(LightningDataModule):
 
     def train_pass(self) -> Any:
         """The batches of the training rows, in the order of the rows, for a look beside the training."""
-        return self._reduced() if self.reduce else self._in_order("train")
+        return (
+            self._reduced() if self.reduce else self._in_order("train", None)
+        )  # blocks, whatever the batches
 
-    def _in_order(self, kind: str) -> Any:
+    def _in_order(self, kind: str, batch_size: int | None) -> Any:
         if kind != "predict":
             self.check_targets()
-        return self.source.in_order(kind, self._place(), self.scaling, self.batch_size)
+        return self.source.in_order(kind, self._place(), self.scaling, batch_size)
 
     def val_dataloader(self) -> Any:
         """Batches (x, y) of the validation rows; while fitting without a split, none."""
         if not self.has_validation and self._fits:
             return []
-        return self._in_order("val" if self.has_validation else "all")
+        return self._in_order("val" if self.has_validation else "all", self.batch_size)
 
     def test_dataloader(self) -> Any:
         """Batches (x, y) of the test rows, of every row without a split."""
-        return self._in_order("test" if self.has_test else "all")
+        return self._in_order("test" if self.has_test else "all", self.batch_size)
 
     def predict_dataloader(self) -> Any:
         """Batches of every row: x first, and then what tells which rows they are, see `Source.predicted`."""
-        return self._in_order("predict")
+        return self._in_order("predict", self.batch_size)

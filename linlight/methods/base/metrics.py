@@ -1,7 +1,9 @@
 """Metrics of predictions: torchmetrics' own, with row weights where torchmetrics has none."""
 
+import inspect
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -108,6 +110,12 @@ def collection(names: Sequence[str] = ()) -> dict[str, Metric]:
             ) from error
         found[re.sub(r"(?<!^)(?=[A-Z][a-z])", "_", name).lower()] = metric
     return found
+
+
+@cache
+def takes_weight(metric: type[Metric]) -> bool:
+    """Whether a metric's `update` takes the rows' weights, as `weight`."""
+    return "weight" in inspect.signature(metric.update).parameters
 
 
 def metrics_of(m: Moments, w: Tensor, b: Tensor | None) -> dict[str, float]:

@@ -21,7 +21,7 @@ from linlight.methods.base.checks import (
     check_trainer,
     check_units,
 )
-from linlight.methods.base.metrics import collection, metrics_of
+from linlight.methods.base.metrics import collection, metrics_of, takes_weight
 from linlight.methods.base.run_rows import batches_again
 from linlight.methods.base.training_loss import TrainingLoss, run_batches
 from linlight.methods.base.units import ScaledModule
@@ -212,7 +212,7 @@ class LinearModel(ScaledModule):
         """Adds a batch to the loss and the metrics."""
         # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
         # has no float64.
-        if self.device.type != "mps":  # and so does resetting it after a pass
+        if metrics["loss"].dtype != torch.float64 and self.device.type != "mps":
             metrics.set_dtype(torch.float64)
         x, y, *weight = batch = self.unpack(batch)
         self._evaluated += len(x)
@@ -220,8 +220,8 @@ class LinearModel(ScaledModule):
         loss = self.loss(y_hat, y, *weight) if len(x) else x.new_zeros(())
         for name, metric in metrics.items(keep_base=True, copy_state=False):
             if name != "loss":
-                takes_weights = "weight" in inspect.signature(metric.update).parameters
-                metric.update(y_hat, y, **({"weight": weight[0]} if weight and takes_weights else {}))
+                weighted = weight and takes_weight(type(metric))
+                metric.update(y_hat, y, **({"weight": weight[0]} if weighted else {}))
             elif self.loss_is_total:
                 metric.update(loss)
             else:
