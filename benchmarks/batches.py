@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import json
 import logging
 import os
 import statistics
@@ -49,6 +50,13 @@ def trainer(folder: str) -> Trainer:
         enable_model_summary=False,
         default_root_dir=folder,
     )
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    """How long something takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 class Plain(LightningModule):
@@ -132,9 +140,7 @@ def epochs(x: Tensor, y: Tensor, repeat: int, folder: str) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeat):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(seconds(run))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -149,14 +155,37 @@ def start_up(folder: str) -> float:
     return float(run.stdout)
 
 
-def descent(rows: int, repeat: int, folder: str) -> list[str]:
-    """Compiled descent beside scikit-learn's, and how much of a copy's speed batches reach."""
+def random_rows(rows: int) -> tuple[Tensor, Tensor]:
+    """The rows of the comparison with scikit-learn: x and y."""
     x = torch.randn(rows, FEATURES)
-    y = x.sum(1, keepdim=True) + torch.randn(rows, 1)
+    return x, x.sum(1, keepdim=True) + torch.randn(rows, 1)
 
-    def ours(size: int, shuffle: bool) -> Callable[[], Any]:
-        data = XYDataModule(x, y, batch_size=size, shuffle=shuffle)
-        return lambda: trainer(folder).fit(GradientDescent(1e-3, bias=True), data)
+
+def by_hand(x: Tensor, y: Tensor, size: int, shuffle: bool, folder: str) -> Callable[[], Any]:
+    """`GradientDescent` on batches of a size."""
+    data = XYDataModule(x, y, batch_size=size, shuffle=shuffle)
+    return lambda: trainer(folder).fit(GradientDescent(1e-3, bias=True), data)
+
+
+def not_compiled(rows: int) -> dict[str, float]:
+    """Seconds of `GradientDescent` by its tensor lines, for each order, in a process without a compiler."""
+    command = [sys.executable, __file__, "--descent-rows", str(rows), "--not-compiled"]
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def time_of_orders(rows: int) -> dict[str, float]:
+    """What `not_compiled` measures, in the process that it starts."""
+    x, y = random_rows(rows)
+    with tempfile.TemporaryDirectory() as folder:
+        return {way: seconds(by_hand(x, y, BATCH, way == "shuffled", folder)) for way in ORDERS}
+
+
+def descent(rows: int, repeat: int, folder: str) -> list[str]:
+    """Compiled descent beside scikit-learn's and its own tensor lines, and the speed of reading batches."""
+    x, y = random_rows(rows)
 
     def scikit(shuffle: bool) -> Callable[[], Any]:
         options = {"max_iter": EPOCHS, "tol": None, "penalty": None, "shuffle": shuffle}
@@ -171,29 +200,36 @@ def descent(rows: int, repeat: int, folder: str) -> list[str]:
     runs: dict[str, Callable[[], Any]] = {
         "scikit in order": scikit(False),
         "scikit shuffled": scikit(True),
-        **{f"{size} {way}": ours(size, way == "shuffled") for size in (1, BATCH) for way in ORDERS},
+        **{
+            f"{size} {way}": by_hand(x, y, size, way == "shuffled", folder)
+            for size in (1, BATCH)
+            for way in ORDERS
+        },
         **{f"batches {way}": batches(way == "shuffled") for way in ORDERS},
         "copy": lambda: copied.copy_(x),
     }
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[float]] = {name: [] for name in (*runs, *(f"plain {way}" for way in ORDERS))}
     for _ in range(repeat):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(seconds(run))
+        for way, time_of_it in not_compiled(rows).items():
+            times[f"plain {way}"].append(time_of_it)
 
     def ratio(one: str, other: str) -> float:
         return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
 
     lines = [
-        f"\n| `GradientDescent` compiled, {rows:,} x {FEATURES} | million rows/s | times `SGDRegressor` |",
-        "| --- | --- | --- |",
+        f"\n| `GradientDescent` compiled, {rows:,} x {FEATURES} | million rows/s "
+        "| times `SGDRegressor` | times not compiled |",
+        "| --- | --- | --- | --- |",
     ]
     for size in (1, BATCH):
         for way in ORDERS:
             speed = EPOCHS * rows / 1e6 / statistics.median(times[f"{size} {way}"])
             faster = ratio(f"scikit {way}", f"{size} {way}")
-            lines.append(f"| batches of {size:,}, {way} | {speed:.1f} | {faster:.1f} |")
+            # Row by row they take minutes.
+            than_plain = f"{ratio(f'plain {way}', f'{size} {way}'):.1f}" if size == BATCH else "-"
+            lines.append(f"| batches of {size:,}, {way} | {speed:.1f} | {faster:.1f} | {than_plain} |")
     first, later = (start_up(folder) for _ in range(2))
     lines.append(f"\nA process needs {first:.1f} s to compile first, {later:.1f} s later. Batches read at")
     shares = (f"{100 * ratio('copy', f'batches {way}'):.0f} % of a copy's speed {way}" for way in ORDERS)
@@ -206,11 +242,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--descent-rows", type=int, default=3_000_000)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--not-compiled", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)  # on batches this small a second thread only waits, for all of them
     torch.manual_seed(0)
+    if options.not_compiled:
+        print(json.dumps(time_of_orders(options.descent_rows)))
+        return
     x = torch.randn(options.rows, FEATURES)
     y = x @ torch.randn(FEATURES, 1) + torch.randn(len(x), 1)
     tables = {"random numbers": (x, y), "flights": flights()}
@@ -227,8 +267,8 @@ def main() -> None:
             )
             print(" | over `LinearRegression`'s |\n| --- | --- | --- |")
             formula, autograd = (times[f"`{method}`"] for method in ("GradientDescent", "LinearRegression"))
-            for way, seconds in times.items():
-                print(f"| {way} | {seconds / formula:.2f} | {seconds / autograd:.2f} |", flush=True)
+            for way, median in times.items():
+                print(f"| {way} | {median / formula:.2f} | {median / autograd:.2f} |", flush=True)
         print("\n".join(descent(options.descent_rows, options.repeat, folder)))
 
 

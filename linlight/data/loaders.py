@@ -1,4 +1,4 @@
-"""Batches cut from tensors that are already in memory."""
+"""Batches cut from tensors in memory, and what the loaders of a stream share with them."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from linlight.errors import InputError
 
 
 class Batches(Sequence[tuple[Tensor, ...]]):
-    """Several batches handed out at once, for a step that updates the weights after each of them."""
+    """Several batches in one item of a loader, for a training step that updates the weights after each."""
 
     def __init__(self, batches: Sequence[tuple[Tensor, ...]]) -> None:
         self._batches = batches
@@ -29,14 +29,14 @@ class Batches(Sequence[tuple[Tensor, ...]]):
         return self._batches[i]
 
     def to(self, device: torch.device, **options: Any) -> "Batches":
-        """The same on a device; Lightning calls it, and would look through a list one by one."""
+        """Moves them to a device, as Lightning calls it; in a list it would move tensor by tensor."""
         return Batches([tuple(tensor.to(device, **options) for tensor in batch) for batch in self])
 
 
 class Block(Batches):
-    """Consecutive rows as batches of a size, cut when they are asked for.
+    """Consecutive rows as batches of a given size, cut only when they are asked for.
 
-    To cut a row costs as much as many updates by a compiled kernel, which takes the rows as they are.
+    Cutting a row costs as much as many updates by a compiled kernel, which takes the rows in one piece.
 
     Args:
         rows: Tensors with the same first dimension, at least 1.
@@ -56,27 +56,26 @@ class Block(Batches):
         return tuple(tensor[first : first + self.size] for tensor in self.rows)
 
     def to(self, device: torch.device, **options: Any) -> "Block":
-        """The same on a device."""
+        """Moves them to a device."""
         return Block(tuple(tensor.to(device, **options) for tensor in self.rows), self.size)
 
 
 GATHERED = 2**22
 """Bytes of rows that are gathered at a time, so that they are still in the cache when they are used."""
 
-
 compiled_gather: dict[torch.dtype, Callable[..., None]] = {}
-"""A compiled way to gather rows, by their type, where a method has numba at hand; see `kernels.gather`."""
+"""`kernels.gather`, by the rows' type, where a method has loaded numba."""
 
 
 class RowOrder(SequentialSampler):
     """The order in which an epoch visits the rows: a function of (seed, epoch) alone.
 
-    Lightning calls `set_epoch` on the `sampler` of a loader before every epoch, and takes a loader whose
-    sampler is of another type for one that shuffles.
+    Lightning calls `set_epoch` on a loader's `sampler` before every epoch. It is a `SequentialSampler`, for
+    Lightning takes a loader with any other sampler for one that shuffles.
 
     Args:
         rows: Number of rows.
-        shuffle: Whether to visit them in a new random order each epoch, or as they come.
+        shuffle: Whether to visit them in a new random order each epoch.
         seed: Seed of the random order.
     """
 
@@ -88,18 +87,18 @@ class RowOrder(SequentialSampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order the next iteration uses."""
+        """Sets the epoch whose order the next iteration uses."""
         self.epoch = epoch
 
     def permutation(self) -> Tensor | None:
-        """The row numbers in order, (rows,), or None where they are visited as they come."""
+        """The row numbers in this epoch's order, (rows,), or None without shuffling."""
         return permutation(self.rows, self.seed, self.epoch) if self.shuffle else None
 
 
 def permutation(n: int, *seeds: int) -> Tensor:
-    """The numbers 0 to n − 1 in a random order, (n,), that the seeds alone decide.
+    """The numbers 0 to n − 1 in a random order, (n,), that depends on the seeds alone.
 
-    They are of 32 bits where that is enough: the same numbers, drawn and read in half the time.
+    They have 32 bits where that is enough: the same order, drawn and read in half the time.
     """
     # Mixed, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ.
     (state,) = np.random.SeedSequence(seeds).generate_state(1, np.uint64)
@@ -108,8 +107,8 @@ def permutation(n: int, *seeds: int) -> Tensor:
 
 
 def gather_rows(tensor: Tensor, rows: Tensor) -> Tensor:
-    """The rows of a tensor, (N, ...), with some numbers, (n,): (n, ...)."""
-    if tensor.ndim == 2 and tensor.shape[1] == 1:  # PyTorch copies numbers faster than rows of one
+    """Copies the rows of a tensor, (N, ...), that `rows`, (n,), names: (n, ...)."""
+    if tensor.ndim == 2 and tensor.shape[1] == 1:  # PyTorch copies single numbers faster than rows of one
         return tensor[:, 0].index_select(0, rows)[:, None]
     compiled = compiled_gather.get(tensor.dtype)
     if compiled is None or tensor.device.type != "cpu" or tensor.ndim != 2 or not tensor.is_contiguous():
@@ -120,15 +119,15 @@ def gather_rows(tensor: Tensor, rows: Tensor) -> Tensor:
 
 
 def to_device(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor on a device, and of a type; the host does not wait for a GPU that copies it."""
+    """Moves a tensor to a device, and to a type; the host does not wait for the copy to a GPU."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device, dtype)
-    # From memory that is not pinned, the copy would be waited for whatever `non_blocking` says.
+    # From memory that is not pinned, the host would wait, whatever `non_blocking` says.
     return tensor.to(dtype=dtype).pin_memory().to(device, non_blocking=True)
 
 
 class Resumable:
-    """A loader that can go on in the middle of an epoch, at the batch after the last it has handed out.
+    """A loader that can resume in the middle of an epoch, after the last batch it yielded.
 
     Attributes:
         batches: Number of batches in an epoch.
@@ -140,16 +139,16 @@ class Resumable:
 
     def __init__(self) -> None:
         self._first = 0  # the batch with which the next iteration begins
-        self._given = 0  # batches handed out in this epoch
+        self._given = 0  # batches yielded in this epoch
 
     def from_the_beginning(self) -> "Resumable":
-        """The same batches for another pass over the epoch, which leaves this loader's position as it is."""
+        """A copy for another pass over the epoch, which leaves this loader's position unchanged."""
         other = copy.copy(self)
         other._first = other._given = 0
         return other
 
     def settings(self) -> dict[str, int]:
-        """The settings, by name, under which a saved position holds."""
+        """The settings, by name, that a saved position depends on."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, int]:
@@ -157,13 +156,13 @@ class Resumable:
         return {"batch": self._given % self.batches, **self.settings()}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Makes the next iteration begin with the batch after the last that was handed out.
+        """Makes the next iteration begin with the batch after the last that was yielded.
 
         Raises:
-            InputError: If the batches of the checkpoint were others.
+            InputError: If the settings differ from the checkpoint's.
         """
         for name, value in self.settings().items():
-            if state.get(name, value) != value:  # an older version did not know all of them
+            if state.get(name, value) != value:  # earlier versions did not save all of them
                 raise InputError(
                     f"the checkpoint lies in the middle of an epoch with {name} {state[name]}, and now it is "
                     f"{value}: go on with the same data and batches, or from the end of an epoch"
@@ -172,22 +171,22 @@ class Resumable:
 
 
 class BatchLoader(Resumable):
-    """Yields batches by slicing whole tensors, each process its share of every batch.
+    """Yields batches by slicing whole tensors, on each process its share of every batch.
 
-    A `DataLoader` over a `TensorDataset` fetches row by row and stacks them again, which is tens of times
+    A `DataLoader` over a `TensorDataset` fetches single rows and stacks them again, which is tens of times
     slower. `DistributedSampler` repeats rows until the processes have equally many, which changes the
-    answer (Lightning-AI/pytorch-lightning#2398); here batch k holds the same rows whatever the number of
-    processes, each takes a contiguous part of them, and a part may be empty.
+    answer (Lightning-AI/pytorch-lightning#2398); here batch k holds the same rows for any number of
+    processes, each of which takes a contiguous part of them, perhaps an empty one.
 
     Args:
         tensors: Tensors with the same first dimension; a batch is a tuple of their slices.
         batch_size: Rows per batch over all processes.
         part: The numbers of the rows to visit, (n,), on the CPU. Default: all.
         shuffle: Whether to reorder the rows each epoch.
-        seed: Seed of the reordering.
+        seed: Seed of the random order.
         place: Where it runs; the tensors are on its device.
-        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`, the last of
-            what is left.
+        batches_per_step: Batches in an item; where more than one, an item is `Batches`, the last one perhaps
+            with fewer.
         passes: How many times an epoch goes over the rows.
     """
 
@@ -214,10 +213,10 @@ class BatchLoader(Resumable):
         self._of_a_pass = -(-self.rows // self.batch_size)
         self.batches = passes * self._of_a_pass
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
-        self._whole: tuple[Tensor, ...] | None = None  # this process's share, where it is ever the same
+        self._whole: tuple[Tensor, ...] | None = None  # this process's share, where all batches are the same
 
     def settings(self) -> dict[str, int]:
-        """A position is counted in whole batches, so it holds for any number of processes."""
+        """What a position depends on; counted in whole batches, it holds for any number of processes."""
         sampler = self.sampler
         return {
             "rows": self.rows,
@@ -241,9 +240,9 @@ class BatchLoader(Resumable):
                 yield cut if self.batches_per_step > 1 else cut[i]
 
     def _ahead(self, begin: int) -> Iterator[tuple[int, Batches]]:
-        """What `_cut` makes from batch `begin` on, with the number of its first batch.
+        """Batches from number `begin` on, several at a time, with the number of the first of them.
 
-        Rows in a random order are gathered many batches at a time, while those before are used.
+        Rows in a random order are gathered many batches at a time, while the batches before are used.
         """
         order = self._order()
         step = self.batches_per_step
@@ -256,13 +255,13 @@ class BatchLoader(Resumable):
         return prefetch(cuts) if gathered and len(starts) > 1 else cuts
 
     def _order(self) -> Tensor | None:
-        """The numbers of the rows in the order of the epoch; None: all, as they come."""
+        """The numbers of the rows in the epoch's order, or None where all rows are visited in their own."""
         order = self.sampler.permutation()
         if order is None:
             order = self.part
         elif self.part is not None:
             order = self.part.index_select(0, order)
-        # Once an epoch: a GPU would wait for the numbers of each batch.
+        # Moved once an epoch: a GPU would wait for the numbers of each batch.
         return None if order is None else to_device(order, self.tensors[0].device)
 
     def _cut(self, first: int, end: int, order: Tensor | None) -> Batches:
@@ -273,7 +272,7 @@ class BatchLoader(Resumable):
                 start, stop = (self.rows * (rank + i) // world_size for i in (0, 1))
                 self._whole = self._rows(start, stop, order)
             return Batches([self._whole] * (end - first))
-        if world_size == 1 and self.passes == 1:  # taken at once, then divided
+        if world_size == 1 and self.passes == 1:  # the rows are in one piece
             start, stop = first * self.batch_size, min(end * self.batch_size, self.rows)
             return Block(self._rows(start, stop, order), self.batch_size)
         shares = []

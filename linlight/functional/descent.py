@@ -1,12 +1,11 @@
-"""The course of gradient descent on the squared error, known before its first step.
+"""The course of whole-batch gradient descent on the squared error, known before its first step.
 
-With θ = (b, w) and x̃ = (1, x), the loss is a parabola: loss(θ) = loss(θ*) + |x̃(θ − θ*)|²/(N·T), with the
-Hessian H = 2/(N·T) X̃ᵀX̃. A step of length lr multiplies the error θ − θ* by 1 − lr·λ along every eigenvector
-of H, λ being its eigenvalue. See Nocedal and Wright, Numerical Optimization, section 3.3.
+With θ = (b, w) and x̃ = (1, x), the loss is a parabola: loss(θ) = loss(θ*) + |X̃(θ − θ*)|²/(N·T), with the
+Hessian H = 2/(N·T) X̃ᵀX̃. A step of length lr multiplies the error θ − θ* by 1 − lr·λ along the eigenvector of
+every eigenvalue λ of H. See Nocedal and Wright, Numerical Optimization, section 3.3.
 """
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +18,13 @@ from linlight.functional.solve import RANK_TOLERANCE, Optimum
 from linlight.functional.statistic import Moments, design
 
 BEYOND_FLOATS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
-"""A gap that grows, or begins, beyond the largest number is infinite, which needs no warning."""
+"""A gap beyond the largest number is infinite, which needs no warning."""
 MOST_EPOCHS = 10**12
+"""The most epochs that are predicted."""
 MANY_COLUMNS = 256
+"""More columns than this are worth forming XᵀX for, which is faster and loses digits."""
 LEAST_SQUARE = 1e-6
-"""Least share of the greatest eigenvalue of XᵀX that keeps ten digits in it."""
+"""The least eigenvalue of XᵀX, over the greatest, that keeps ten digits."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Parabola:
 
     Attributes:
         theta: θ*, (T, K): the bias first where there is one, then the weights.
-        lowest: The loss there.
-        directions: V, (K, k), the eigenvectors of H as columns, but for some that nothing depends on where
-            there are fewer rows than coefficients.
+        lowest: The loss at θ*.
+        directions: V, (K, k), the eigenvectors of H as columns; with fewer rows than coefficients, only those
+            that the loss depends on.
         roots: √λ, (k,), of their eigenvalues, which themselves may leave float64.
-        design: (r, K), whose product with itself is H/2: what features of very different sizes add to a gap
-            is lost in eigenvectors, and not in it.
+        design: A, (r, K), with AᵀA = H/2. Features of very different sizes add their part to a gap in it,
+            which would be lost in the eigenvectors.
     """
 
     theta: np.ndarray
@@ -60,7 +61,7 @@ class Parabola:
         return float(2 / self.curvatures.max(initial=0.0))
 
     def condition_number(self, fit: Optimum) -> float:
-        """Of the design; `Optimum.condition_number` takes another factorisation."""
+        """What `Optimum.condition_number` is, without another factorisation."""
         last = fit.design.shape[1] - fit.coded - 1
         if len(fit.dependent) or last >= len(self.roots):
             return math.inf
@@ -74,12 +75,12 @@ class Parabola:
 
     @BEYOND_FLOATS
     def gaps(self, theta: np.ndarray) -> np.ndarray:
-        """How far each target's part of the loss is above its lowest, (T,); no digits cancel."""
+        """How far each target's part of the loss at θ is above its lowest, (T,); no digits cancel."""
         above: np.ndarray = (((theta - self.theta) @ self.design.T) ** 2).sum(1)
         return above
 
     def gap_after(self, theta: np.ndarray, lr: float, epochs: int) -> float:
-        """The gap after a number of whole-batch steps of length `lr` from θ."""
+        """The gap, over all targets, after a number of whole-batch steps of length `lr` from θ."""
         return self.gaps_after(theta, lr, range(epochs, epochs + 1))[0]
 
     @BEYOND_FLOATS
@@ -92,10 +93,9 @@ class Parabola:
         return gaps
 
     def epochs_to(self, theta: np.ndarray, lr: float, gap: float) -> int | None:
-        """The first epoch after which whole-batch steps of length `lr` have come down to a gap.
+        """The number of whole-batch steps of length `lr` from θ after which the gap is at most `gap`.
 
-        None, if they never do. The gap falls without a break where the step is stable, so it is found by
-        halving.
+        None, if it never is. With a stable step the gap never grows, so the number is found by bisection.
         """
         if lr >= self.largest_stable_step or self.gap_after(theta, lr, MOST_EPOCHS) > gap:
             return 0 if self.gap_after(theta, lr, 0) <= gap else None
@@ -107,7 +107,7 @@ class Parabola:
 
 
 def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
-    """The squared error's shape, from the statistic and its optimum.
+    """Makes the parabola from the statistic and its optimum.
 
     Args:
         m: The statistic.
@@ -117,7 +117,7 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
     m = m.cpu()
     x, y = design(m, bias=fit.b is not None)
     squares = fit.residual_squares
-    exact = squares <= (RANK_TOLERANCE**2) * y.square().sum(0)  # what is left is rounding
+    exact = squares <= (RANK_TOLERANCE**2) * y.square().sum(0)  # the residuals are rounding
     sizes, directions = _principal(x)
     count = 1.0 if total else m.weight.item() * m.targets
     return Parabola(
@@ -127,6 +127,26 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
         roots=sizes.numpy() * math.sqrt(2 / count),
         design=x.numpy() / math.sqrt(count),
     )
+
+
+def largest_stable_step(m: Moments, bias: bool, total: bool = False) -> float:
+    """2/λ_max, the learning rate below which whole-batch descent converges; infinite where λ_max is 0.
+
+    Args:
+        m: The statistic.
+        bias: Whether the model has a bias.
+        total: Whether the loss is the sum of the squared errors instead of their mean.
+
+    Examples:
+        >>> from linlight.functional.statistic import moments
+        >>> x = torch.tensor([[1.0], [2.0], [3.0]])
+        >>> round(largest_stable_step(moments(x, 2 * x), bias=False), 12)  # 3/14
+        0.214285714286
+    """
+    count = 1.0 if total else m.weight.item() * m.targets
+    # The largest singular value of X̃, squared, is the largest eigenvalue of X̃ᵀX̃.
+    curvature = 2 * torch.linalg.matrix_norm(design(m.cpu(), bias)[0], ord=2).item() ** 2 / count
+    return 2 / curvature if curvature > 0 else math.inf
 
 
 def turned(m: Moments, fit: Optimum, start: np.ndarray) -> tuple[Parabola, np.ndarray]:
@@ -179,109 +199,3 @@ def stack(w: Tensor, b: Tensor | None) -> np.ndarray:
     theta = w.detach() if b is None else torch.cat([b.detach()[:, None], w.detach()], 1)
     copy: np.ndarray = theta.to("cpu", torch.float64, copy=True).numpy()  # the parameters move on
     return copy
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """Steps over the same batches in the same order: an epoch is one affine map of θ.
-
-    Attributes:
-        designs: x̃ of every batch, (B, K), or fewer rows with the same sums of products; see `cycle`.
-        answers: y of every batch, (B, T), likewise.
-        factors: By what the gradient of half the sum of a batch's squared errors is multiplied.
-    """
-
-    designs: Sequence[np.ndarray]
-    answers: Sequence[np.ndarray]
-    factors: Sequence[float]
-
-    def epoch(self, theta: np.ndarray, lr: float) -> np.ndarray:
-        """θ, (T, K), after an epoch."""
-        for x, y, factor in zip(self.designs, self.answers, self.factors, strict=True):
-            theta = theta - lr * factor * (theta @ x.T - y.T) @ x
-        return theta
-
-    def radius(self, steps: np.ndarray) -> np.ndarray:
-        """The spectral radius of an epoch's linear part, for each of some steps: it converges below 1."""
-        k = self.designs[0].shape[1]
-        product = np.broadcast_to(np.eye(k), (len(steps), k, k))
-        for x, factor in zip(self.designs, self.factors, strict=True):
-            product = product - (steps * factor)[:, None, None] * (x.T @ (x @ product))
-        # Directions in which no row has any extent stay as they are, at a radius of exactly 1.
-        return np.asarray(np.abs(np.linalg.eigvals(product)).max(axis=1))
-
-    @BEYOND_FLOATS
-    def largest_stable_step(self) -> float:
-        """The step at which an epoch first fails to shrink the error, going up from 0."""
-        steepest = max(
-            np.linalg.norm(x, 2) ** 2 * factor for x, factor in zip(self.designs, self.factors, strict=True)
-        )
-        low = float(np.divide(2, steepest))  # no step below it can stretch anything
-        if low in (0, math.inf):
-            return low
-        high = low
-        for _ in range(4):
-            steps = np.linspace(low, 1.5 * high, 65)[1:]
-            unstable = ~(self.radius(steps) <= 1 + 1e-12)
-            if unstable.any():
-                break
-            low, high = steps[-1], 1.5 * high
-        for _ in range(5):
-            first = int(np.argmax(unstable))
-            low, high = (steps[first - 1] if first else low), steps[first]
-            steps = np.linspace(low, high, 33)[1:]
-            unstable = ~(self.radius(steps) <= 1 + 1e-12)
-        return float(high)
-
-
-def cycle(batches: Iterable[tuple[np.ndarray, np.ndarray]], total: bool = False) -> Cycle:
-    """Steps over some batches in this order; what is kept of each does not grow with its rows.
-
-    Of more than K + T rows the triangle of their QR factorisation is kept, which has the same gradient.
-
-    Args:
-        batches: x̃, (B, K), and y, (B, T), of each, in float64.
-        total: Whether the loss is the sum of the squared errors instead of their mean.
-    """
-    designs, answers, factors = [], [], []
-    for x, y in batches:
-        factors.append(2.0 if total else 2.0 / y.size)
-        k = x.shape[1]
-        if len(x) > k + y.shape[1]:
-            triangle: np.ndarray = np.linalg.qr(np.hstack([x, y]), mode="r")  # type: ignore[assignment]
-            x, y = triangle[:, :k], triangle[:, k:]
-        designs.append(x)
-        answers.append(y)
-    return Cycle(designs, answers, factors)
-
-
-def momentum_bound(momentum: float, dampening: float = 0.0, nesterov: bool = False) -> float:
-    """How many times the largest stable step of plain steps that of SGD with momentum is, in whole batches.
-
-    With momentum β the error along an eigenvector follows θₖ₊₁ = (1 + β − a)θₖ − βθₖ₋₁, where
-    a = lr·λ·(1 − dampening), which converges for a < 2(1 + β); Nesterov's follows
-    θₖ₊₁ = (1 − a)((1 + β)θₖ − βθₖ₋₁), for a < 2(1 + β)/(1 + 2β). See Lessard, Recht and Packard,
-    "Analysis and design of optimization algorithms via integral quadratic constraints", 2016.
-
-    Examples:
-        >>> momentum_bound(0.9)
-        1.9
-    """
-    if nesterov:
-        return (1 + momentum) / (1 + 2 * momentum)
-    return (1 + momentum) / (1 - dampening) if dampening < 1 else float("inf")
-
-
-def shuffled_step(curvature: float, steepest_row: float, batch_size: int) -> float:
-    """An estimate of the largest step of shuffled batches.
-
-    2/(λ_row/B + (1 − 1/B)·λ_max): between a single row's bound and the whole batch's. See Ma, Bassily and
-    Belkin, "The power of interpolation", 2018, theorem 1.
-
-    Args:
-        curvature: λ_max of the whole data.
-        steepest_row: The largest curvature of a single row.
-        batch_size: B.
-    """
-    steepness = steepest_row / batch_size + (1 - 1 / batch_size) * curvature
-    return 2 / steepness if steepness > 0 else float("inf")

@@ -1,4 +1,4 @@
-"""Standard errors, t, p, intervals and R²: what statistics users expect beside a coefficient."""
+"""Standard errors, t, p, confidence intervals, R² and F of a fit, classical and robust."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from linlight.functional.statistic import Moments
 ROBUST = ("HC0", "HC1", "HC2", "HC3")
 EPS = torch.finfo(torch.float64).eps
 LEAST_REST = 1e-10
-"""A row has leverage 1 where this or less is left to it."""
+"""A row whose leverage is 1 to within this counts as one of leverage 1."""
 COEFFICIENT = ("estimate", "std_error", "t", "p", "ci_low", "ci_high")
-"""What `summary.json` holds of a coefficient beside its name."""
+"""What `summary.json` holds of a coefficient, besides its name."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """What a fit of one target says beyond its coefficients; NaN where the data cannot say it.
+    """The inference for one target of a fit; NaN where the data do not determine a figure.
 
     Attributes:
         estimates: Coefficients, the bias first where there is one, (K,).
@@ -57,11 +57,12 @@ class Inference:
 
 @dataclass(frozen=True)
 class Meat:
-    """What heteroscedasticity-robust standard errors are made of, as sums over rows.
+    """The middle of the sandwich of heteroscedasticity-robust standard errors, as sums over rows.
 
     Attributes:
         sums: Σ e² q qᵀ of each target, (T, rank, rank).
-        void: Σ q qᵀ over the rows of leverage 1, (rank, rank): what depends on those has no HC2 or HC3.
+        void: Σ q qᵀ over the rows of leverage 1, (rank, rank): coefficients that depend on them have no HC2
+            or HC3.
         rows: The number of those rows, ().
     """
 
@@ -78,9 +79,9 @@ def infer(
     Args:
         m: The statistic that was fitted.
         fit: Its optimum.
-        target: Which target.
-        meat: For robust standard errors, that of all rows.
-        hc: Which of `ROBUST` it is for.
+        target: The target's number.
+        meat: For robust standard errors, the sums over all rows; see `robust_meat`.
+        hc: The kind of robust standard errors, one of `ROBUST`.
         rows: The number of observations. Default: the statistic's rows.
     """
     bias = fit.b is not None
@@ -94,8 +95,8 @@ def infer(
         core = core * (rows / degrees)
     void = void_coefficients(fit, meat)
     std_errors = torch.full_like(estimates, math.nan)
-    if degrees > 0:  # rows that are all met exactly say nothing of their errors
-        # Squares first, then the root: a covariance of rank 0 has no negative rounding on its diagonal.
+    if degrees > 0:  # rows that are all fitted exactly say nothing of their errors
+        # Clamped before the root is taken: rounding may make the diagonal of a covariance of rank 0 negative.
         units, basis = _in_units(fit.basis)
         std_errors = units * ((basis @ core) * basis).sum(1).clamp(min=0).sqrt()
         std_errors[void] = math.nan
@@ -103,8 +104,8 @@ def infer(
     reach = float(stdtrit(degrees, 0.975)) if degrees > 0 else math.nan
 
     total = m.triangle_of(bias).cpu()[:, m.features + target].square().sum().item()
-    # A target that varies by its rounding only has nothing to explain. A fit with a bias is never worse than
-    # the mean; where both are exact, rounding alone decides.
+    # A target that varies only by its rounding leaves nothing to explain. A fit with a bias is never worse
+    # than the mean, but where both are exact, rounding could make R² negative.
     mean = m.mean[m.features + target].item()
     constant = total <= m.weight.item() * (EPS * mean) ** 2 if bias else total == 0
     r_squared = math.nan if constant else max(1 - squares / total, 0.0)
@@ -129,7 +130,7 @@ def infer(
 
 
 def void_coefficients(fit: Optimum, meat: Meat | None) -> Tensor:
-    """Which coefficients, (K,), depend on rows of leverage 1, whose errors cannot be known."""
+    """Which coefficients, (K,), depend on rows of leverage 1, so that their robust errors are unknown."""
     if meat is None:
         return torch.zeros(len(fit.basis), dtype=torch.bool)
     basis = _in_units(fit.basis)[1]
@@ -137,7 +138,7 @@ def void_coefficients(fit: Optimum, meat: Meat | None) -> Tensor:
 
 
 def _in_units(basis: Tensor) -> tuple[Tensor, Tensor]:
-    """A unit of each coefficient, (K,), and the basis in them, (K, rank), whose squares are numbers."""
+    """A power of two for each coefficient, (K,), and the basis over them, (K, rank), safe to square."""
     if not basis.shape[1]:  # columns of nothing but zeros have none
         return basis.new_ones(len(basis)), basis
     units = basis.abs().amax(1).log2().floor().exp2()
@@ -151,14 +152,14 @@ def _wald(fit: Optimum, estimates: Tensor, core: Tensor, bias: bool) -> float:
     NaN where a robust C is singular.
     """
     slopes = fit.basis[bias:, bias:]
-    # Unscaled, the driver would take small rows for none.
+    # Unscaled, the driver would take small rows for zero.
     units, slopes = _in_units(slopes)
     g = torch.linalg.lstsq(slopes, (estimates[bias:] / units)[:, None], driver="gelsd").solution
     core = core[bias:, bias:]
     if not core.any():
         return math.inf if g.any() else math.nan
     spread = torch.linalg.eigvalsh(core)
-    if spread[0] <= len(g) * torch.finfo(core.dtype).eps * spread[-1]:  # of rows that are met exactly
+    if spread[0] <= len(g) * torch.finfo(core.dtype).eps * spread[-1]:  # rows are fitted exactly
         return math.nan
     square: float = (g.T @ torch.linalg.solve(core, g)).item()
     return square / len(g)
@@ -173,11 +174,11 @@ def robust_meat(
     *,
     frequency: bool = False,
 ) -> Meat:
-    """Σ e² q qᵀ over some rows for each target; sums over all rows make up the whole.
+    """Sums e² q qᵀ over some rows for each target; such sums over all rows add up to the whole.
 
     q = x̃ L is a row in the basis, so |q|² is its leverage h. HC2 divides e² by 1 − h and HC3 by (1 − h)²,
-    since a row with leverage draws the fit to itself and its residual e is smaller than its error. See
-    MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators with improved
+    because a row with leverage draws the fit to itself, so that its residual e is smaller than its error.
+    See MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators with improved
     finite sample properties", 1985.
 
     Args:
@@ -185,9 +186,9 @@ def robust_meat(
         y: Targets, (N, T).
         fit: The optimum over all rows.
         hc: One of `ROBUST`.
-        weight: Weights of the rows, (N,), with which they were fitted; √weight of each row and of its
-            residual then stand in their place.
-        frequency: Whether a weight counts equal rows instead, each with a residual and a leverage of its own.
+        weight: Weights with which the rows were fitted, (N,): each row and its residual are multiplied by
+            their square root.
+        frequency: Whether a weight counts equal rows instead, each with a residual and leverage of its own.
     """
     x, y = x.double(), y.double()
     w, basis = fit.w.to(x), fit.basis.to(x)
@@ -203,7 +204,7 @@ def robust_meat(
     alone = torch.zeros(len(q), dtype=torch.bool, device=q.device)
     if hc in ("HC2", "HC3"):
         left = 1 - q.square().sum(1)
-        # A row that alone determines a coefficient is met exactly: it has leverage 1 and no residual.
+        # A row that alone determines a coefficient is fitted exactly: it has leverage 1 and no residual.
         alone = left <= LEAST_REST
         left = torch.where(alone, torch.inf, left)[:, None]
         squares = squares / (left if hc == "HC2" else left.square())
@@ -214,10 +215,10 @@ def robust_meat(
 
 
 def as_json(names: Sequence[str], found: Inference) -> dict[str, Any]:
-    """An inference as `summary.json` holds it, None where there is no number.
+    """An inference as `summary.json` holds it, None where a figure is not finite.
 
     Args:
-        names: The coefficients' names, the bias first, K of them.
+        names: The K coefficients' names, the bias first.
         found: The inference.
 
     Returns:
@@ -239,7 +240,7 @@ def as_json(names: Sequence[str], found: Inference) -> dict[str, Any]:
 
 
 def without_inference(names: Sequence[str], estimates: Tensor) -> list[dict[str, Any]]:
-    """Coefficients, (K,), as `as_json` has them, of a fit whose errors are not known."""
+    """Coefficients, (K,), as in `as_json`, for a fit whose standard errors are unknown."""
     unknown = dict.fromkeys(COEFFICIENT)
     return [
         {"name": name} | unknown | {"estimate": value}
@@ -248,5 +249,5 @@ def without_inference(names: Sequence[str], estimates: Tensor) -> list[dict[str,
 
 
 def finite(value: float) -> float | None:
-    """The number, or None, which JSON has and NaN and infinity it has not."""
+    """The number, or None for NaN and infinity, which JSON does not have."""
     return value if math.isfinite(value) else None

@@ -1,8 +1,8 @@
-"""Descent compiled: many updates in one call, where PyTorch's cost per operation dominates.
+"""Gradient descent compiled by numba: many updates in one call, without PyTorch's cost per operation.
 
 Importing this takes a third of a second, and the first call compiles once for each type of numbers (kept in
-numba's cache); so it is imported where rows are many. The readable reference is
-`linlight.methods.gradient_descent`, whose numbers these are to rounding.
+numba's cache), so it is imported only where updates are many. The readable reference is
+`linlight.methods.gradient_descent`; the two agree to rounding.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 Numbers = np.ndarray
-# Sums may be taken in any order and fused; `inf` and `nan` keep their meaning, for they end a training.
+# Sums may be reordered and fused; `inf` and `nan` keep their meaning, because they end a training.
 _SUMS = {"reassoc", "contract"}
 
 
-# Not fused, as PyTorch's `w -= lr * grad` is not; unsaid, the caller's rules would hold.
+# Not fused, as PyTorch's `w -= lr * grad` is not; without this, the caller's rules would apply.
 @njit(cache=True, fastmath=False)
 def _move(w: Numbers, grad: Numbers, lr: float) -> None:
     for i in range(w.size):
@@ -40,23 +40,23 @@ def descend(
 ) -> float:
     """Takes a step of gradient descent on the mean squared error after each batch but the last.
 
-    All arrays are C-contiguous and of one type. The gradient of the last batch is left to the caller, so that
-    where a block of batches ends leaves no trace in the numbers.
+    The last batch's gradient is returned for the caller to step with, so the weights do not depend on where
+    a block of batches ends. All arrays are C-contiguous and of one type.
 
     Args:
         x: Features, (N, D).
         y: Targets, (N, T).
-        weight: How many times each row counts, (N,); of length 0: once.
-        w: Weights, (T, D), moved in place.
-        b: Bias, (T,), moved in place; of length 0: none.
-        grad_w: Filled with the last batch's gradient in w, (T, D).
-        grad_b: Filled with the last batch's gradient in b, (T,), used or not.
+        weight: How many times each row counts, (N,), or of length 0 where each counts once.
+        w: Weights, (T, D), updated in place.
+        b: Bias, (T,), updated in place, or of length 0 where there is none.
+        grad_w: Receives the last batch's gradient in w, (T, D).
+        grad_b: Receives the last batch's gradient in b, (T,), also where there is no bias.
         size: Rows in a batch; the last may have fewer.
-        mean_weight: What a batch's gradient is divided by, for each of its rows and targets.
+        mean_weight: The mean weight of a row; a batch's loss is divided by it, its rows and its targets.
         lr: Learning rate, of the arrays' type.
 
     Returns:
-        The sum of the squared errors, each at the weights before its batch's update.
+        The weighted sum of the squared errors, each at the weights before its batch's update.
     """
     rows, features = x.shape
     targets = y.shape[1]
@@ -90,15 +90,15 @@ def descend(
     return error
 
 
-LINE = 64
-"""Bytes that memory hands over at a time."""
+CACHE_LINE = 64
+"""Bytes that are fetched from memory at a time."""
 AHEAD = 32
-"""Rows that are asked for before they are read: with fewer, memory is waited for."""
+"""How many rows ahead of the copying a row is fetched: with fewer, the copying waits for memory."""
 
 
 @intrinsic
-def _ask_for(context: Any, rows: Any, i: Any, j: Any) -> Any:
-    """Has memory bring `rows[i, j]` into the cache meanwhile: `llvm.prefetch`."""
+def _fetch(context: Any, rows: Any, i: Any, j: Any) -> Any:
+    """Begins to fetch `rows[i, j]` into the cache, without waiting for it: `llvm.prefetch`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, *place = arguments
@@ -109,7 +109,7 @@ def _ask_for(context: Any, rows: Any, i: Any, j: Any) -> Any:
         pointer = item(context, builder, kind, view, place, wraparound=False)
         of_type = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], of_type)
-        # To read, to keep in all caches, and data rather than instructions.
+        # Its arguments: to read, to be kept in all caches, data rather than instructions.
         builder.call(prefetch, [builder.bitcast(pointer, byte), number(0), number(3), number(1)])
         return context.get_dummy_value()
 
@@ -118,13 +118,13 @@ def _ask_for(context: Any, rows: Any, i: Any, j: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def gather(rows: Numbers, numbers: Numbers, chosen: Numbers) -> None:
-    """Copies rows, (N, D), with some numbers, (n,), into an array, (n, D)."""
-    step = max(1, LINE // rows.itemsize)
+    """Copies the rows of (N, D) that `numbers`, (n,), name into `chosen`, (n, D)."""
+    step = max(1, CACHE_LINE // rows.itemsize)
     for i in range(numbers.size):
         if i + AHEAD < numbers.size:
             coming = numbers[i + AHEAD]
             for j in range(0, rows.shape[1], step):
-                _ask_for(rows, coming, j)  # type: ignore[call-arg]
+                _fetch(rows, coming, j)  # type: ignore[call-arg]
         row = numbers[i]
         for j in range(rows.shape[1]):
             chosen[i, j] = rows[row, j]

@@ -1,4 +1,4 @@
-"""The squared error over one parameter or two, the others at their best: from the statistic, at any size."""
+"""The squared error over one or two parameters, the others at their best: from the statistic alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from linlight.functional.statistic import Moments
 from linlight.text import shortened
 
 LABEL = 32
-"""Letters of a name that an axis has room for."""
+"""The most letters of a name on an axis."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Landscape:
     """The mean squared error of one target over one or two of its parameters.
 
     Attributes:
-        axes: The values of each chosen parameter, one or two arrays.
-        losses: (len(axes[0]),), or (len(axes[1]), len(axes[0])) as contours are drawn.
-        lowest: Where the loss is lowest, one number for each chosen parameter.
+        axes: The values of each parameter, one or two arrays.
+        losses: (len(axes[0]),), or (len(axes[1]), len(axes[0])), as matplotlib's `contour` takes it.
+        lowest: The parameters at the lowest loss, one or two numbers.
     """
 
     axes: tuple[np.ndarray, ...]
@@ -32,21 +32,25 @@ class Landscape:
 
 
 def of_target(m: Moments, target: int = 0) -> Moments:
-    """The statistic of the features and one target, whose squared error is a mean over the rows alone."""
+    """The statistic of the features and one target alone."""
     kept = [*range(m.features), m.features + target]
     return replace(m, origin=m.origin[kept], offset=m.offset[kept], triangle=m.triangle[:, kept])
 
 
 def profile(shape: Parabola, chosen: Sequence[int], theta: np.ndarray) -> np.ndarray:
-    """The loss at some values of chosen parameters, every other being where it is lowest then.
+    """The loss at given values of the chosen parameters, minimised over the others.
 
-    With H the Hessian, S the chosen parameters and R the rest, the lowest loss over R is a parabola in S with
-    the Schur complement H_SS − H_SR H_RR⁺ H_RS; see Boyd and Vandenberghe, Convex Optimization, A.5.5.
+    With the Hessian H, chosen parameters S and the rest R, the least loss over R is a parabola in S whose
+    Hessian is the Schur complement H_SS − H_SR H_RR⁺ H_RS; see Boyd and Vandenberghe, Convex Optimization,
+    A.5.5.
 
     Args:
         shape: The shape of the loss of one target.
         chosen: One or two parameters, numbered as in θ = (b, w).
-        theta: Their values, (..., chosen).
+        theta: Their values, (..., 1 or 2).
+
+    Returns:
+        The losses, (...).
     """
     v, curvatures = shape.directions, shape.curvatures
     hessian = (v * curvatures) @ v.T
@@ -62,19 +66,19 @@ def profile(shape: Parabola, chosen: Sequence[int], theta: np.ndarray) -> np.nda
 
 def landscape(shape: Parabola, chosen: Sequence[int], axes: Sequence[np.ndarray]) -> Landscape:
     """The loss over a grid of one or two parameters, the others at their best; see `profile`."""
-    grid = np.stack(np.meshgrid(*axes), axis=-1)  # (..., chosen)
+    grid = np.stack(np.meshgrid(*axes), axis=-1)  # (..., 1 or 2)
     lowest = tuple(shape.theta[0, list(chosen)].tolist())
     return Landscape(tuple(axes), profile(shape, chosen, grid), lowest)
 
 
 def span(values: np.ndarray, lowest: float, width: float, points: int = 201) -> np.ndarray:
-    """Values of a parameter that show a path and the lowest point, with a margin.
+    """An axis that shows a path and the lowest point, with a margin, (points,).
 
     Args:
-        values: The path's, (epochs,).
-        lowest: Where the loss is lowest.
-        width: Half of what to show where the path does not move.
-        points: How many values.
+        values: The path's values, (epochs,).
+        lowest: The value at the lowest loss.
+        width: Half the axis's length where the path does not move.
+        points: The number of values on the axis.
     """
     reach = np.abs(values - lowest).max(initial=0.0)
     reach = max(reach, width) if np.isfinite(reach) and reach > 0 else width
@@ -85,20 +89,20 @@ def span(values: np.ndarray, lowest: float, width: float, points: int = 201) -> 
 
 
 def levels(losses: np.ndarray, count: int) -> np.ndarray:
-    """Levels of contours, as close near the bottom as the bowl there is flat."""
+    """Levels of contours, closer together near the bottom, where the bowl is flat."""
     rise = np.linspace(0, 1, count) ** 2 * max(np.ptp(losses), 1e-30)
     return np.unique(losses.min() + rise)
 
 
 @dataclass(frozen=True)
 class LossSurface:
-    """What paths are drawn on: the loss over the one parameter there is, or over the two that matter most.
+    """The ground that paths are drawn on: the loss over the only parameter, or over the two that matter most.
 
     Attributes:
         shape: The loss of all parameters.
-        bias: Whether the first of them is a bias.
-        chosen: Those that are drawn, numbered as in θ = (b, w).
-        labels: What to call them, on one axis or two.
+        bias: Whether the first parameter is a bias.
+        chosen: The parameters that are drawn, numbered as in θ = (b, w).
+        labels: Their names, on one axis or two.
         land: The loss over them.
     """
 
@@ -110,26 +114,26 @@ class LossSurface:
 
     @property
     def is_curve(self) -> bool:
-        """Whether there is one parameter, and the loss is a height."""
+        """Whether there is one parameter, so that the loss is drawn as a curve."""
         return len(self.chosen) == 1
 
     @property
     def held(self) -> str:
-        """What to say of the bias, where a weight is drawn alone."""
+        """The remark on the bias, where a weight is drawn alone."""
         return "" if self.bias or not self.is_curve else " at b = 0"
 
     @property
     def rest(self) -> str:
-        """What to say of the parameters that are not drawn."""
+        """The remark on the parameters that are not drawn."""
         more = len(self.chosen) < self.shape.theta.shape[1]
         return ", the other parameters at their best" if more else ""
 
     def heights(self, theta: np.ndarray) -> np.ndarray:
-        """The height of the ground under some θ, (points, K): (points,)."""
+        """The loss on the ground, (points,), under each θ of (points, K)."""
         return profile(self.shape, self.chosen, theta[:, list(self.chosen)])
 
     def limits(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """What to show along x and along y."""
+        """The lowest and highest values shown along x and along y."""
         x, *more = self.land.axes
         if more:
             return (x[0], x[-1]), (more[0][0], more[0][-1])
@@ -145,18 +149,18 @@ def make_surface(
     points: int = 201,
     held: tuple[float, float] | None = None,
 ) -> LossSurface:
-    """The ground that holds a path of the first target's parameters.
+    """Makes the ground for a path of the first target's parameters.
 
     Args:
         m: The statistic of the data.
         names: Names of the features.
         bias: Whether there is a bias; with one feature, it is drawn as well.
-        path: θ = (b, w) of all that is to be seen, (points, K).
+        path: θ = (b, w) of every point to be shown, (points, K).
         points: Values along an axis.
-        held: For one parameter: show this range, and more where the path needs it. Default: about the path.
+        held: For one parameter, the range to show, extended as far as the path goes. Default: about the path.
 
     Raises:
-        InputError: If features are so large or small that what is drawn leaves float64.
+        InputError: If features are so large or small that the loss would leave float64.
     """
     m = of_target(m.cpu())
     best = optimum(m, bias)
@@ -193,7 +197,7 @@ def _two(m: Moments, best: Optimum) -> tuple[int, ...]:
 
 
 def _width(shape: Parabola, best: Optimum, i: int) -> float:
-    """How much of a parameter to show where the path does not say: ten standard errors or so."""
+    """Half the length of a parameter's axis where the path does not move: about ten standard errors."""
     error = float(np.linalg.norm(best.basis[i].numpy())) * shape.lowest**0.5
     at = abs(float(shape.theta[0, i]))
     return 10 * error or (at if at > 1e-9 * np.abs(shape.theta[0]).max() else 1.0)

@@ -1,11 +1,12 @@
 """The optimum to all digits of float64, by a second pass in more than twice its precision.
 
-An ill-conditioned design loses digits in the rounding of the QR itself, and steps that correct the weights
-with that QR win none back where the residuals are large. So the second pass forms the sums of products of
-the rows to some 2⁻¹⁰⁰ of their size, where even the squared condition number of XᵀX leaves digits to
-spare, and the small equations are solved in Python's integers of 400 bits behind the binary point.
+An ill-conditioned design loses digits to the rounding of the QR factorisation itself, and correcting the
+weights with that factorisation recovers none of them where the residuals are large. So the second pass forms
+the sums of products of the rows to about 2⁻¹⁰⁰ of their size, where even the squared condition number of XᵀX
+leaves digits to spare, and the normal equations are solved in Python's integers, as fixed-point numbers with
+400 bits after the binary point.
 
-The products are exact: every column is cut into slices of few bits, so that a matrix product of two slices
+The products are exact: every column is cut into slices of few bits, so that the matrix product of two slices
 has no rounding. See Ozaki, Ogita, Oishi and Rump, "Error-free transformations of matrix multiplication",
 Numerical Algorithms 59, 2012.
 """
@@ -21,23 +22,23 @@ from linlight.functional.solve import Optimum
 from linlight.functional.statistic import Moments, column_norms
 
 ROWS = 2048
-"""Rows of an exact product: with slices of 20 bits, 2·20 + 11 bits fit the 53 of a float64."""
+"""Rows in an exact product: with slices of 20 bits, its 2·20 + 11 bits fit the 53 of a float64."""
 SLICE_BITS = 20
 SLICES = 6
 POINT = 400
-"""Bits behind the binary point of the small equations."""
+"""Bits after the binary point of a fixed-point number."""
 LEAST_PIVOT = 1 << (POINT - 96)
-"""A column that varies by less than 2⁻⁴⁸ of itself beside those before it is collinear."""
+"""The square of 2⁻⁴⁸: a column of which less than this share is independent of those before is collinear."""
 
 
 class ExactProducts:
-    """Sums of products of the columns (1, x, y), to some 2⁻¹⁰⁰ of their size, whatever the order of the rows.
+    """Sums of products of the columns (1, x, y), to about 2⁻¹⁰⁰ of their size, in any order of the rows.
 
-    They are shifted by about their means (not without a bias, which could not make up for it) and divided
-    by powers of two of about their spread; neither rounds.
+    Columns are shifted by about their means (with a bias, which makes up for it) and divided by powers of two
+    near their deviations; neither rounds.
 
     Args:
-        m: The statistic of the rows that are to be added.
+        m: The statistic of the rows that will be added.
         bias: Whether the model has a bias.
     """
 
@@ -51,12 +52,12 @@ class ExactProducts:
         self.sums = np.zeros((p, p), dtype=object)
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        """Adds rows."""
+        """Adds rows of x, (N, D), and y, (N, T)."""
         for xs, ys in zip(x.split(ROWS), y.split(ROWS), strict=True):
             if not len(xs):
                 continue
             z = torch.cat([xs, ys], dim=1).double().cpu()
-            # z − shift is high + low without an error (Knuth's TwoSum).
+            # z − shift is exactly high + low (Knuth's TwoSum).
             high = z - self.shift
             back = high - z
             low = (z - (high - back)) - (self.shift + back)
@@ -70,7 +71,7 @@ class ExactProducts:
         top = int(torch.frexp(high.abs().max()).exponent) + 1
         slices = []
         for i in range(1, SLICES + 1):
-            # Adding and taking away 1.5·2^(k + 52) rounds to multiples of 2^k.
+            # Adding and subtracting 1.5·2^(k + 52) rounds to multiples of 2^k.
             grid = 1.5 * 2.0 ** (top - SLICE_BITS * i + 52)
             part = (high + grid) - grid
             slices.append(part * 2.0 ** (SLICE_BITS * i - top))  # whole numbers of 20 bits
@@ -84,9 +85,12 @@ class ExactProducts:
                     self.sums += whole << (POINT + 2 * top - SLICE_BITS * (i + j))
 
     def solve(self, fit: Optimum) -> Optimum:
-        """The optimum from the sums over all rows.
+        """Solves for the optimum, from the sums over all rows.
 
-        Gaussian elimination of G, the x̃ part of the sums, gives G = L D Lᵀ; then D⁻¹ᐟ² L⁻¹ makes the basis.
+        Gaussian elimination of G = X̃ᵀX̃ gives G = L D Lᵀ; the optimum's basis is (D⁻¹ᐟ² L⁻¹)ᵀ.
+
+        Args:
+            fit: The optimum to refine.
 
         Raises:
             InputError: If columns are collinear.
@@ -98,7 +102,7 @@ class ExactProducts:
         work = np.concatenate([g[:k], _identity(k)], axis=1)  # (K, K + T + K): G, X̃ᵀY and L⁻¹
         squares = g[k:, k:].diagonal().copy()
         for i in range(k):
-            # What the optimum calls collinear, exact sums tell apart by the rounding of the data alone.
+            # Where `fit` finds collinear columns, exact sums would tell them apart by their rounding alone.
             if fit.rank < k or work[i, i] << POINT <= LEAST_PIVOT * g[i, i]:
                 raise InputError("refine needs columns that do not depend on others: set refine to false")
             squares -= work[i, k : k + targets] ** 2 // work[i, i]
@@ -124,7 +128,7 @@ class ExactProducts:
         )
 
     def _about_zero(self, rows: np.ndarray) -> np.ndarray:
-        """Rows that belong to x̃, (K, …), of its scaled columns, the bias at zero instead of the means."""
+        """Coefficients of the scaled columns, (K, …), with the bias moved from the means to zero."""
         if not self.bias:
             return rows
         shifts = (self.shift / torch.exp2(self.exponents)).tolist()[: len(rows) - 1]

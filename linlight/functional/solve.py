@@ -1,4 +1,4 @@
-"""The exact answer: the least-squares optimum from the statistic alone."""
+"""The least-squares optimum, from the statistic alone."""
 
 import math
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from linlight.functional.statistic import Moments, column_norms, design, loss
 from linlight.text import visible
 
 RANK_TOLERANCE = 64 * torch.finfo(torch.float64).eps
-"""A column counts as following from others when, at unit norm, it varies by less than this beside them.
+"""A column depends on others when, at unit norm, less than this of it is independent of them.
 
-Rounding in the QR leaves some 1e-16 of an exact relation; NIST's Filip, the hardest certified design, keeps
-2e-13 of its last direction.
+Of an exact relation, rounding in the QR factorisation leaves some 1e-16; NIST's Filip, the hardest certified
+design, keeps 2e-13 of its last direction.
 """
 FAR_FROM_COLLINEAR = 1e6
+"""The inverse's norm up to which a triangle of columns of unit norm needs no pivoting."""
 LARGEST = 1e140
-"""A target's squares, and their inverses, are to be numbers."""
+"""The largest size of a target whose squares, and their inverses, are finite."""
 LEAST = 1e-305
-"""A feature's numbers below it have lost digits."""
+"""Features smaller than this have lost digits."""
 BEYOND = (
     f"features beyond 1e+308 or below {LEAST:g}, and targets beyond {LARGEST:g} or below {1 / LARGEST:g}, "
     "leave float64 in the sums: multiply such columns by a power of ten"
@@ -36,9 +37,9 @@ MOST_TERMS = 8
 
 @dataclass(frozen=True)
 class Optimum:
-    """The weights of least squared error, with what their standard errors are made of.
+    """The weights of least squared error, with what their standard errors are computed from.
 
-    Coefficients are numbered with the bias, where there is one, before the features: K = D + 1 or D.
+    Coefficients are numbered from the bias, where there is one, then the features: K = D + 1 or D.
 
     Attributes:
         w: Weights, (T, D).
@@ -46,11 +47,11 @@ class Optimum:
         basis: L, (K, rank): x̃ L has orthonormal columns over the rows, x̃ being x with its column of ones,
             so the coefficients' covariance is σ² L Lᵀ and a row's leverage is |x̃ L|².
         residual_squares: Sum of the squared residuals of each target, (T,).
-        design: x̃ in few rows, (r + 1, K), see `statistic.design`.
-        coded: How many columns follow from others by their coding alone.
-        dependent: Numbers of the features that follow from others on every row, (k,), apart from coding.
-        relations: How the first of them do, where it can be said in few terms, (up to `MOST_RELATIONS`,
-            D + 1): the feature is its row times (1, x), in which it does not occur itself.
+        design: Few rows that stand for those of x̃, (r + 1, K); see `statistic.design`.
+        coded: How many columns depend on others only because of how categories are coded.
+        dependent: Numbers of the other features that depend on others on every row, (k,).
+        relations: How the first of those depend on others, where few terms say it, (up to `MOST_RELATIONS`,
+            D + 1): the feature equals its row times (1, x), in which it does not occur itself.
     """
 
     w: Tensor
@@ -64,9 +65,9 @@ class Optimum:
 
     @cached_property
     def condition_number(self) -> float:
-        """Of x̃ as given, in the data's own units; infinite where columns are collinear.
+        """That of x̃ in the data's own units; infinite where columns are collinear.
 
-        What coding makes redundant does not count: as many of the least singular values are left out.
+        As many of the least singular values are left out as columns are redundant by their coding.
         """
         last = self.design.shape[1] - self.coded - 1
         if len(self.dependent) or last >= len(self.design):
@@ -82,15 +83,15 @@ class Optimum:
 
 @dataclass(frozen=True)
 class _Factors:
-    """z = q r over independent columns of z, and the others from them: z[:, others] = z[:, basis] @ shares.
+    """A QR factorisation of independent columns, z[:, basis] = q r, and the others in terms of them.
 
     Attributes:
-        q: (r, rank), with orthonormal columns.
-        inverse: That of the upper triangle r, (rank, rank).
-        basis: Numbers of independent columns, (rank,).
-        dependent: Numbers of those that follow from them, but for `coded`, (k,).
-        others: `dependent` and `coded` together, (D - rank,).
-        shares: (rank, D - rank).
+        q: (n, rank), with orthonormal columns.
+        inverse: The inverse of the upper triangle r, (rank, rank).
+        basis: Numbers of the independent columns, (rank,).
+        dependent: Numbers of the columns found to depend on them, (k,).
+        others: Those of `dependent` and of the coded columns together, (D - rank,).
+        shares: (rank, D - rank), with z[:, others] = z[:, basis] @ shares.
     """
 
     q: Tensor
@@ -101,11 +102,11 @@ class _Factors:
     shares: Tensor
 
 
-def _as_it_is(z: Tensor, rounding: Tensor) -> _Factors | None:
-    """The factors of a z that is an upper triangle already, where its columns are far from collinear.
+def _factors_of_triangle(z: Tensor, rounding: Tensor) -> _Factors | None:
+    """The factors of a z that is an upper triangle already; None where columns may be collinear.
 
-    The squares in its inverse add up to the columns' variance inflation, of which one over the root is below
-    every singular value.
+    The squares in its inverse add up to the columns' variance inflation factors; no singular value is below
+    one over the root of their sum.
     """
     d = z.shape[1]
     if len(z) < d or z.tril(-1).any() or not z.diagonal().all():
@@ -126,19 +127,19 @@ def _inverse(triangle: Tensor) -> Tensor:
 
 
 def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
-    """Picks independent columns of z, (r, D), by a QR factorisation with column pivoting.
+    """Picks independent columns of z, (n, D), by a QR factorisation with column pivoting.
 
     Args:
         z: Columns of about unit norm, or zero.
-        coded: Columns that are known to follow from the others.
-        rounding: What the data's own numbers, rounded to float64, can be off by in z, (D,).
+        coded: Columns that are known to depend on the others.
+        rounding: The largest error in z, (D,), from rounding the data's numbers to float64.
     """
-    if not coded and (factors := _as_it_is(z, rounding)):
+    if not coded and (factors := _factors_of_triangle(z, rounding)):
         return factors
     free = torch.ones(z.shape[1], dtype=torch.bool)
     free[list(coded)] = False
     columns = free.nonzero()[:, 0]
-    # What follows from others is a later column rather than an earlier one.
+    # Of columns that depend on each other, the later ones are to be the dependent ones.
     preference = torch.linspace(2.0, 1.0, z.shape[1], dtype=z.dtype)[columns]
     q, r, order = (
         torch.as_tensor(part)
@@ -155,8 +156,8 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
     size = r.diagonal().abs()
     rank = int((size > RANK_TOLERANCE * size.amax()).sum()) if len(size) else 0
     rounding = rounding[columns[order]]
-    # A column that is told from the others by no more than the rounding of its numbers and theirs follows
-    # from them too: 1e6 - a, written in decimals beside a.
+    # A column that differs from the others by no more than the rounding of its numbers and theirs depends on
+    # them too, as 1e6 - a does on a, both written in decimals.
     while rank > 1:
         i = rank - 1
         last = torch.linalg.solve_triangular(r[:i, :i], r[:i, i:rank], upper=True)[:, 0]
@@ -166,11 +167,11 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
     basis, dependent = columns[order[:rank]], columns[order[rank:]]
     q, triangle = q[:, :rank], r[:rank, :rank]
     right = torch.cat([r[:rank, rank:], q.T @ z[:, list(coded)]], dim=1)
-    # What is rounding, columns that nearly depend on others would make large.
+    # Columns that nearly depend on others would magnify the rounding.
     right = torch.where(right.abs() > RANK_TOLERANCE, right, 0.0)
     shares = torch.linalg.solve_triangular(triangle, right, upper=True)
     shares = torch.where(shares.abs() > RANK_TOLERANCE, shares, 0.0)
-    # Those that need the fewest others first, and among them as they come.
+    # Those with the fewest terms first, and among equals in the order of the columns.
     k = len(dependent)
     key = _terms(shares[:, :k]).sum(dim=0) * z.shape[1] + dependent
     dependent, shares[:, :k] = dependent[key.argsort()], shares[:, key.argsort()]
@@ -185,19 +186,19 @@ def _factorise(z: Tensor, coded: Sequence[int], rounding: Tensor) -> _Factors:
 
 
 def _terms(shares: Tensor) -> Tensor:
-    """Which shares, (rank, k), are terms of a relation; what is below rounding beside the others is none."""
+    """Which shares, (rank, k), are terms of a relation: not those that are rounding beside the largest."""
     return shares.abs() > 1e-9 * shares.abs().amax(dim=0) if len(shares) else shares.bool()
 
 
 def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """The weights of least norm, in the original units, among all that predict the same.
 
-    With C the shares, w of the independent columns and v of the others predict what `slopes` do where
-    w + C v = slopes; least is (w, v) = Mᵀ(M Mᵀ)⁻¹ slopes with M = (1, C), of which a QR of Mᵀ is taken.
+    With C the shares, weights w of the independent columns and v of the others predict what `slopes` do where
+    w + C v = slopes. The least are (w, v) = Mᵀ(M Mᵀ)⁻¹ slopes with M = (1, C), by a QR factorisation of Mᵀ.
 
     Args:
         slopes: Weights of the independent columns alone, (rank, n).
-        shares: The other columns in terms of those, (rank, k).
+        shares: The other columns in terms of the independent ones, (rank, k).
 
     Returns:
         The weights of the independent columns, (rank, n), and of the others, (k, n).
@@ -207,7 +208,7 @@ def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         return slopes, slopes.new_zeros(shares.shape[1], slopes.shape[1])
     c = shares if involved.all() else shares[involved]
     r = torch.linalg.qr(torch.cat([torch.eye(len(c), dtype=c.dtype), c.T]), mode="r").R
-    # As good as by Q: Paige, "An error analysis of a method for solving matrix equations", 1973.
+    # As accurate as with Q: Paige, "An error analysis of a method for solving matrix equations", 1973.
     least = torch.cholesky_solve(slopes[involved], r, upper=True)
     slopes = slopes.clone()
     slopes[involved] = least
@@ -215,19 +216,19 @@ def _least_norm(slopes: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) -> Optimum:
-    """Solves the small triangle by a QR factorisation, after scaling its columns to unit norm.
+    """Solves for the least-squares weights by a QR factorisation of the statistic's triangle.
 
-    Scaling tells columns of very different sizes from columns that depend on others. Where some depend
-    on others, it takes of all optimal weights those of least norm in the data's own units, the bias not
-    counted; a constant feature beside a bias then has weight 0. The cost is that of the lesser of rows and
-    columns, squared, times the greater.
+    Its columns are scaled to unit norm, which tells columns of very different sizes from columns that depend
+    on others. Where some depend on others, the optimal weights are those of least norm in the data's own
+    units, the bias not counted; a constant feature beside a bias then has weight 0. The cost is O(m²n), with
+    m the lesser and n the greater of rows and columns.
 
     Args:
         m: The statistic of at least one row.
         bias: Whether the model has a bias; it is not penalised.
         l2: Penalty on the sum of the squared weights, added to the *sum* of the squared errors: `alpha` of
             scikit-learn's Ridge.
-        coded: Numbers of features that follow from others by their coding alone, as the last level of a
+        coded: Numbers of features that depend on others by their coding alone, as the last level of a
             category does where every level has a column.
 
     Raises:
@@ -240,12 +241,12 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
     usual = (sizes > LEAST) & (sizes < math.inf)
     usual[d:] &= (sizes[d:] > 1 / LARGEST) & (sizes[d:] < LARGEST)
     if not (usual | (sizes == 0)).all():
-        # Weights on a GPU are not looked at one by one, which it would have to wait for.
+        # On a GPU weights are not checked when they are read, which it would have to wait for.
         wrong = "a weight is negative or not finite, or " * bool(
             m.weight != m.rows and triangle.isnan().any()
         )
         raise InputError(f"{wrong}{BEYOND}")
-    if l2 > 0:  # with a penalty no column follows from others
+    if l2 > 0:  # with a penalty no column depends on others
         penalty = l2**0.5 * torch.eye(d, d + m.targets, dtype=triangle.dtype)
         triangle = torch.linalg.qr(torch.cat([triangle, penalty]), mode="r").R
         coded = ()
@@ -269,7 +270,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
         w=w,
         b=b,
         basis=_with_bias(slopes, m) if bias else slopes,
-        # The penalty's rows count as data in the triangle; on the data alone the loss says it.
+        # With a penalty the triangle holds its rows too; the loss is of the data alone.
         residual_squares=m.weight * loss(m, w, b) if l2 > 0 else (y - f.q @ fitted).square().sum(0),
         design=design(m, bias)[0],
         coded=len(coded),
@@ -279,7 +280,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
 
 
 def _relations(m: Moments, bias: bool, basis: Tensor, dependent: Tensor, shares: Tensor) -> Tensor:
-    """The rows of `Optimum.relations`, their constants first, from the shares in the data's own units."""
+    """`Optimum.relations`, the constants in their first column, from shares in the data's own units."""
     shares = shares[:, : len(dependent)]
     norms = column_norms(m.triangle_of(bias)[:, : m.features])
     terms = _terms(shares * norms[basis][:, None])
@@ -296,7 +297,7 @@ def _relations(m: Moments, bias: bool, basis: Tensor, dependent: Tensor, shares:
 
 
 def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
-    """The basis of the slopes about the mean, (D, rank), and of the bias before them: (D + 1, rank + 1)."""
+    """The basis with a bias, (D + 1, rank + 1), from that of the slopes about the mean, (D, rank)."""
     basis = torch.nn.functional.pad(slopes, (1, 0, 1, 0))
     basis[0, 0] = 1 / m.weight.sqrt()
     basis[0, 1:] = -(m.mean[: m.features] @ slopes)
@@ -304,7 +305,7 @@ def _with_bias(slopes: Tensor, m: Moments) -> Tensor:
 
 
 def equations(fit: Optimum, names: Sequence[str]) -> list[str]:
-    """What is known of columns that follow from others: `a = 1 - 2 b + c`, `a is constant`, a line each."""
+    """Lines on the columns that depend on others: `a = 1 - 2 b + c`, `a is constant`."""
     names = [visible(name) for name in names]
     lines = []
     for feature, (constant, *shares) in zip(fit.dependent.tolist(), fit.relations.tolist(), strict=False):

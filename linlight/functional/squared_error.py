@@ -91,39 +91,3 @@ def candidate_squared_errors(
             squares = (y_hat - ys[:, target, None]).square_()
             sums[target] += (squares.mul_(*ws) if ws else squares).sum(0)
     return sums
-
-
-def largest_stable_step(
-    x: Tensor, targets: int = 1, *, bias: bool, total: bool = False, weight: Tensor | None = None
-) -> float:
-    r"""The learning rate below which whole-batch gradient descent on the squared error converges.
-
-    The Hessian of the mean squared error is H = 2/(N·T) X̃ᵀX̃, where X̃ is x with a column of ones if
-    there is a bias. Along each eigenvector of H the error is multiplied by 1 − lr·λ in every step, which
-    shrinks it exactly when lr < 2/λ_max(H). See Nocedal and Wright, Numerical Optimization, section 3.3.
-
-    Args:
-        x: Features, (N, D).
-        targets: T.
-        bias: Whether the model has a bias.
-        total: Whether the loss is the sum of the squared errors instead of their mean.
-        weight: How many times each row counts, (N,); once, by default.
-
-    Returns:
-        2/λ_max(H), infinite where every feature is zero.
-
-    Examples:
-        >>> round(largest_stable_step(torch.tensor([[1.0], [2.0], [3.0]]), bias=False), 12)  # 3/14
-        0.214285714286
-    """
-    x = x.double()
-    if bias:
-        x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
-    mass = len(x) if weight is None else weight.double().sum().item()
-    if weight is not None:
-        x = x * weight.double().sqrt()[:, None]
-    # The largest singular value of X̃, squared, is the largest eigenvalue of X̃ᵀX̃.
-    curvature = 2 * torch.linalg.matrix_norm(x, ord=2).item() ** 2
-    if not total:
-        curvature /= mass * targets
-    return 2 / curvature if curvature > 0 else float("inf")

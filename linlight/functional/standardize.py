@@ -1,4 +1,4 @@
-"""Features with mean 0 and standard deviation 1, and the way back to the original units."""
+"""Features standardised to mean 0 and standard deviation 1, and models back in the original units."""
 
 from dataclasses import dataclass, replace
 
@@ -13,8 +13,8 @@ from linlight.functional.statistic import Moments, design
 class Standardizer:
     """Standardises features: `(x − mean) / deviation`.
 
-    Gradient descent then needs few steps whatever the features' units. The targets, and with them the
-    loss, stay as they are.
+    Gradient descent then needs few steps whatever the features' units. The targets, and so the loss, stay
+    as they are.
 
     Args:
         mean: Mean of each feature, (D,), in float64.
@@ -41,7 +41,7 @@ class Standardizer:
         return x.sub(self.mean.to(x)).div_(self.deviation.to(x))
 
     def moments(self, m: Moments) -> Moments:
-        """The statistic of rows after their features are standardised, from that before."""
+        """The statistic of the rows with standardised features, from that with features as given."""
         targets = m.targets
         shift = torch.nn.functional.pad(self.mean.to(m.mean), (0, targets))
         divide = torch.nn.functional.pad(self.deviation.to(m.mean), (0, targets), value=1.0)
@@ -53,12 +53,12 @@ class Standardizer:
         )
 
     def optimum(self, fit: Optimum, m: Moments) -> Optimum:
-        """The optimum of standardised features, from that of the features as they are, with a bias.
+        """The optimum with standardised features, from that with features as given.
 
-        Where columns are collinear, it predicts what that of least norm does.
+        Where columns are collinear, it predicts the same as the optimum of least norm, without being it.
 
         Args:
-            fit: The optimum in the original units.
+            fit: The optimum in the original units, with a bias.
             m: The statistic of the standardised features.
         """
         assert fit.b is not None
@@ -68,14 +68,14 @@ class Standardizer:
         return replace(fit, w=w, b=b, basis=basis, design=design(m, bias=True)[0])
 
     def original_units(self, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """The model of the data's own units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).
+        """The model in the original units: w·(x − m)/s + b = (w/s)·x + (b − (w/s)·m).
 
         Args:
             w: Weights of the standardised features, (T, D).
             b: Bias, (T,).
 
         Returns:
-            Both in float64: where the means are large, a rounded w and b no longer belong together.
+            w and b in float64: where the means are large, rounding them would spoil the predictions.
 
         Examples:
             >>> from linlight.functional.statistic import moments

@@ -1,14 +1,14 @@
-"""The statistic: all that the squared error of affine models knows of the data, in one pass.
+"""The statistic: all that the squared error of affine models depends on, read in one pass over the rows.
 
-For z = (x, y), p = D + T columns, it is the total weight W of the rows, their mean μ, and the upper
-triangle R, (p, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. From it come the loss and its gradient at any
-weights, the optimum, standard errors and the loss curve of gradient descent, without the rows.
+For z = (x, y), with p = D + T columns, it is the total weight W of the rows, their mean μ, and the upper
+triangle R, (p, p), with RᵀR = Σ w(z − μ)(z − μ)ᵀ, in float64. The loss at any weights, the optimum, standard
+errors and the loss curve of gradient descent follow from it, without the rows.
 
 R comes from QR factorisations, and from products only of centred columns that are nearly uncorrelated, since
-XᵀX squares the condition number. Householder's QR is
-backward stable column by column (Higham, Accuracy and Stability of Numerical Algorithms, theorem 19.4), so
-columns of very different sizes do no harm. How means and scatter of parts combine: Chan, Golub and LeVeque,
-"Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+XᵀX squares the condition number. Householder's QR is backward stable column by column (Higham, Accuracy and
+Stability of Numerical Algorithms, theorem 19.4), so columns of very different sizes do no harm. Means and
+scatter of parts combine as in Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+computing sample variances", 1979.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,14 @@ from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
 
 BLOCK = 4096
-"""Rows to a QR factorisation: enough to keep LAPACK busy, few enough to stay in the cache."""
+"""Rows in a factorisation: enough to keep LAPACK busy, few enough to stay in the cache."""
 TASK = 16 * BLOCK
-"""Rows to a task; how rows are grouped does not depend on the machine's cores, so neither does rounding."""
+"""Rows in a task of one thread, whatever the number of cores, so that rounding does not depend on it."""
 
 LEAST_NORM = 1e-140
+"""Columns of a smaller norm lose digits in their products."""
 INFLATION = 10.0
-"""Mean variance inflation factor up to which a block's products keep all digits that matter."""
+"""The mean variance inflation factor up to which a block's products keep all digits that matter."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Moments:
         origin: One of the rows, (p,). Means are kept relative to it, so that a large offset common to
             all rows costs no digits where parts are merged.
         offset: μ − origin, (p,).
-        triangle: R, (r, p); where r is not p, there were fewer rows, and R is those, centred.
+        triangle: R, (r, p); of fewer rows than columns it is the r centred rows themselves.
     """
 
     features: int
@@ -79,22 +80,22 @@ class Moments:
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def cpu(self) -> "Moments":
-        """The same, where the small problems are solved."""
+        """The same on the CPU, where the small problems are solved."""
         return self.to("cpu")
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Its tensors, to save; `Moments.load` makes it again."""
+        """Its tensors, to be saved; `Moments.load` restores it."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
         return state | {"features": torch.tensor(self.features)}
 
     @classmethod
     def load(cls, state: dict[str, Tensor]) -> "Moments":
-        """The statistic whose `state_dict` was saved."""
+        """Restores the statistic whose `state_dict` was saved."""
         return cls(**(state | {"features": int(state["features"])}))  # type: ignore[arg-type]
 
 
 def column_norms(columns: Tensor) -> Tensor:
-    """The norm of each column of (k, p), (p,), also where its squares would leave float64."""
+    """The norm of each column, (p,), of (k, p); the squares of its numbers may leave float64."""
     if not len(columns):
         return columns.sum(0)
     unit = columns.abs().amax(0).log2().floor().exp2()  # by a power of two nothing is rounded
@@ -115,7 +116,7 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor
     Args:
         x: Features, (N, D).
         y: Targets, (N, T).
-        weights: A weight for each row, (N,). Rows of weight 0 count for nothing. Default: 1 each.
+        weights: A weight for each row, (N,). Rows of weight 0 are ignored. Default: 1 each.
         rows: The numbers of the rows to read, (n,). Default: all.
 
     Returns:
@@ -149,8 +150,8 @@ def moments(x: Tensor, y: Tensor, weights: Tensor | None = None, *, rows: Tensor
     if x.device.type != "cpu" or count < BLOCK:
         return merge(map(read, starts))
     used_threads = torch.get_num_threads()
-    # Tasks side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
-    # which on a machine that does other work as well made a pass 20 times slower.
+    # Tasks run side by side, each in one thread: LAPACK's own threads wait for each other many times a block,
+    # which made a pass 20 times slower on a machine that did other work as well.
     torch.set_num_threads(1)
     try:
         if len(starts) == 1:
@@ -171,7 +172,7 @@ def _task(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Moments:
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
-    """The statistic of all rows of its parts together, whatever the rows were split by.
+    """Merges the statistics of parts of the rows into that of all of them, however they were split.
 
     The rows' scatter about the common mean is that about each part's own mean, plus W_i (μ_i − μ)(μ_i − μ)ᵀ.
 
@@ -179,7 +180,7 @@ def merge(parts: Iterable[Moments]) -> Moments:
         parts: Statistics of the same columns, at least one; those of no rows add nothing.
     """
     parts = list(parts)
-    filled = [part for part in parts if len(part.triangle)]  # whose weight a GPU would have to be asked for
+    filled = [part for part in parts if len(part.triangle)]  # to look at weights, a GPU would have to wait
     if len(filled) < 2:
         return filled[0] if filled else parts[0]
     weights = torch.stack([part.weight for part in filled])  # (k,)
@@ -199,7 +200,7 @@ def merge(parts: Iterable[Moments]) -> Moments:
 
 
 def design(m: Moments, bias: bool) -> tuple[Tensor, Tensor]:
-    """Few rows that stand for all: their sums of products are those of x̃ and y.
+    """Few rows that stand for all: they have the same sums of products of x̃ and y.
 
     They are (√W, √W μ) above (0, R).
 
@@ -237,27 +238,15 @@ def reduced(m: Moments) -> tuple[Tensor, Tensor]:
 
 def loss(m: Moments, w: Tensor, b: Tensor | None = None) -> Tensor:
     """The mean squared error of each target, (T,), at weights w, (T, D), and bias b, (T,)."""
-    return _residuals(m, w, b)[1].square().sum(0) / m.weight
-
-
-def gradient(m: Moments, w: Tensor, b: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The gradient of each target's mean squared error in its own w and b: (T, D) and (T,)."""
-    x, residuals = _residuals(m, w, b)
-    slopes = -2 * residuals.T @ x / m.weight  # (T, 1 + D)
-    return slopes[:, 1:], slopes[:, 0]
-
-
-def _residuals(m: Moments, w: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]:
-    x, y = design(m, bias=True)
-    w = w.detach().to(x)
-    b = w.new_zeros(len(w)) if b is None else b.detach().to(x)
-    y_hat = x @ torch.cat([b[:, None], w], dim=1).T
+    x, y = design(m, bias=b is not None)
+    theta = w if b is None else torch.cat([b[:, None], w], dim=1)
+    y_hat = x @ theta.detach().to(x).T  # (r + 1, T)
     check_same_shape(y_hat, y)
-    return x, y - y_hat
+    return (y - y_hat).square().sum(0) / m.weight
 
 
 def _checked(weights: Tensor, rows: int) -> Tensor:
-    """Weights as they are, checked; on a GPU, which would have to wait, a wrong one ends as nan in R."""
+    """Checks weights and returns them; on a GPU, which would have to wait, a wrong one makes R nan."""
     if weights.shape != (rows,):
         raise InputError(f"weights have shape {tuple(weights.shape)}: give one weight a row, ({rows},)")
     if weights.device.type != "cpu":
@@ -276,7 +265,7 @@ def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
         offset = z.mean(0)
         z -= offset
     else:
-        # Rows of weight 0, whatever they hold, are zeroed: to leave them out, a GPU would have to count them.
+        # Rows of weight 0 are zeroed, as they may hold nan: to drop them, a GPU would have to count them.
         used = weights != 0
         z = z.where(used[:, None], 0)
         origin = z.index_select(0, used.byte().argmax()[None])[0]
@@ -289,23 +278,23 @@ def _block(features: int, z: Tensor, weights: Tensor | None) -> Moments:
 
 
 def _or_one(total: Tensor) -> Tensor:
-    """What to divide by: a total weight, where there is any."""
+    """The total weight, or 1 in place of 0, to divide by."""
     return total.where(total != 0, 1)
 
 
 def _triangle_of_many(rows: Tensor) -> Tensor:
-    """R of a block of rows, (k, p), by Cholesky's factorisation of RᵀR where that costs no digit, or by QR.
+    """R of a block of rows, (k, p), by a Cholesky factorisation of RᵀR where that costs no digit, or by QR.
 
-    Rounding reaches R multiplied by the condition number of the columns' correlations, instead of by its
-    square root, so they must be far from collinear: their inverse's diagonal holds the variance inflation
-    factors. A GPU would have to wait for the answer.
+    Rounding in RᵀR is magnified by the condition number of the columns' correlations, in a QR factorisation
+    only by its square root, so columns must be far from collinear: the inverse of their correlations has the
+    variance inflation factors on its diagonal. A GPU would have to wait for the answer, and takes QR.
     """
     if len(rows) < BLOCK or rows.device.type != "cpu":
         return _triangle(rows)
     products = rows.T @ rows
     norms = products.diagonal().sqrt()
-    # nan where a column is constant or overflows, which no comparison lets pass; where products are so small
-    # that they lose digits, norms are too.
+    # nan where a column is constant, overflows, or is so small that its products lose digits; with nan no
+    # comparison below holds.
     norms = norms.where(norms > LEAST_NORM, torch.nan)
     r: Tensor
     r, failed = torch.linalg.cholesky_ex(products / norms / norms[:, None], upper=True)
@@ -317,7 +306,7 @@ def _triangle_of_many(rows: Tensor) -> Tensor:
 
 
 def _triangle(rows: Tensor) -> Tensor:
-    """R of the QR factorisation of some rows, (k, p): (p, p), or fewer rows as they are."""
+    """R, (p, p), of a QR factorisation of rows, (k, p); p rows or fewer are returned as they are."""
     if len(rows) <= rows.shape[1]:
         return rows
     r: Tensor = torch.linalg.qr(rows, mode="r").R

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from linlight.data.datamodule import XYDataModule
 from linlight.data.sources import ProcessInfo
-from linlight.functional.descent import Cycle, Parabola, cycle, shuffled_step
-from linlight.functional.forecast import Forecast
+from linlight.functional.cycle import Cycle, cycle
+from linlight.functional.descent import Parabola
+from linlight.functional.forecast import Forecast, shuffled_step
 from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import batches_again, is_same_every_epoch, our_data, planned_batches
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from linlight.errors import InputError
 from linlight.functional.squared_error import squared_error_sums
-from linlight.functional.statistic import BLOCK, Moments, empty, gradient, loss, merge, moments
+from linlight.functional.statistic import BLOCK, Moments, empty, loss, merge, moments
 
 
 def _data(seed: int, rows: int, features: int = 3, targets: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,17 +107,14 @@ def test_refuses_weights_that_are_none(weights: list[float], message: str) -> No
 
 @settings(deadline=None, max_examples=30)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), bias=st.booleans())
-def test_loss_and_gradient_are_those_of_the_rows(seed: int, rows: int, bias: bool) -> None:
+def test_the_loss_is_that_of_the_rows(seed: int, rows: int, bias: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     x, y = (torch.randn(rows, k, generator=generator, dtype=torch.float64) + 3 for k in (4, 2))
     w = torch.randn(2, 4, generator=generator, dtype=torch.float64)
     b = torch.randn(2, generator=generator, dtype=torch.float64) if bias else None
     m = moments(x, y)
-    squares, grad_w, grad_b = squared_error_sums(x, y, w, b)
+    squares = squared_error_sums(x, y, w, b)[0]
     torch.testing.assert_close(loss(m, w, b).sum(), squares / rows, rtol=1e-11, atol=1e-13)
-    found_w, found_b = gradient(m, w, b)
-    torch.testing.assert_close(found_w, grad_w / rows, rtol=1e-10, atol=1e-11)
-    torch.testing.assert_close(found_b, grad_b / rows, rtol=1e-10, atol=1e-11)
 
 
 def test_saves_and_loads(tmp_path: Path) -> None:

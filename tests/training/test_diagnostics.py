@@ -19,18 +19,13 @@ from linlight import load
 from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.functional.descent import (
-    Parabola,
-    cycle,
-    momentum_bound,
-    parabola,
-    shuffled_step,
-    stack,
-    turned,
-)
+from linlight.functional.cycle import cycle
+from linlight.functional.descent import Parabola, parabola, stack, turned
+from linlight.functional.forecast import shuffled_step
 from linlight.functional.solve import optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import loss, moments
+from linlight.functional.update_rule import UpdateRule
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.training.diagnostics import Diagnostics
@@ -280,7 +275,7 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: Any, capsys: Any) -> N
 def test_momentum_moves_the_largest_stable_step(settings_: dict[str, Any], tmp_path: Path) -> None:
     x, y = problem(11)
     arguments = {"momentum": 0.9, **settings_}
-    factor = momentum_bound(**arguments)
+    factor = UpdateRule(lr=1.0, **arguments).reach
     bound = factor * shape(x, y, True).largest_stable_step
     for share, epochs in ((0.99, 3000), (1.01, 3000)):
         init = {"class_path": "torch.optim.SGD", "init_args": {"lr": share * bound, **arguments}}

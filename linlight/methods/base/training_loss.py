@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from linlight.distributed import check_replicas
 from linlight.errors import Diverged, InputError
-from linlight.functional.squared_error import largest_stable_step
+from linlight.functional.descent import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
 from linlight.methods.base.batch import beside, in_one_piece
 from linlight.methods.base.run_rows import our_data, planned_batches, sizes_of_first_batch
@@ -172,6 +172,5 @@ def _stable_step(trainer: Trainer, model: Any) -> float | None:
     data = our_data(trainer)
     if data is None or not isinstance(model.criterion, nn.MSELoss) or math.isfinite(planned_batches(trainer)):
         return None
-    x, y = data.statistics.stand_in(data.scaling)
-    stable = largest_stable_step(x, y.shape[1], bias=model.b is not None)
-    return stable / (data.statistics.moments.weight.item() * y.shape[1]) if model.loss_is_total else stable
+    m = data.statistics.scaled(data.scaling)
+    return largest_stable_step(m, bias=model.b is not None, total=model.loss_is_total)
