@@ -40,7 +40,7 @@ fitted = "lightning_logs/LeastSquares/version_0/checkpoints/last.ckpt"
 main(["predict", "--ckpt_path", fitted, "--data.path", sys.argv[1], "--data.stream", "true",
       "--format", "parquet", "--trainer.logger", "false", "--quiet", "true"])
 """
-NOTHING = "import linlight.cli.commands, linlight.data.columns, linlight.data.stream_loaders"
+NOTHING = "import linlight.cli.commands, linlight.data.columns, linlight.data.stream"
 
 RUNS = {
     "pyarrow reads it": (READ, []),

@@ -13,7 +13,7 @@ from lightning.pytorch import callbacks
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.strategies import StrategyRegistry
 
-from linlight.data.settings import DIALECT
+from linlight.data.opened import DIALECT
 from linlight.errors import InputError
 from linlight.methods import find_method
 from linlight.plain import read_yaml

@@ -112,7 +112,7 @@ class Growing:
 
 
 def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
-    """Turns numbers into a two-dimensional tensor, or says exactly which of them is not one.
+    """Turns numbers into a two-dimensional tensor, or names the first that is not one.
 
     Args:
         values: Numbers in one dimension, taken as one column, or in two, (rows, columns).
@@ -156,7 +156,7 @@ def as_matrix(values: Numbers, name: str, dtype: torch.dtype) -> Tensor:
     if tensor.ndim < 2:
         tensor = tensor.reshape(-1, 1)
     converted = tensor.to(dtype)
-    # A sum that is finite says so of every number, and takes a twentieth of the time; it may also overflow.
+    # If the sum is finite, so is every number: a twentieth of the time. But a sum may also overflow.
     finite = torch.ones(()) if converted.sum().isfinite() else converted.isfinite()
     if not finite.all():
         row, column = (int(i) for i in (~finite).nonzero()[0])

@@ -1,64 +1,216 @@
-"""Rows of any source, handed to Lightning in batches on any number of processes."""
+"""What `XYDataModule` does: rows of a source, delivered in batches on any number of processes."""
 
 from functools import cached_property
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
+from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
+from linlight.data.opened import OpenedNumbers, OpenedTable
 from linlight.data.sources import Batching, ProcessInfo, Source
 from linlight.data.statistics import Statistics
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 
+TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
+
 
 class RowsDataModule(LightningDataModule):
-    """Hands out the rows of a source; a subclass says which, and sets what is declared here."""
+    """All that `XYDataModule` does once its data are opened.
 
-    target_names: list[str]  # one also where there are no targets
-    targets: int | None  # their number
-    batch_size: int | None
-    shuffle: bool
-    standardize: bool
-    reduce: bool
-    updates_per_step: int | None
-    weight_kind: str
-    dtype: torch.dtype  # of the numbers that are handed out
-    streamed: bool  # whether rows are read anew in every pass
-    has_validation: bool  # whether rows are kept for it
-    has_test: bool
+    They are two classes so that each can be read alone: the subclass is what a user sees, the arguments and
+    what they mean; this one is what happens then.
 
-    def __init__(self) -> None:
+    Args:
+        opened: The data.
+        settings: The arguments of `XYDataModule`, by name.
+    """
+
+    def __init__(self, opened: OpenedNumbers | OpenedTable, settings: dict[str, Any]) -> None:
         super().__init__()
+        self.batch_size: int | None = settings["batch_size"]
+        self.shuffle: bool = settings["shuffle"]
+        self.standardize: bool = settings["standardize"]
+        self.reduce: bool = settings["reduce"]
+        self.updates_per_step: int | None = settings["updates_per_step"]
+        self.weight_kind: str = settings["weight_kind"]
+        self.is_table = settings["path"] is not None  # whose columns have names
+        self._is_textbook = not self.is_table and settings["x"] is None
+        self.has_validation, self.has_test = settings["val_fraction"] > 0, settings["test_fraction"] > 0
+        self._opened = opened
+        self._source: Source | None = None
+        self.target_names = opened.target_names  # one also where there are no targets
+        self.targets = opened.targets  # their number
+        self._stream: bool | None = settings["stream"]
+        self.streamed = bool(self._stream)  # whether every pass reads the rows anew
+        self._is_single_pass = False  # whether the next stage is
         self._fits = self._overfits = False  # whether the stage is a fit, and one of the same few batches
         self._process = ProcessInfo()
-        self.hand_out()
+        self._dtype_is_asked = settings["dtype"] is not None
+        self.dtype = opened.dtype if settings["dtype"] is None else getattr(torch, settings["dtype"])
+        self.configure_batches()
+
+    # The rows -------------------------------------------------------------------------------------------
 
     @property
     def source(self) -> Source:
-        """The rows, which are read when they are first asked for."""
-        raise NotImplementedError
+        """The rows, which are read when they are first asked for; of a stream, its categories' levels.
+
+        Raises:
+            InputError: If a value cannot be used.
+        """
+        if self._source is None:
+            self._source = self._read()
+        return self._source
+
+    def read(self) -> None:
+        """Reads the rows, if they were not; see `source`."""
+        _ = self.source
+
+    def _read(self) -> Source:
+        opened = self._opened
+        self.streamed = bool(self._stream) or (self._is_single_pass and opened.is_worth_streaming)
+        source: Source = opened.stream if self.streamed else opened.memory  # type: ignore[union-attr]
+        self._keep_for_predictions()
+        self._check_rounding(source)
+        return source
+
+    def _keep_for_predictions(self) -> None:
+        """Adds to what a checkpoint keeps the type of the numbers, and what columns they came from."""
+        self.hparams["dtype"] = str(self.dtype).removeprefix("torch.")
+        columns = self._opened.columns
+        if columns is not None:
+            self.hparams.update(
+                features=columns.features,
+                target=columns.targets or None,
+                categorical=columns.categories.levels or None,
+                reference=columns.categories.reference or None,
+            )
+
+    def _check_rounding(self, source: Source) -> None:
+        if self.dtype == torch.float32 != source.dtype:
+            source.check_rounding([*self._opened.feature_names, *(self.target_names if self.targets else [])])
+
+    @property
+    def rows(self) -> Rows:
+        """The rows in memory.
+
+        Raises:
+            InputError: If they are streamed.
+        """
+        if self._stream:
+            raise InputError("a stream's rows are not in memory: set stream to false")
+        self.read()
+        return self._opened.memory.rows
+
+    @property
+    def x(self) -> Tensor:
+        """The features in memory, (N, D)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> Tensor | None:
+        """The targets in memory, (N, T), or None where there are none."""
+        return self.rows.y
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.source.weighted
+
+    @cached_property
+    def example(self) -> Tensor:
+        """The row predicted before and after training, (1, D): the notes' x = 4, or else the first."""
+        x = torch.tensor(TEXTBOOK_EXAMPLE) if self._is_textbook else self.source.sample(1)[0]
+        return x.to(self.dtype)
 
     @property
     def feature_names(self) -> list[str]:
-        """A name for each feature."""
-        raise NotImplementedError
-
-    def check_targets(self) -> None:
-        """Raises where there is nothing to learn from, or to compare with."""
-        raise NotImplementedError
+        """A name for each feature; where they are a category's levels, which nobody gave, rows are read."""
+        if self._opened.columns is not None and self._opened.columns.categories.unknown:
+            self.read()
+        return self._opened.feature_names
 
     @property
     def features(self) -> int:
         """D, the number of features."""
         return len(self.feature_names)
 
+    def coded(self, bias: bool) -> list[int]:
+        """Features that follow from others by the coding of categories alone; see `optimum`."""
+        columns = self._opened.columns
+        return [] if columns is None else columns.categories.coded(len(columns.features), bias)
+
+    @property
+    def coding(self) -> list[str]:
+        """How categories are coded, a line each."""
+        return [] if self._opened.columns is None else self._opened.columns.categories.coding
+
+    def check_targets(self) -> None:
+        """Raises where there are no targets, or nothing to learn of them."""
+        if self.targets is None:
+            raise InputError(self._opened.no_targets)
+        if self._opened.constant and self._fits:
+            raise InputError(self._opened.constant)
+
+    # What a model asks for ------------------------------------------------------------------------------
+
+    def configure_batches(
+        self, *, batches_per_step: int = 1, in_blocks: bool = False, own_units: bool = False
+    ) -> None:
+        """Chooses how the present stage gets its rows; a model calls it in its `setup`.
+
+        Args:
+            batches_per_step: Batches that a training step gets at once; where more than one, as `Batches`.
+            in_blocks: Whether training rows may come in any batches where no size is given.
+            own_units: Whether features come as they are, in spite of `standardize`.
+        """
+        self.batches_per_step, self._in_blocks, self._own_units = batches_per_step, in_blocks, own_units
+
+    def expect_single_pass(self) -> None:
+        """Lets the next stage read a large table block by block, unless its settings need it whole."""
+        several = self.has_validation or self.has_test or self.batch_size is not None
+        self._is_single_pass = self._stream is None and not (several or self.shuffle or self.reduce)
+
+    def hold_rows(self) -> None:
+        """Reads the rows into memory after all, unless `stream` is set."""
+        self._source, self._is_single_pass = None, False
+
+    def compute_in(self, dtype: torch.dtype, asked_by: str = "") -> None:
+        """Delivers numbers of the type that a model has, unless another was asked for.
+
+        Args:
+            dtype: float32 or float64.
+            asked_by: The setting of the user's, if any, that asks for it.
+
+        Raises:
+            InputError: If two settings ask for different types.
+        """
+        if asked_by and self._dtype_is_asked and dtype != self.dtype:
+            raise InputError(
+                f"{asked_by} and --data.dtype {self.hparams['dtype']} contradict each other: leave out one"
+            )
+        if not self._dtype_is_asked:
+            self._dtype_is_asked = bool(asked_by)
+            self._use(dtype)
+
+    def _use(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self._keep_for_predictions()
+        if self._source is not None:
+            self._check_rounding(self._source)
+
+    # Stages ---------------------------------------------------------------------------------------------
+
     def setup(self, stage: str) -> None:
-        """Takes its share of the rows, and checks that several processes have read the same."""
+        """Reads the rows, takes this process's share of them, and checks that others have read the same."""
+        self._source, self._is_single_pass = self._read(), False
         self._fits = stage == "fit"
-        self.hand_out()  # until the model, whose `setup` comes later, wants it otherwise
+        self.configure_batches()  # until the model, whose `setup` comes later, wants it otherwise
         # The one look at the Trainer: nothing else says which process this is, and it can turn off the
         # shuffling, as `overfit_batches` needs, in loaders of its own only.
         trainer: Any = self.trainer
@@ -76,36 +228,20 @@ class RowsDataModule(LightningDataModule):
                 "that nothing writes to"
             )
 
-    def hand_out(
-        self, *, batches_per_step: int = 1, in_blocks: bool = False, own_units: bool = False
-    ) -> None:
-        """Chooses how a stage gets its rows; a model that wants them in its own way asks in its `setup`.
+    def _place(self, *, own_numbers: bool = False) -> ProcessInfo:
+        """Where loaders deliver their rows, in the model's type or the data's own."""
+        if self._process.device.type == "mps":  # which has no float64
+            if own_numbers:
+                return self._process._replace(device=torch.device("cpu"))
+            if self.dtype == torch.float64:
+                raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
+        return self._process._replace(dtype=None if own_numbers else self.dtype)
 
-        Args:
-            batches_per_step: Batches that a training step gets at once; where more than one, as `Batches`.
-            in_blocks: Whether training rows may come in any batches where no size is given.
-            own_units: Whether features come as they are, in spite of `standardize`.
-        """
-        self.batches_per_step, self._in_blocks, self._own_units = batches_per_step, in_blocks, own_units
-
-    @property
-    def train_size(self) -> int:
-        """Number of rows to train on; a stream is read once to count them."""
-        return self.source.train_size(self._place())
-
-    @property
-    def passes(self) -> int:
-        """How many times a training epoch goes over the rows; more than once only with `reduce`."""
-        return (self.updates_per_step or 1) if self.reduce else 1
-
-    @property
-    def batches(self) -> int:
-        """Number of batches, and so of updates, in a training epoch."""
-        return self.passes if self.batch_size is None else -(-self.train_size // self.batch_size)
+    # Standardising --------------------------------------------------------------------------------------
 
     @property
     def scaling(self) -> Standardizer | None:
-        """How the features that are handed out are standardised, if they are."""
+        """How the features that are delivered are standardised, if they are."""
         return self.standardizer if self.standardize and not self._own_units else None
 
     @cached_property
@@ -139,6 +275,8 @@ class RowsDataModule(LightningDataModule):
             raise InputError(f"the checkpoint's standardisation is not one of {self.features} features")
         self.standardizer = held
 
+    # Statistics and batches -----------------------------------------------------------------------------
+
     @property
     def statistics(self) -> Statistics:
         """What the rows to train on tell, measured once; every process must ask for the same.
@@ -154,16 +292,20 @@ class RowsDataModule(LightningDataModule):
     def _statistics(self) -> Statistics:
         return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
 
-    def _place(self, *, own_numbers: bool = False) -> ProcessInfo:
-        """Where loaders hand out their rows, in the model's type or the data's own."""
-        rank, world_size, device, _ = self._process
-        if device.type != "mps":  # which has no float64
-            return ProcessInfo(rank, world_size, device, None if own_numbers else self.dtype)
-        if own_numbers:
-            return ProcessInfo(rank, world_size)
-        if self.dtype == torch.float64:
-            raise InputError("Apple's MPS has no float64: use --trainer.accelerator cpu or dtype float32")
-        return self._process._replace(dtype=self.dtype)
+    @property
+    def train_size(self) -> int:
+        """Number of rows to train on; a stream is read once to count them."""
+        return self.source.train_size(self._place())
+
+    @property
+    def passes(self) -> int:
+        """How many times a training epoch goes over the rows; more than once only with `reduce`."""
+        return (self.updates_per_step or 1) if self.reduce else 1
+
+    @property
+    def batches(self) -> int:
+        """Number of batches, and so of updates, in a training epoch."""
+        return self.passes if self.batch_size is None else -(-self.train_size // self.batch_size)
 
     def train_dataloader(self) -> Any:
         """Batches (x, y) of the training rows, with the rows' weights where they have any."""
@@ -172,13 +314,9 @@ class RowsDataModule(LightningDataModule):
         self.check_targets()
         if self.streamed and self.batch_size is not None:
             self.statistics.check_not_constant(self.statistics.moments)
-        return self.source.training(
-            self._place(own_numbers=self._in_blocks),
-            self.scaling,
-            Batching(
-                self.batch_size, self.shuffle and not self._overfits, self.batches_per_step, self._in_blocks
-            ),
-        )
+        shuffle = self.shuffle and not self._overfits
+        batching = Batching(self.batch_size, shuffle, self.batches_per_step, self._in_blocks)
+        return self.source.training(self._place(own_numbers=self._in_blocks), self.scaling, batching)
 
     def _reduced(self, **options: Any) -> BatchLoader:
         statistics, place = self.statistics, self._place()
@@ -188,10 +326,8 @@ class RowsDataModule(LightningDataModule):
         return BatchLoader(rows, len(rows[0]), place=place, **options)
 
     def train_pass(self) -> Any:
-        """The batches of the training rows, in the order of the rows, for a look beside the training."""
-        return (
-            self._reduced() if self.reduce else self._in_order("train", None)
-        )  # blocks, whatever the batches
+        """The training rows in their order, apart from the training, in blocks whatever the batch size."""
+        return self._reduced() if self.reduce else self._in_order("train", None)
 
     def _in_order(self, kind: str, batch_size: int | None) -> Any:
         if kind != "predict":

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from torch import Tensor
 
 from linlight.data.arrays import Rows
-from linlight.data.tables import Block, kind, nearest
+from linlight.data.tables import Block, nearest
+from linlight.data.values import texts
 from linlight.distributed import say
 from linlight.errors import InputError
 from linlight.text import count
@@ -26,7 +27,7 @@ class Categories:
 
     Args:
         levels: The values of each; none where they are not known before the table is read.
-        reference: The level of a category that gets no column, so that the others are told from it.
+        reference: The level of a category that gets no column: the others are measured from it.
         unseen: What becomes of a row with another value: an `error`, or `missing`, to be dropped.
     """
 
@@ -88,14 +89,13 @@ class Categories:
     @property
     def coding(self) -> list[str]:
         """Descriptions of their coding, a line each."""
-        told = self.reference
         return [
             f"coding of {name}: "
             + (
-                f"{told[name]!r} is the reference, from which a coefficient tells its level"
-                if name in told
-                else "each level has a column, and a coefficient tells it from the mean of all levels; "
-                f"--data.reference {name}=LEVEL tells it from one"
+                f"{self.reference[name]!r} is the reference, from which coefficients measure the other levels"
+                if name in self.reference
+                else "each level has a column, whose coefficient measures it from the mean of all levels; "
+                f"--data.reference {name}=LEVEL measures from one of them"
             )
             for name in self.levels
         ]
@@ -107,7 +107,7 @@ class Categories:
         return found
 
     def codes(self, block: Block, name: str) -> np.ndarray:
-        """The number of each row's level, `NO_LEVEL` or `UNSEEN` where it has none of them, (rows,)."""
+        """The number of each row's level, or `NO_LEVEL` or `UNSEEN`, (rows,)."""
         values = texts(block, name)
         codes = pc.index_in(values, value_set=pa.array(self.levels[name], pa.string()))
         codes = pc.if_else(pc.and_(pc.is_null(codes), pc.is_valid(values)), UNSEEN, codes)
@@ -146,7 +146,7 @@ class Categories:
 
         Raises:
             InputError: If there are such rows, and they are not to be taken for rows without a value; or if
-                no row to train on has a level that others are told from.
+                no row to train on has the reference level.
         """
         coded = rows.x[:, first:] if train is None else rows.x[train, first:]
         seen = coded.any(dim=0)
@@ -196,22 +196,3 @@ def _unseen_level(file: str, column: str, level: str, row: int) -> str:
         f"{file}: column {column!r} holds {level!r} in row {row} (counted from 0), which the training did "
         "not have: leave such rows out by --data.unseen missing, or fit again"
     )
-
-
-def texts(block: Block, name: str) -> pa.Array:
-    """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
-
-    Raises:
-        InputError: If it does not hold texts, or what can be written as such.
-    """
-    column = block.batch[name]
-    try:
-        found = column.cast(pa.string())
-    except pa.ArrowException as error:
-        raise InputError(
-            f"{block.file}: column {name!r} is {kind(column.type)}, which cannot be a category: leave it out "
-            "of --data.categorical"
-        ) from error
-    if block.na_values is None:
-        return found
-    return pc.if_else(pc.is_in(found, value_set=block.na_values), pa.scalar(None, pa.string()), found)

@@ -1,7 +1,7 @@
-"""The rows of a table as tensors: features, targets, weights, and what is written beside predictions."""
+"""The rows of a table as tensors: features, targets, weights, and the columns that predictions repeat."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import torch
 
 from linlight.data.arrays import Growing, Rows, common_type
-from linlight.data.categories import NO_LEVEL, UNSEEN, Categories, check_number_of, texts
-from linlight.data.tables import Block, ColumnSpec, Table, is_number, kind, not_a_number, numpy_type
+from linlight.data.categories import NO_LEVEL, UNSEEN, Categories, check_number_of
+from linlight.data.tables import Block, ColumnSpec, Table, kind, numpy_type
+from linlight.data.values import numbers, texts
 from linlight.distributed import gather, say
 from linlight.errors import InputError
 from linlight.text import count
@@ -37,7 +38,7 @@ def no_rows(table: str) -> str:
 
 @dataclass
 class Columns:
-    """The columns of a table, by their parts.
+    """The columns of a table, by their roles.
 
     Args:
         table: The table.
@@ -45,8 +46,8 @@ class Columns:
         targets: Columns to predict.
         categories: Text columns to learn from, whose values become columns of 0 and 1.
         weight: The column of row weights.
-        ids: Columns that predictions are written with.
-        missing: What a row without a value does: `error`, or `drop`.
+        ids: Columns that a file of predictions repeats.
+        missing: What to do about a row without a value: `error`, or `drop` it.
         weights_count: Whether weights say how many rows each stands for.
     """
 
@@ -58,10 +59,11 @@ class Columns:
     ids: list[str]
     missing: Literal["error", "drop"]
     weights_count: bool = False
+    # What a pass has lost so far, see `report`.
     dropped: int = field(default=0, init=False)
-    lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
-    _is_said: bool = field(default=False, init=False)
-    rounded: set[str] = field(default_factory=set, init=False)  # columns of too large whole numbers
+    _lacking: Counter[str] = field(default_factory=Counter, init=False)  # values that were missing, by column
+    _rounded: set[str] = field(default_factory=set, init=False)  # columns of too large whole numbers
+    _is_reported: bool = field(default=False, init=False)
 
     @property
     def feature_names(self) -> list[str]:
@@ -97,7 +99,7 @@ class Columns:
 
     def _counts(self, block: Block) -> np.ndarray:
         """Which rows lack nothing and have a weight above 0, (rows,)."""
-        columns = {name: numbers(block, name, remedy) for name, remedy in self._remedies().items()}
+        columns = {name: numbers(block, name, remedy) for name, remedy in self._numeric.items()}
         found: np.ndarray = np.logical_and.reduce([~np.isnan(column) for column in columns.values()])
         for name in self.categories.levels:
             found &= texts(block, name).is_valid().to_numpy(zero_copy_only=False)
@@ -113,72 +115,108 @@ class Columns:
         """The type of its numbers: float64, or what tables in memory hold, float32."""
         if not self.table.keeps_type:
             return "float64"
-        types = (numpy_type(self.table.types[name]) for name in self._remedies())
+        types = (numpy_type(self.table.types[name]) for name in self._numeric)
         return str(common_type(types)).removeprefix("torch.")
 
-    @property
+    @cached_property
     def used(self) -> dict[str, ColumnSpec]:
-        """The columns that are read, and how: a CSV's text stays as it stands there."""
+        """The columns to read, and how: the text of a CSV is not changed."""
         number = pa.type_for_alias(self.dtype)
         texts = dict.fromkeys([*self.categories.levels, *self.ids], ColumnSpec(pa.string()))
-        return texts | {name: ColumnSpec(number, remedy) for name, remedy in self._remedies().items()}
+        return texts | {name: ColumnSpec(number, remedy) for name, remedy in self._numeric.items()}
 
-    def _remedies(self) -> dict[str, str]:
+    @cached_property
+    def _numeric(self) -> dict[str, str]:
         """The columns that are numbers, in order, and what can be done about a text in one."""
         weight = [] if self.weight is None else [self.weight]
         roles = {"features": self.features, "target": self.targets, "weight": weight}
         return {name: REMEDIES[role] for role, names in roles.items() for name in names}
 
-    def blocks(self) -> Iterator[Rows]:
-        """The table's rows, block by block."""
-        self.forget()
-        row = 0
-        for block in self.table.blocks(self.used):
-            yield self.convert(block, row)
-            row += len(block.batch)
-
     def forget(self) -> None:
         """Counts the rows that are dropped anew."""
         self.dropped = 0
-        self.lacking.clear()
+        self._lacking.clear()
 
-    def about_dropped(self, kept: int) -> str:
-        """The message about the rows that were dropped, beside those that were kept."""
-        lacking = ", ".join(f"{name} {n:,}" for name, n in (+self.lacking).most_common(8))
-        which = f"{count(self.dropped, 'row')} of {self.dropped + kept:,}"
-        return f"dropped {which} that {'lacks' if self.dropped == 1 else 'lack'} a value: {lacking}"
+    def report(self, kept: int, *, is_share: bool) -> None:
+        """Reports, once, the rows dropped and the digits lost in a pass; every process must call it.
+
+        Args:
+            kept: Rows that were not dropped.
+            is_share: Whether this process has read a share of the rows, and not all of them.
+        """
+        if self._is_reported:
+            return
+        self._is_reported = True
+        found = gather((self.dropped, self._lacking, self._rounded, kept))
+        shares = found if is_share else found[:1]
+        self.dropped = sum(dropped for dropped, *_ in shares)
+        self._lacking = sum((lacking for _, lacking, *_ in shares), Counter())
+        if self.dropped:
+            rows = self.dropped + sum(kept for *_, kept in shares)
+            lacking = ", ".join(f"{name} {n:,}" for name, n in self._lacking.most_common(8))
+            lack = "lacks" if self.dropped == 1 else "lack"
+            say(f"dropped {count(self.dropped, 'row')} of {rows:,} that {lack} a value: {lacking}")
+        rounded = set[str]().union(*(names for _, _, names, _ in found))
+        if rounded:
+            say(
+                f"whole numbers from {WHOLE:,} on are rounded, to what float64 holds, in "
+                f"{', '.join(name for name in self.table.types if name in rounded)}: leave such a column out "
+                "of --data.features, or name it in --data.categorical or --data.id"
+            )
 
     def read(self) -> Rows:
-        """The whole table.
+        """Reads the whole table.
 
         Raises:
             InputError: If it has no rows, or holds what cannot be used.
         """
-        width = len(self.feature_names)
         sizes = [part.rows for part in self.table.parts()]
         expected = 1024 if None in sizes else sum(n or 0 for n in sizes)
-        x, y, weight = (Growing(expected, n, self.dtype) for n in (width, len(self.targets), 1))
-        places: list[np.ndarray] = []
-        ids: list[pa.RecordBatch] = []
-        for rows in self.blocks():
+        self.forget()
+        rows = self.joined(self._blocks(), expected)
+        if not len(rows.x):
+            raise InputError(no_rows(self.table.name))
+        numbers = rows.numbers
+        if numbers is not None and (not len(numbers) or numbers[-1] < len(numbers)):  # none was left out
+            rows.numbers = None
+        return rows
+
+    def _blocks(self) -> Iterator[Rows]:
+        row = 0
+        for block in self.table.blocks(self.used):
+            rows = self.convert(block, row)
+            if not self.may_drop and self.weight is None:
+                rows.numbers = None  # which would only be counted through
+            yield rows
+            row += len(block.batch)
+
+    def joined(self, blocks: Iterable[Rows], expected: int) -> Rows:
+        """Joins rows; where there are none, tensors without rows.
+
+        Args:
+            blocks: Rows in order, or none at all.
+            expected: How many rows there will be, as far as it is known.
+        """
+        widths = (len(self.features) + len(self.categories.columns), len(self.targets), 1)
+        x, y, weight = (Growing(expected, width, self.dtype) for width in widths)
+        places = [np.empty(0, np.int64)]
+        ids: list[pa.Table] = []
+        for rows in blocks:
             x.append(rows.x)
             if rows.y is not None:
                 y.append(rows.y)
             if rows.weight is not None:
                 weight.append(rows.weight[:, None])
-            if rows.numbers is not None and (self.may_drop or self.weight is not None):
+            if rows.numbers is not None:
                 places.append(rows.numbers)
             if rows.ids is not None:
-                ids += rows.ids.to_batches()
-        if not x.rows:
-            raise InputError(no_rows(self.table.name))
-        numbers = np.concatenate(places) if places else None
+                ids.append(rows.ids)
         return Rows(
             x.tensor(),
             y.tensor() if self.targets else None,
             weight.tensor()[:, 0] if self.weight is not None else None,
-            None if numbers is None or numbers[-1] < len(numbers) else numbers,
-            pa.Table.from_batches(ids) if self.ids else None,
+            np.concatenate(places),
+            pa.concat_tables(ids) if ids else None,
         )
 
     def convert(self, block: Block, row: int = 0) -> Rows:
@@ -187,12 +225,11 @@ class Columns:
         Raises:
             InputError: If it holds what is not a finite number, or lacks a value that may not be missing.
         """
-        remedies = self._remedies()
-        names = list(remedies)
+        names = list(self._numeric)
         codes = {name: self.categories.codes(block, name) for name in self.categories.levels}
         matrix = np.empty((len(block.batch), len(names)), self.dtype)
         if names:
-            columns = [numbers(block, name, remedy) for name, remedy in remedies.items()]
+            columns = [numbers(block, name, remedy) for name, remedy in self._numeric.items()]
             with np.errstate(over="ignore"):  # found below, with its row
                 np.stack(columns, axis=1, out=matrix, casting="unsafe")
             self._note_rounded(matrix, names)
@@ -222,26 +259,13 @@ class Columns:
     @cached_property
     def _whole_numbers(self) -> list[int]:
         """The columns of whole numbers of 8 bytes, among those that are numbers."""
-        types = [numpy_type(self.table.types[name]) for name in self._remedies()]
+        types = [numpy_type(self.table.types[name]) for name in self._numeric]
         return [i for i, one in enumerate(types) if one.kind in "iu" and one.itemsize == 8]
 
     def _note_rounded(self, matrix: np.ndarray, names: list[str]) -> None:
         for i in self._whole_numbers:
             if np.abs(matrix[:, i]).max(initial=0) >= WHOLE:
-                self.rounded.add(names[i])
-
-    def say_rounded(self) -> None:
-        """Names columns of whole numbers that lost their last digits, once; every process must call it."""
-        if self._is_said:
-            return
-        self._is_said = True
-        found = set[str]().union(*gather(self.rounded))
-        if found:
-            say(
-                f"whole numbers from {WHOLE:,} on are rounded, to what float64 holds, in "
-                f"{', '.join(name for name in self.table.types if name in found)}: leave such a column out "
-                "of --data.features, or name it in --data.categorical or --data.id"
-            )
+                self._rounded.add(names[i])
 
     def _check_weights(self, block: Block, weights: np.ndarray, keep: np.ndarray | None) -> None:
         for bad, rule in (
@@ -260,7 +284,7 @@ class Columns:
         self, block: Block, names: list[str], matrix: np.ndarray, codes: Mapping[str, np.ndarray]
     ) -> np.ndarray | None:
         """Which rows have every value; None means all."""
-        # A sum that is finite costs one pass, and says that every number in it is.
+        # One pass: if the sum is finite, so is every number.
         with np.errstate(over="ignore", invalid="ignore"):
             fine = bool(np.isfinite(matrix.sum())) and all((code >= 0).all() for code in codes.values())
         if fine:
@@ -274,7 +298,7 @@ class Columns:
         holes = {name: np.isnan(matrix[:, j]) for j, name in enumerate(names)}
         holes |= {name: code == NO_LEVEL for name, code in codes.items()}
         missing = np.zeros(len(block.batch), bool)
-        nothing = np.zeros(len(block.batch), bool)  # rows that count for nothing may lack anything
+        nothing = np.zeros(len(block.batch), bool)  # rows of weight 0, which may lack anything
         if self.weight is not None:
             nothing = matrix[:, names.index(self.weight)] == 0
             nothing &= np.logical_or.reduce([*holes.values(), *(code < 0 for code in codes.values())])
@@ -286,12 +310,12 @@ class Columns:
                     "(counted from 0): fill it in, or leave such rows out by --data.missing drop"
                 )
             missing |= hole
-            self.lacking[name] += int(hole.sum())
+            self._lacking[name] += int(hole.sum())
         for name, code in codes.items():
             unseen = (code == UNSEEN) & ~nothing
             self.categories.check_seen(block, name, unseen & ~missing)
             missing |= unseen
-            self.lacking[f"{name} (a level that training has not seen)"] += int(unseen.sum())
+            self._lacking[f"{name} (a level that training has not seen)"] += int(unseen.sum())
         self.dropped += int(missing.sum())
         missing |= nothing
         return ~missing if missing.any() else None
@@ -309,34 +333,3 @@ class Columns:
                     "file: write it as one type, or leave it out of --data.id"
                 ) from error
         return pa.table(found)
-
-
-def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
-    """A column's numbers, (rows,), NaN where there is none.
-
-    Raises:
-        InputError: If it does not hold numbers.
-    """
-    column = block.batch[name]
-    if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
-        if not is_number(column.type):
-            raise InputError(_no_numbers(block, name, remedy))
-        column = column.cast(pa.float64())
-    found: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return found
-
-
-def _no_numbers(block: Block, name: str, remedy: str) -> str:
-    column, example = block.batch[name], ""
-    if pa.types.is_temporal(column.type):  # of which Python knows but a few thousand years
-        return f"{block.file}: column {name!r} is {kind(column.type)}: store it as numbers, {remedy}"
-    for i, value in enumerate(column.to_pylist()):
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            if value is not None:
-                is_csv = block.na_values is not None
-                return not_a_number(block.file, name, block.first + i, value, remedy, is_csv=is_csv)
-        else:
-            example = example or f", though {value!r} in row {block.first + i} looks like a number"
-    return f"{block.file}: column {name!r} is {kind(column.type)}{example}: store it as numbers, {remedy}"

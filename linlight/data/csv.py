@@ -1,34 +1,32 @@
-"""CSV files: their dialect, cuts between rows, parsing by pyarrow, and what is wrong with them, and where."""
+"""CSV files: their dialect, parsing by pyarrow, and what is wrong with them, and where."""
 
 import re
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv, fs
 
-from linlight.data.csv_checks import check_columns, check_header, check_remarks, check_separated
+from linlight.data.csv_bytes import COMPRESSED, open_utf8, whole_rows
 from linlight.data.prefetch import prefetch
-from linlight.data.tables import BLOCK_ROWS, Block, ColumnSpec, Part, not_a_number
+from linlight.data.tables import BLOCK_ROWS, Block, ColumnSpec, Part
+from linlight.data.values import not_a_number
 from linlight.errors import InputError
 
+T = TypeVar("T")
 CSV_ENDINGS = (".csv", ".tsv", ".txt")
-COMPRESSED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4", ".zip": None}
-"""Endings of compressed files, and pyarrow's name of the codec."""
 CSV_BYTES = 2**23
-"""Bytes that are parsed at once: enough for all cores, few enough to be held some times."""
+"""Bytes that are parsed at once: enough for all cores, few enough to hold several times."""
 BYTES_OF_A_COLUMN = 2**8
 """Bytes of each column that pyarrow converts at a time, at the least."""
-LONGEST_ROW = 2**30
-"""Bytes; a longer row is a quote that is never closed, and is not gathered to the end of the file."""
-MARK = b"\xef\xbb\xbf"  # which some write before UTF-8
+WIDE = 2**13
+"""Columns for which that many bytes are parsed at once; for twice as many columns, twice the bytes."""
+MOST_COLUMNS = 2**17
 NA_VALUES = tuple(csv.ConvertOptions().null_values)
 """Texts that stand for no value unless others are named: "", NA, NaN, null and the like."""
 
@@ -80,7 +78,7 @@ class Dialect:
         return list(dict.fromkeys(("", *(NA_VALUES if given is None else given))))
 
     def parse_options(self, file: str, quoted: bool = True) -> csv.ParseOptions:
-        """Options to part fields and rows; where nothing is quoted, pyarrow finds rows in less time."""
+        """Options to separate fields and rows; where nothing is quoted, pyarrow finds rows in less time."""
         delimiter = self.delimiter or ("\t" if ending(file) == ".tsv" else ",")
         return csv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted)
 
@@ -107,41 +105,31 @@ class Csv:
     def __init__(self, filesystem: fs.FileSystem, dialect: Dialect) -> None:
         self.filesystem = filesystem
         self.dialect = dialect
-        self._types: dict[str, pa.Schema] = {}
+        self._schemas: dict[str, pa.Schema] = {}
         self._na_values = pa.array(dialect.missing_texts(), pa.string())
 
     def schema(self, file: str) -> pa.Schema:
         """The columns' names, and the types that the first rows have."""
-        if file not in self._types:
+        if file not in self._schemas:
+            dialect, parse = self.dialect, self.dialect.parse_options(file)
+            options = csv.ReadOptions(
+                skip_rows=dialect.skip_rows, autogenerate_column_names=not dialect.header
+            )
             with self._rows_of(file) as rows, self._explaining(file, {}):
-                # The first block of a long header holds nothing else.
+                # The first bytes of a file with a long header hold nothing else.
                 first = b"".join(islice(rows, 2))
-                check_columns(file, first, str(self.dialect.parse_options(file).delimiter))
-                with _reader(first) as stream:
-                    schema = _in_one_block_if_need_be(
-                        lambda read: self._schema_of(file, stream, read),
-                        csv.ReadOptions(**self._reading(None)),
-                        stream,
-                    )
-                if self.dialect.header:
-                    check_header(file, schema.names)
+                _check_columns(file, first, str(parse.delimiter))
+                schema = _parse(first, _schema_of, options, parse, dialect.convert_options())
+                if dialect.header:
+                    _check_header(file, schema.names)
                 else:
                     schema = pa.schema([field.with_name(str(i)) for i, field in enumerate(schema)])
-            self._types[file] = schema
-        return self._types[file]
-
-    def _schema_of(self, file: str, stream: Any, read: csv.ReadOptions) -> pa.Schema:
-        convert = self.dialect.convert_options()
-        with csv.open_csv(stream, read, self.dialect.parse_options(file), convert) as reader:
-            return reader.schema
+            self._schemas[file] = schema
+        return self._schemas[file]
 
     def parts(self, file: str, rows: int | None) -> list[Part]:
         """The file: it cannot be divided, and how many rows it has is known when it has been read."""
         return [Part(file)]
-
-    def id_type(self, column: pa.DataType) -> pa.DataType:
-        """The type of a column that predictions are written with: text, as it stands there."""
-        return pa.string()
 
     def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a file in order, block by block."""
@@ -160,57 +148,24 @@ class Csv:
 
     def _tables(self, file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:
         # pyarrow's streaming reader takes twice as long, because it parses on one core.
-        convert = self.dialect.convert_options(column_types=dict(types), include_columns=list(types))
-        names = self.schema(file).names
-        header = None if self.dialect.header else names
-        with self._rows_of(file) as rows:
+        dialect, names = self.dialect, self.schema(file).names
+        convert = dialect.convert_options(column_types=dict(types), include_columns=list(types))
+        # Each column costs in each block and in each read: of a wide table the usual bytes are few rows.
+        with self._rows_of(file, CSV_BYTES * max(1, len(names) // WIDE)) as rows:
             for i, chunk in enumerate(prefetch(rows)):
-                options = csv.ReadOptions(**self._reading(header) if i == 0 else {"column_names": names})
-                # Each column costs in each block: of a wide table the usual MiB would be few rows.
+                options = csv.ReadOptions(
+                    skip_rows=dialect.skip_rows if i == 0 else 0,
+                    column_names=None if i == 0 and dialect.header else names,
+                )
                 options.block_size = max(options.block_size, BYTES_OF_A_COLUMN * len(names))
-                parse = self.dialect.parse_options(file, quoted=b'"' in chunk)
-                with _reader(chunk) as stream:
-                    yield _in_one_block_if_need_be(
-                        lambda read, s=stream, p=parse: csv.read_csv(s, read, p, convert), options, stream
-                    )
-
-    def _reading(self, names: Sequence[str] | None) -> dict[str, Any]:
-        """Options to read the first rows, the header perhaps among them."""
-        if names is not None:
-            return {"skip_rows": self.dialect.skip_rows, "column_names": names}
-        return {
-            "skip_rows": self.dialect.skip_rows,
-            "autogenerate_column_names": not self.dialect.header,
-        }
-
-    # Bytes ----------------------------------------------------------------------------------------------
+                parse = dialect.parse_options(file, quoted=b'"' in chunk)
+                yield _parse(chunk, csv.read_csv, options, parse, convert)
 
     @contextmanager
-    def _open(self, file: str) -> Iterator[Any]:
-        """The file's bytes in UTF-8, whatever it is compressed and encoded by."""
-        codec = COMPRESSED.get(PurePosixPath(file.lower()).suffix)
-        if not file.lower().endswith(".zip"):
-            with self.filesystem.open_input_stream(file, compression=codec) as stream:
-                yield self._transcoded(stream)
-            return
-        with self.filesystem.open_input_file(file) as stored, zipfile.ZipFile(stored) as archive:
-            members = archive.namelist()
-            if len(members) != 1:
-                raise InputError(f"{file} holds {len(members)} files: it must hold one CSV, unpack it")
-            with archive.open(members[0]) as member:
-                yield self._transcoded(member)
-
-    def _transcoded(self, stream: Any) -> Any:
-        encoding = self.dialect.encoding
-        if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-            return stream
-        native = stream if isinstance(stream, pa.NativeFile) else pa.PythonFile(stream, "r")
-        return pa.transcoding_input_stream(native, encoding, "utf-8")
-
-    @contextmanager
-    def _rows_of(self, file: str) -> Iterator[Iterator[bytes]]:
-        with self._open(file) as stream:
-            yield _whole_rows(stream, self.dialect.parse_options(file).delimiter, file)
+    def _rows_of(self, file: str, least: int | None = None) -> Iterator[Iterator[bytes]]:
+        with open_utf8(self.filesystem, file, self.dialect.encoding) as stream:
+            delimiter = self.dialect.parse_options(file).delimiter
+            yield whole_rows(stream, delimiter, file, CSV_BYTES if least is None else least)
 
     # What is wrong --------------------------------------------------------------------------------------
 
@@ -256,7 +211,7 @@ class Csv:
             for i, chunk in enumerate(rows):
                 if i == 0:
                     begin = chunk[: 2**20].decode(errors="replace").splitlines()[dialect.skip_rows :]
-                    check_remarks(file, begin, dialect.skip_rows)
+                    _check_remarks(file, begin, dialect.skip_rows)
                     check_separated(file, begin[0].split(parse.delimiter) if begin else [])
                 # One thread alone counts rows.
                 read = csv.ReadOptions(
@@ -277,69 +232,64 @@ class Csv:
         return f"{file} is not a table: {message}: {remedy}"
 
 
-def _reader(rows: bytes) -> pa.BufferReader:
-    """A stream of rows in pyarrow's own memory.
+def _schema_of(stream: pa.BufferReader, *options: Any) -> pa.Schema:
+    with csv.open_csv(stream, *options) as reader:
+        return reader.schema
 
-    Its threads may still hold a block when Python ends. To let go of Python's own bytes they would wait for
-    the interpreter, which ends the process by a signal.
-    """
+
+def _parse(rows: bytes, read: Callable[..., T], options: csv.ReadOptions, *more: Any) -> T:
+    """Parses rows by one of pyarrow's readers; again as one block where a row is longer than its blocks."""
+    # In pyarrow's own memory: its threads may still hold a block when Python ends. To let go of Python's own
+    # bytes they would wait for the interpreter, which ends the process by a signal.
     copy = pa.BufferOutputStream()
     copy.write(rows)
-    return pa.BufferReader(copy.getvalue())
+    with pa.BufferReader(copy.getvalue()) as stream:
+        try:
+            return read(stream, options, *more)
+        except pa.ArrowInvalid as error:
+            if not rows or not re.search("straddling|block size|Empty CSV file or block", str(error)):
+                raise
+            stream.seek(0)
+            options.block_size = len(rows) + 1
+            return read(stream, options, *more)
 
 
-def _in_one_block_if_need_be(read: Any, options: csv.ReadOptions, stream: Any) -> Any:
-    """Reads, and again as one block where a row is longer than pyarrow's blocks."""
-    try:
-        return read(options)
-    except pa.ArrowInvalid as error:
-        if not stream.size() or not re.search("straddling|block size|Empty CSV file or block", str(error)):
-            raise
-        stream.seek(0)
-        options.block_size = stream.size() + 1
-        return read(options)
+def check_separated(file: str, names: Sequence[str]) -> None:
+    """Raises where the only column's name holds what separates fields elsewhere."""
+    found = re.search("[;,\t|]", names[0]) if len(names) == 1 else None
+    if found:
+        raise InputError(
+            f"{file} has one column, {names[0][:80]!r}: separate the fields by commas, and write decimals "
+            f"with points, or add --data.delimiter {found[0]!r}, and where it has them --data.decimal ','"
+        )
 
 
-def _whole_rows(stream: Any, delimiter: str, file: str) -> Iterator[bytes]:
-    """A file's bytes in UTF-8, cut where a row ends."""
-    held, size = stream.read(len(MARK)).removeprefix(MARK), CSV_BYTES
-    while read := stream.read(size):
-        held += read
-        end = _end_of_rows(held, delimiter)
-        if end:
-            yield held[:end]
-            held, size = held[end:], CSV_BYTES
-        elif len(held) > LONGEST_ROW:
-            start = held[:60].decode(errors="replace")
-            raise InputError(f"{file} has a row of more than 1 GiB, {start!r}…: a quote may not be closed")
-        else:  # a long row is not looked through for each part of it
-            size = max(CSV_BYTES, len(held))
-    if held:
-        end = _end_of_rows(held + b"\n", delimiter)
-        if end <= len(held):
-            start = held[end : end + 60].decode(errors="replace")
-            raise InputError(f"{file} has a quote that is never closed, in the row that begins {start!r}")
-        yield held
+def _check_remarks(file: str, lines: Sequence[str], skipped: int) -> None:
+    """Raises where a CSV begins with remarks."""
+    remarks = next((i for i, line in enumerate(lines) if not line.startswith(("#", "%"))), 0)
+    if remarks:
+        raise InputError(
+            f"{file} begins with a remark, {lines[0][:80]!r}: leave it out, or add "
+            f"--data.skip_rows {skipped + remarks}"
+        )
 
 
-def _end_of_rows(held: bytes, delimiter: str) -> int:
-    """Where the last row that is whole ends in bytes that begin with a row; 0 where none is."""
-    if b'"' not in held:
-        return held.rfind(b"\n") + 1
-    letters = np.frombuffer(held, np.uint8)
-    quotes = np.flatnonzero(letters == ord('"'))
-    # A quote begins a quoted field, or ends one, in turn; another one within a field is a letter as any.
-    opening = quotes[::2]
-    before = letters[opening - 1]
-    if not ((opening == 0) | np.isin(before, [ord(letter) for letter in f'\r\n"{delimiter}'])).all():
-        pattern = rb'(?:^|(?<=[\r\n%b]))"[^"]*(?:""[^"]*)*("|\Z)' % re.escape(delimiter.encode())
-        # One that is not closed reaches to the end.
-        spans = [(field.start(), field.end() - len(field[1])) for field in re.finditer(pattern, held)]
-        quotes = np.array(spans, dtype=np.int64).ravel()
-    end = len(held)
-    while (end := held.rfind(b"\n", 0, end)) >= 0:
-        opened = int(np.searchsorted(quotes, end))
-        if opened % 2 == 0:
-            return end + 1
-        end = int(quotes[opened - 1])  # this one lies within quotes that begin there
-    return 0
+def _check_columns(file: str, rows: bytes, delimiter: str) -> None:
+    """Raises where a CSV has more columns than pyarrow can read."""
+    columns = rows[: rows.find(b"\n")].count(delimiter.encode()) + 1
+    if columns > MOST_COLUMNS:
+        raise InputError(
+            f"{file} has {columns:,} columns, and a CSV may have {MOST_COLUMNS:,}: exchange rows and "
+            "columns, or store the numbers as a .npy"
+        )
+
+
+def _check_header(file: str, names: Sequence[str]) -> None:
+    """Raises where a CSV has no header."""
+    numbers = [re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*", name) for name in names]
+    # Whole numbers alone can be names: of years, or of an array's columns.
+    if names and all(numbers) and not all(name.strip().isdigit() for name in names):
+        raise InputError(
+            f"{file} has no header, for its first line is numbers, {','.join(names)[:60]!r}: put names "
+            "there, or add --data.header false, which names the columns 0, 1, …"
+        )

@@ -1,21 +1,24 @@
-"""x and y, checked once at the door, split, and handed out in batches."""
+"""`XYDataModule`: the arguments that users and the command line see, and what they mean."""
 
 import copy
-from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 import linlight.noise  # noqa: F401
-from linlight.data.arrays import Numbers, Rows, TableLike
+from linlight.data.arrays import Numbers, TableLike
 from linlight.data.base import RowsDataModule
 from linlight.data.opened import OpenedNumbers, OpenedTable
-from linlight.data.settings import check_batch_size, check_settings
-from linlight.data.sources import Source, Split
+from linlight.data.split import Split
 from linlight.errors import InputError
 
-TEXTBOOK_EXAMPLE = [[4.0]]  # the x at which the notes predict
+CHOICES = {
+    "dtype": ("float32", "float64", None),
+    "weight_kind": ("precision", "frequency"),
+    "unseen": ("error", "missing"),
+    "missing": ("error", "drop"),
+}
+OF_A_TABLE = ("target", "features", "categorical", "weight", "id")
 
 
 class XYDataModule(RowsDataModule):
@@ -24,9 +27,8 @@ class XYDataModule(RowsDataModule):
     Rows are split at random, by `seed` alone, into training, validation and test rows; what the fractions
     leave is for training. Without a split, `validate` and `test` use every row. `predict` always does.
 
-    A table is held in memory, or with `stream` read anew in every pass, a few blocks at a time. A stream's
-    rows go to training, validation or test each by a draw of its own, so the fractions hold nearly. See
-    `stream.py`.
+    A table is held in memory, or with `stream` read anew in every pass, a few blocks at a time. Each row of a
+    stream is drawn for training, validation or testing by itself, so the fractions hold nearly.
 
     Args:
         x: Features, (N,) or (N, D): lists, NumPy arrays, tensors. Default: the textbook's 1, 2, 3.
@@ -44,15 +46,15 @@ class XYDataModule(RowsDataModule):
         features: The columns to predict from. Default: every other numeric column.
         categorical: Text columns to predict from too; each of their values becomes a column of 0 and 1.
         weight: The column of row weights, 0 or more; a row of weight 0 is left out, but for predictions.
-        id: Columns that predictions are written with; those of a CSV as the text that stands there.
+        id: Columns that a file of predictions repeats; those of a CSV as text, unchanged.
         missing: What to do about a row without a value: `error`, or `drop` it.
-        updates_per_step: Batches that a by-hand method takes at once, to update the weights after each of
-            them as ever; callbacks then run less often. Default: as many as make Lightning's cost per step
-            small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes over
-            it so many times; for every method, by default once.
+        updates_per_step: Batches that a by-hand method takes in one training step; the weights are still
+            updated after each, but callbacks run less often. Default: as many as make Lightning's cost per
+            step small, where nothing counts steps. With `reduce` there is one batch only, and an epoch goes
+            over it this many times; for every method, by default once.
         standardize: Whether to train on features of mean 0 and standard deviation 1. linlight's models, their
-            predictions and the summary are in the data's own units all the same; any other module gets such
-            features in every stage, see `standardizer`.
+            predictions and the summary are in the data's own units all the same; any other module gets
+            standardised features in every stage, see `standardizer`.
         reduce: Whether to train on a few rows that have the same mean squared error as all of them for
             every model, so that an epoch costs the same whatever the number of rows.
         stream: Whether to read the table block by block in every pass, instead of holding it in memory.
@@ -65,8 +67,8 @@ class XYDataModule(RowsDataModule):
         skip_rows: Lines of a CSV before that.
         unseen: What to do about a row whose category has a value that no row to train on has: `error`, or
             take it for `missing`, and drop it.
-        reference: A category's level that gets no column, so that the others are told from it: `plan=basic`.
-            Default: every level has a column.
+        reference: A category's level that gets no column, from which the coefficients of the others are
+            measured: `plan=basic`. Default: every level has a column.
         weight_kind: What weights mean. `precision`: a row's error has the variance σ²/weight, as in R's `lm`
             and statsmodels' WLS. `frequency`: a whole number of equal rows that a row stands for, in
             standard errors and degrees of freedom too.
@@ -110,121 +112,22 @@ class XYDataModule(RowsDataModule):
         reference: str | dict[str, str] | None = None,
     ) -> None:
         settings = dict(locals())  # the arguments by their names
-        super().__init__()
+        _check(settings)
+        split = Split(seed, val_fraction, test_fraction)
+        opened = OpenedNumbers(x, y, split) if path is None else OpenedTable(path, settings, split)
+        super().__init__(opened, settings)
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
         # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
         plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
         self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
-        check_settings(settings)
-        self.batch_size = batch_size
-        self.reduce = reduce
-        self.shuffle = shuffle
-        self.updates_per_step = updates_per_step
-        self.standardize = standardize
-        self.streamed = self._is_stream = bool(stream)
-        self._may_stream = stream is None and not (val_fraction or test_fraction or shuffle or reduce)
-        self._once = False  # whether the next stage is a single pass
-        self.weight_kind = weight_kind
-        self.is_table = path is not None  # whose columns have names
-        self.has_validation, self.has_test = val_fraction > 0, test_fraction > 0  # whether rows are kept
-        split = Split(seed, val_fraction, test_fraction)
-        self._opened = OpenedTable(path, settings, split) if self.is_table else OpenedNumbers(x, y, split)
-        self._source: Source | None = None
-        self.target_names, self.targets = self._opened.target_names, self._opened.targets  # their number
-        self._dtype_is_asked = dtype is not None
-        self._use(self._opened.dtype if dtype is None else getattr(torch, dtype))
-        self._keep_columns()
-        if not self.is_table:  # which is in memory, and is checked at once
+        self._keep_for_predictions()
+        if path is None:  # the numbers are in memory, and are checked at once
             self.read()
-
-    def _keep_columns(self) -> None:
-        """Adds what `predict` needs to know to what a checkpoint keeps."""
-        columns = self._opened.columns
-        if columns is not None:
-            self.hparams.update(
-                features=columns.features,
-                target=columns.targets or None,
-                categorical=columns.categories.levels or None,
-                reference=columns.categories.reference or None,
-            )
-
-    def _use(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
-        self.hparams["dtype"] = str(dtype).removeprefix("torch.")  # what a checkpoint goes on with
-        if self._source is not None:
-            self._check_rounding(self._source)
-
-    def _check_rounding(self, source: Source) -> None:
-        if self.dtype == torch.float32 != source.dtype:
-            targets = self.target_names if self.targets else []
-            source.check_rounding([*self._opened.feature_names, *targets])
-
-    def expect_single_pass(self) -> None:
-        """Lets the stage that comes read a large table block by block, unless its settings need it whole."""
-        self._once = self._may_stream and self.batch_size is None
-
-    def hold_rows(self) -> None:
-        """Reads the rows into memory after all, unless `stream` is set."""
-        self._source, self._once = None, False
-
-    def setup(self, stage: str) -> None:
-        """Reads the rows, takes this process's share of them, and checks that others have read the same."""
-        self._source, self._once = self._read(), False
-        super().setup(stage)
-
-    def _read(self) -> Source:
-        opened, self.streamed = self._opened, self._is_stream
-        if isinstance(opened, OpenedTable):
-            self.streamed |= self._once and opened.is_worth_streaming
-        source: Source = opened.stream if self.streamed else opened.memory  # type: ignore[union-attr]
-        self._keep_columns()
-        self._check_rounding(source)
-        return source
-
-    @property
-    def source(self) -> Source:
-        """The rows, which are read when they are first asked for; of a stream, its categories' levels.
-
-        Raises:
-            InputError: If a value cannot be used.
-        """
-        if self._source is None:
-            self._source = self._read()
-        return self._source
-
-    def read(self) -> None:
-        """Reads the rows, if they were not; see `source`."""
-        _ = self.source
-
-    @property
-    def feature_names(self) -> list[str]:
-        """A name for each feature; where they are a category's levels, which nobody gave, rows are read."""
-        if self._opened.columns is not None and self._opened.columns.categories.unknown:
-            self.read()
-        return self._opened.feature_names
-
-    def compute_in(self, dtype: torch.dtype, asked_by: str = "") -> None:
-        """Hands out numbers of the type that a model has, unless another was asked for.
-
-        Args:
-            dtype: float32 or float64.
-            asked_by: The setting of the user's, if any, that asks for it.
-
-        Raises:
-            InputError: If two settings ask for different types.
-        """
-        if asked_by and self._dtype_is_asked and dtype != self.dtype:
-            raise InputError(
-                f"{asked_by} and --data.dtype {self.hparams['dtype']} contradict each other: leave out one"
-            )
-        if not self._dtype_is_asked:
-            self._dtype_is_asked = bool(asked_by)
-            self._use(dtype)
 
     def sharing_rows(
         self, batch_size: int | None = None, shuffle: bool = False, standardize: bool = False, dtype: str = ""
     ) -> "XYDataModule":
-        """A data module of the same rows, which are not read again, that hands them out in its own way.
+        """A data module of the same rows, which are not read again, that batches them in its own way.
 
         Args:
             batch_size: Rows per update. Default: all rows.
@@ -235,7 +138,7 @@ class XYDataModule(RowsDataModule):
         Raises:
             InputError: If a setting cannot be used, or a number does not fit into the type.
         """
-        check_batch_size(batch_size)
+        _check_batch_size(batch_size)
         _ = self._statistics  # which is shared
         other = copy.copy(self)
         other._hparams = copy.copy(self.hparams)
@@ -248,53 +151,46 @@ class XYDataModule(RowsDataModule):
         other._use(getattr(torch, dtype) if dtype else self.dtype)
         return other
 
-    def coded(self, bias: bool) -> list[int]:
-        """Features that follow from others by the coding of categories alone; see `optimum`."""
-        columns = self._opened.columns
-        return [] if columns is None else columns.categories.coded(len(columns.features), bias)
 
-    @property
-    def coding(self) -> list[str]:
-        """How categories are coded, a line each."""
-        return [] if self._opened.columns is None else self._opened.columns.categories.coding
+def _check_batch_size(batch_size: int | None) -> None:
+    """Checks a number of rows per update; None stands for all."""
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    if batch_size is not None and batch_size >= 2**31:
+        raise InputError(f"batch_size must be below 2**31, got {batch_size}: leave it out for all rows")
 
-    @property
-    def rows(self) -> Rows:
-        """The rows in memory.
 
-        Raises:
-            InputError: If they are streamed.
-        """
-        if self._is_stream:
-            raise InputError("a stream's rows are not in memory: set stream to false")
-        self.read()
-        return self._opened.memory.rows
-
-    @property
-    def x(self) -> Tensor:
-        """The features in memory, (N, D)."""
-        return self.rows.x
-
-    @property
-    def y(self) -> Tensor | None:
-        """The targets in memory, (N, T), or None where there are none."""
-        return self.rows.y
-
-    @property
-    def weighted(self) -> bool:
-        """Whether rows have weights."""
-        return self.source.weighted
-
-    @cached_property
-    def example(self) -> Tensor:
-        """The row predicted before and after training, (1, D): the notes' x = 4, or else the first."""
-        textbook = self.hparams.get("x", 0) is None and self.hparams.get("path", 0) is None
-        x = torch.tensor(TEXTBOOK_EXAMPLE) if textbook else self.source.sample(1)[0]
-        return x.to(self.dtype)
-
-    def check_targets(self) -> None:
-        """Raises where there are no targets, or nothing to learn of them."""
-        if self.targets is None:
-            raise InputError(self._opened.no_targets)
-        if self._opened.constant and self._fits:
-            raise InputError(self._opened.constant)
+def _check(given: dict[str, Any]) -> None:
+    """Checks each argument of `XYDataModule`, and that none contradicts another."""
+    batch_size, window, updates = given["batch_size"], given["window"], given["updates_per_step"]
+    val, test = given["val_fraction"], given["test_fraction"]
+    _check_batch_size(batch_size)
+    for name, fraction in (("val_fraction", val), ("test_fraction", test)):
+        if not 0 <= fraction < 1:
+            raise InputError(f"{name} must be at least 0 and below 1, got {fraction}")
+    if val + test >= 1:
+        raise InputError(
+            f"val_fraction {val} and test_fraction {test} leave no rows to train on: "
+            "their sum must be below 1"
+        )
+    if given["seed"] < 0:
+        raise InputError(f"seed must be at least 0, got {given['seed']}")
+    for name, choices in CHOICES.items():
+        if given[name] not in choices:
+            raise InputError(f"{name} must be {choices[0]} or {choices[1]}, got {given[name]!r}")
+    if given["reduce"] and batch_size is not None:
+        raise InputError("reduce stands for all rows in one batch: leave out batch_size")
+    if given["stream"] and given["path"] is None:
+        raise InputError("stream reads a table block by block: give one as path, or leave it out")
+    if window < 1:
+        raise InputError(f"window must be at least 1 row, got {window}")
+    if updates is not None and updates < 1:
+        raise InputError(f"updates_per_step must be at least 1, got {updates}")
+    if given["path"] is None:
+        for name in OF_A_TABLE:
+            if given[name] is not None:
+                raise InputError(f"{name} names a column of a table: give the table as path")
+    elif given["x"] is not None or given["y"] is not None:
+        raise InputError("path is given with x or y: give one or the other")
+    if given["stream"] and batch_size is not None and batch_size > window:
+        raise InputError(f"batch_size {batch_size} does not fit into the window, {window:,} rows: raise it")

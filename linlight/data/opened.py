@@ -1,4 +1,4 @@
-"""Numbers or a table, opened as a data module's settings ask for: columns first, rows when asked for."""
+"""Numbers or a table, opened: names, sizes and types at once, rows when they are asked for."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,7 @@ import torch
 
 from linlight.data.arrays import Numbers, Rows, as_matrix, common_type, plain_names, type_of
 from linlight.data.memory import Memory
-from linlight.data.settings import DIALECT
-from linlight.data.sources import Split
+from linlight.data.split import Split
 from linlight.data.statistics import constant_target
 from linlight.distributed import say
 from linlight.errors import InputError
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
     from linlight.data.stream import Stream
 
 MANY_NUMBERS = 2**24
-"""Of a table that is to be held by nobody: a quarter of a second to read, and 128 MiB."""
+"""A table of as many is streamed where nobody needs to hold it: a quarter of a second to read, 128 MiB."""
+DIALECT = ("delimiter", "decimal", "encoding", "header", "skip_rows", "na_values")
+"""Settings of how a CSV is written."""
 TEXTBOOK_X = [1.0, 2.0, 3.0]
 TEXTBOOK_Y = [2.0, 4.0, 6.0]
 
@@ -40,7 +41,8 @@ class OpenedNumbers:
 
     no_targets = "x is given without y: only predict can do without y"
     constant = ""
-    columns: "Columns | None" = None
+    is_worth_streaming = False
+    columns: None = None
 
     def __init__(self, x: Numbers, y: Numbers, split: Split) -> None:
         if x is None and y is not None:
@@ -86,8 +88,7 @@ class OpenedTable:
         )
         for line in left_out:
             say(line)
-        self.columns: Columns | None = columns
-        self._columns = columns
+        self.columns: Columns = columns
         self._split, self._window = split, settings["window"]
         self._forgets = bool(columns.categories.unknown)
         self.target_names, self.targets = columns.targets or ["y"], len(columns.targets) or None
@@ -96,13 +97,13 @@ class OpenedTable:
     @property
     def feature_names(self) -> list[str]:
         """The features' names; those of a category once its levels were given or read."""
-        return self._columns.feature_names
+        return self.columns.feature_names
 
     @property
     def is_worth_streaming(self) -> bool:
         """Whether to hold the rows takes longer, and more memory, than to read them for a single pass."""
-        sizes = [part.rows for part in self._columns.table.parts()]
-        numbers = len(self._columns.used) * sum(n or 0 for n in sizes)
+        sizes = [part.rows for part in self.columns.table.parts()]
+        numbers = len(self.columns.used) * sum(n or 0 for n in sizes)
         return None not in sizes and numbers >= MANY_NUMBERS and "memory" not in vars(self)
 
     @cached_property
@@ -112,12 +113,10 @@ class OpenedTable:
         Raises:
             InputError: If a value cannot be used.
         """
-        columns = self._columns
+        columns = self.columns
         columns.find_levels(None)
         rows = columns.read()
-        if columns.dropped:
-            say(columns.about_dropped(len(rows.x)))
-        columns.say_rounded()
+        columns.report(len(rows.x), is_share=False)
         self.constant = _constant(columns, rows)
         memory = Memory(rows, self._split)
         if self._forgets:
@@ -135,12 +134,10 @@ class OpenedTable:
         Raises:
             InputError: If a category cannot be one.
         """
-        from linlight.data.chunks import uniform
         from linlight.data.stream import Stream
 
-        split = self._split
-        self._columns.find_levels(lambda rows: uniform(rows, split.seed) >= split.held_back)
-        return Stream(self._columns, self._window, split)
+        self.columns.find_levels(lambda numbers: self._split.drawn(numbers, "train"))
+        return Stream(self.columns, self._window, self._split)
 
 
 def _constant(columns: "Columns", rows: Rows) -> str:

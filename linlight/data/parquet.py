@@ -46,10 +46,6 @@ class Parquet:
             found.append(Part(file, first, held, tuple(groups)))
         return found
 
-    def id_type(self, column: pa.DataType) -> pa.DataType:
-        """The type of a column that predictions are written with."""
-        return column
-
     def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
         """The rows of a part in order, block by block."""
         is_local = isinstance(self.filesystem, fs.LocalFileSystem)

@@ -1,4 +1,4 @@
-"""A table by its path: the files that a path, a folder or a pattern stands for, read as one."""
+"""A table by its path: one file, or those of a folder or pattern, read as one."""
 
 import os
 import re
@@ -10,7 +10,8 @@ import pyarrow as pa
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
 
-from linlight.data.csv import COMPRESSED, CSV_ENDINGS, Csv, Dialect, ending, is_csv
+from linlight.data.csv import CSV_ENDINGS, Csv, Dialect, ending, is_csv
+from linlight.data.csv_bytes import COMPRESSED
 from linlight.data.parquet import PARQUET_ENDINGS, Parquet
 from linlight.data.tables import (
     ARRAY_ENDINGS,
@@ -19,6 +20,7 @@ from linlight.data.tables import (
     ColumnSpec,
     Part,
     Table,
+    changed,
     of_pandas,
     reading,
     types_by_name,
@@ -91,8 +93,8 @@ class Files(Table):
         return sum(self._stamp(file)[0] for file in self.files)
 
     def id_type(self, column: str) -> pa.DataType:
-        """The type of a column that predictions are written with, whatever the other files hold."""
-        return self._format(self.files[0]).id_type(self.types[column])
+        """The type in which a file of predictions repeats a column: for a CSV text, else the first file's."""
+        return pa.string() if is_csv(self.files[0]) else self.types[column]
 
     def parts(self, rows: int | None = None) -> list[Part]:
         """The files, those of Parquet divided between row groups; a CSV file cannot be divided."""
@@ -114,7 +116,7 @@ class Files(Table):
                     raise InputError(f"{file} has no column {column!r}, which {self.files[0]} has")
             yield from self._format(file).read(part, columns)
             if self._stamp(file) != before:
-                raise InputError(f"{file} changed while it was read: use a copy that nothing writes to")
+                raise InputError(changed(file))
 
     def _stamp(self, file: str) -> tuple[Any, Any]:
         info = self.filesystem.get_file_info(file)
@@ -181,7 +183,7 @@ def find(path: str) -> tuple[fs.FileSystem, list[str]]:
         else:
             raise InputError(f"there is no file {path}: check --data.path")
     asked = names[first:]
-    # What nobody meant is left out, unless the pattern asks for it: a notebook's copies, notes beside data.
+    # Unless the pattern asks for them, copies that a notebook keeps and notes next to data are left out.
     wanted = [end for end in known if end != ".txt" or (asked and ending(asked[-1]) == ".txt")]
     files = sorted(
         file

@@ -1,4 +1,4 @@
-"""Reading ahead: the next item is made while the last one is used."""
+"""Prefetching: the next item is made in a thread while the last one is used."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +9,9 @@ _END = object()
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each made in a thread of its own while the one before is used.
+    """Yields the same items, each made in a thread while the one before is used.
 
-    One is held beside the one in use. What making an item raises is raised where it would have been used.
+    One item is held besides the one in use. An error in making an item is raised where it would have come.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:

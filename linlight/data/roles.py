@@ -8,14 +8,15 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linlight.data.categories import Categories, references, texts
-from linlight.data.columns import REMEDIES, Columns, numbers
-from linlight.data.csv_checks import check_separated
+from linlight.data.categories import Categories, references
+from linlight.data.columns import REMEDIES, Columns
+from linlight.data.csv import check_separated
 from linlight.data.tables import ColumnSpec, Table, is_number, kind, nearest
+from linlight.data.values import numbers, texts
 from linlight.errors import InputError
 
 NAMELESS = re.compile(r"\s*|Unnamed: \d+|__index_level_\d+__")
-"""Names of columns that nobody named: blank, or what pandas calls a row index that it reads or writes."""
+"""Names of columns without a name: blank, or what pandas calls a row index that it reads or writes."""
 _NUMBER = r"^\s*[-+]?(\d[\d,]*\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 
 
@@ -40,11 +41,11 @@ def assign_roles(
     unseen: Literal["error", "missing"] = "error",
     **settings: Any,
 ) -> tuple[Columns, str, list[str]]:
-    """Decides which columns of a table are what, as the settings of `XYDataModule` say.
+    """Assigns the columns of a table to their roles, by the settings of `XYDataModule`.
 
     Returns:
-        The columns, of whose categories the levels are yet to be found; why there is no target, or ""; and
-        what to say of columns left out, a line each.
+        The columns, without the levels of their categories; why there is no target, or ""; and what to report
+        about columns that are left out, a line each.
 
     Raises:
         InputError: If a column that is named is not there, or cannot serve.
@@ -87,8 +88,7 @@ def assign_roles(
         free = [name for name in types if name not in taken and not NAMELESS.fullmatch(name)]
         chosen = [name for name in free if is_number(types[name])]
         left_out = [name for name in free if not is_number(types[name])]
-        for name in left_out:
-            _check_not_mostly_numbers(table, name)
+        _check_not_mostly_numbers(table, [name for name in left_out if kind(types[name]) == "text"])
     chosen = [name for name in chosen if name not in categories]
     for option, names in {"features": chosen, "target": targets, "weight": weights}.items():
         for name in names:
@@ -126,16 +126,17 @@ def _absent(table: Table, name: str, option: str) -> str:
     return f"{table.name} has no column {name!r} for --data.{option}: {nearest(name, list(table.types))}"
 
 
-def _check_not_mostly_numbers(table: Table, name: str) -> None:
-    """Makes sure that a column which goes, for it is text, is not one of numbers but for a few texts."""
-    if kind(table.types[name]) != "text":
+def _check_not_mostly_numbers(table: Table, names: list[str]) -> None:
+    """Checks that no column which is left out, for it is text, is one of numbers but for a few texts."""
+    if not names:
         return
-    for block in table.blocks({name: ColumnSpec(pa.string())}):
-        numeric = pc.mean(pc.match_substring_regex(texts(block, name), _NUMBER)).as_py()
-        if numeric is not None and numeric > 0.5:
-            remedy = "or choose the --data.features without it, or add it to --data.categorical"
-            _refuse_text(table, name, remedy)
-        return  # its beginning shows it
+    for block in table.blocks(dict.fromkeys(names, ColumnSpec(pa.string()))):
+        for name in names:
+            numeric = pc.mean(pc.match_substring_regex(texts(block, name), _NUMBER)).as_py()
+            if numeric is not None and numeric > 0.5:
+                remedy = "or choose the --data.features without it, or add it to --data.categorical"
+                _refuse_text(table, name, remedy)
+        return  # their beginning shows it
 
 
 def _refuse_text(table: Table, name: str, remedy: str) -> None:

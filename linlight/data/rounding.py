@@ -14,7 +14,7 @@ BLOCK_ROWS = 2**14
 
 
 class Rounding:
-    """The spread of columns beside the spacing of float32's numbers, gathered before they are rounded.
+    """Compares the spread of columns with the spacing of float32's numbers, before they are rounded.
 
     Args:
         names: The columns, features before targets.
@@ -40,7 +40,7 @@ class Rounding:
             size = np.abs(block).max(0)
             if (size > np.finfo(np.float32).max).any():
                 self._refuse(rows, first, block)
-            if not self._rows:  # in units of whose squares none is beyond float64
+            if not self._rows:  # in units in which no square is beyond float64
                 self._unit = np.where(size > 0, size, 1.0)
                 self._origin = block[0] / self._unit
             block = block / self._unit - self._origin
@@ -58,7 +58,7 @@ class Rounding:
         )
 
     def say(self) -> None:
-        """Names the columns that float32 is too coarse for, once; every process must call it."""
+        """Reports, once, the columns that float32 is too coarse for; every process must call it."""
         if self._is_said:
             return
         self._is_said = True

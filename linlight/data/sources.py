@@ -1,4 +1,4 @@
-"""Where rows come from: what a data module asks of rows in memory and of a stream alike."""
+"""A source of rows: what rows in memory and a stream have in common."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -30,38 +30,13 @@ class ProcessInfo(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Split:
-    """How rows are divided at random.
-
-    Attributes:
-        seed: Seed of the division, and of shuffling.
-        val: Fraction of the rows kept for validation.
-        test: Fraction of the rows kept for testing.
-    """
-
-    seed: int = 0
-    val: float = 0.0
-    test: float = 0.0
-
-    @property
-    def held_back(self) -> float:
-        """The fraction that is not trained on."""
-        return self.val + self.test
-
-    @property
-    def fractions(self) -> dict[str, float]:
-        """The fractions kept, by kind."""
-        return {"val": self.val, "test": self.test}
-
-
-@dataclass(frozen=True)
 class Batching:
-    """How a training epoch hands out its rows.
+    """How a training epoch delivers its rows.
 
     Attributes:
         batch_size: Rows per batch over all processes; None: all rows, or as they are read.
         shuffle: Whether to visit the rows in a new order each epoch.
-        batches_per_step: Batches handed out at once; where more than one, an item is `Batches`.
+        batches_per_step: Batches that come at once; where more than one, an item is `Batches`.
         in_blocks: Whether rows may come in any batches where no size is given: they are only added up.
     """
 
@@ -76,7 +51,7 @@ class Predicted:
     """The predictions of one process for one batch.
 
     Attributes:
-        first: Where it begins in the table; rows from there up to `end` are dealt with by it.
+        first: Where it begins in the table: it covers all rows from there up to `end`, also those left out.
         end: Where the next begins.
         rows: The rows' numbers, (B,).
         ids: Their id columns, a pyarrow table, or None.
@@ -98,7 +73,7 @@ class Source(Protocol):
     Methods with a `place` must be called by every process.
     """
 
-    piece: int | None
+    chunk_rows: int | None
     """Rows that are read at a time; None where they are in memory."""
     dtype: torch.dtype
     """The type of the numbers as they were given."""
@@ -116,14 +91,14 @@ class Source(Protocol):
 
     @property
     def is_surveyed(self) -> bool:
-        """Whether the rows need to be read, and have been, for all that their statistic tells."""
+        """Whether this is a stream whose statistic is known, because it has been read for it."""
 
     @property
     def dropped(self) -> bool:
         """Whether rows were left out, as far as they have been read."""
 
     def fingerprint(self) -> tuple[float, ...]:
-        """Numbers that other rows will hardly have the same of."""
+        """Numbers by which other rows are recognised as different."""
 
     def known_sizes(self) -> dict[str, int]:
         """Rows for `training`, `validation` and `test`, as far as they are known by now."""

@@ -22,7 +22,7 @@ def constant_target(name: str, value: float) -> str:
 
 
 class Statistics:
-    """The rows to train on, summed up: their moments, mean weight, ranges, and a sample of them.
+    """What is known of the rows to train on: their moments, mean weight, ranges, and a sample of them.
 
     All are in the data's own units. Every process must ask for the same.
 
@@ -48,7 +48,7 @@ class Statistics:
         return self._source.moments(self.place)
 
     def scaled(self, scaling: Standardizer | None) -> Moments:
-        """The same of standardised features."""
+        """The statistic of standardised features."""
         return self.moments if scaling is None else scaling.moments(self.moments)
 
     def stand_in(self, scaling: Standardizer | None) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,7 @@ class Statistics:
         return float(self.moments.weight / self.moments.rows) if self._source.weighted else 1.0
 
     def observations(self, m: Moments) -> int:
-        """How many observations the rows of a statistic are: their number, or what their weights count."""
+        """The number of observations behind a statistic: its rows, or what their weights add up to."""
         return int((m.weight if self._counts_rows else m.rows).round())
 
     def ranges(self) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """Tables: columns in memory, and NumPy's files. Those of CSV and Parquet are in `paths.py`."""
 
-import re
 import zipfile
 import zlib
 from collections import Counter
@@ -34,11 +33,11 @@ class Block:
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """The purpose for which a column is read.
+    """How a column is read.
 
     Attributes:
-        type: The type in which a CSV's is parsed; columns of other kinds have types.
-        remedy: What else can be done than to correct a text where a number should be.
+        type: The type that a column of a CSV is parsed as; in other files it has one.
+        remedy: For a message about text where a number should be: what to do other than correct it.
     """
 
     type: pa.DataType
@@ -47,7 +46,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True)
 class Part:
-    """What can be read without the rest: a file, some row groups of a Parquet file, a slice of a table."""
+    """A part that is read without the rest: a file, some row groups of Parquet, a slice of a table."""
 
     file: str
     first: int = 0  # the number of its first row in `file`
@@ -68,15 +67,15 @@ class Table:
 
     @property
     def size(self) -> int:
-        """Something that another table of the same name will hardly have the same of."""
+        """Its rows; by its size a table is recognised when it is opened again."""
         return len(self._table)
 
     def id_type(self, column: str) -> pa.DataType:
-        """The type of a column that predictions are written with."""
+        """The type in which a file of predictions repeats a column."""
         return self.types[column]
 
     def parts(self, rows: int | None = None) -> list[Part]:
-        """The table in order, as parts of about this many rows, or as few as can be."""
+        """The table in order, as parts of about this many rows; by default, as few parts as possible."""
         step = rows or max(1, self.size)
         return [Part(self.name, first, min(step, self.size - first)) for first in range(0, self.size, step)]
 
@@ -178,21 +177,8 @@ def _arrays(path: str) -> dict[str, np.ndarray]:
 
 
 def _native(array: np.ndarray) -> np.dtype:
-    """The type of an array's numbers in this machine's order of bytes, the only one that pyarrow knows."""
+    """The type of an array's numbers in this machine's byte order, the only one that pyarrow has."""
     return array.dtype.newbyteorder("=")
-
-
-def not_a_number(file: str, column: str, row: int, value: object, remedy: str, *, is_csv: bool) -> str:
-    """The message about a text where a number should be."""
-    text, hint = str(value), "correct it"
-    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", text):
-        hint = "write numbers without separators of thousands"
-    elif re.fullmatch(r"[-+]?\d+,\d+", text):
-        hint = "write decimals with points" + ", or add --data.decimal ','" * is_csv
-    elif is_csv:
-        hint = f"correct it, or if it stands for no value add --data.na_values {text[:40]!r}"
-    where = f"{text[:80]!r} in row {row} (counted from 0)"
-    return f"{file}: column {column!r} holds {where}, which is not a number: {hint}, {remedy}"
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -232,9 +218,14 @@ def types_by_name(names: Sequence[str], types: Sequence[Any], file: str) -> dict
     return dict(zip(names, types, strict=True))
 
 
+def changed(file: str) -> str:
+    """The message about a file that another program writes to."""
+    return f"{file} changed while it was read: use a copy that nothing writes to"
+
+
 @contextmanager
 def reading(file: str) -> Iterator[None]:
-    """Names the file in what goes wrong while it is read."""
+    """Turns what goes wrong while a file is read into an `InputError` that names it."""
     try:
         yield
     except InputError:
@@ -253,6 +244,6 @@ def reading(file: str) -> Iterator[None]:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The column that was probably meant, as a hint."""
+    """A hint at the column that was probably meant."""
     meant = closest_match(name, names)
     return f"there are {', '.join(map(repr, names[:20]))}" if meant is None else f"did you mean {meant!r}?"

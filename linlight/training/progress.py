@@ -73,7 +73,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         rows = data.source.known_sizes().get("training")
         if rows is None:  # a stream that is read for the first time
-            self._rows, epochs = data.source.piece or 0, None
+            self._rows, epochs = data.source.chunk_rows or 0, None
         else:
             self._rows = rows * data.passes / max(1, int(trainer.num_training_batches))
         self._bar = tqdm(
@@ -171,7 +171,7 @@ class Verbose(Callback):
 
 def _batches(data: XYDataModule, rows: int | None) -> str:
     if data.streamed and not data.batch_size and not data.reduce:
-        return f"as they are read, up to {data.source.piece:,} rows"
+        return f"as they are read, up to {data.source.chunk_rows:,} rows"
     rows = data.train_size if rows is None else rows
     return f"{data.batches:,} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
 

@@ -219,7 +219,7 @@ def test_a_single_pass_over_a_large_table_leaves_its_rows_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linlight.data.opened.MANY_NUMBERS", 1)
-    monkeypatch.setattr("linlight.data.chunks.PIECE_ROWS", 8)
+    monkeypatch.setattr("linlight.data.chunks.CHUNK_ROWS", 8)
     frame = pd.DataFrame(ROWS.numpy(), columns=["a", "b"]).assign(y=TARGET[:, 0].numpy())
     frame.to_parquet("t.parquet", row_group_size=20)
     data = XYDataModule(path="t.parquet")
@@ -259,7 +259,7 @@ def test_a_pass_goes_on_in_the_batches_it_began_with(
     stream: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("linlight.data.opened.MANY_NUMBERS", 1)
-    monkeypatch.setattr("linlight.data.chunks.PIECE_ROWS", 8)
+    monkeypatch.setattr("linlight.data.chunks.CHUNK_ROWS", 8)
     monkeypatch.setattr("linlight.data.memory.BLOCK_ROWS", 25)
     monkeypatch.setattr("linlight.data.memory.SINGLE_PASS_BYTES", 1)
     frame = pd.DataFrame(ROWS.numpy(), columns=["a", "b"]).assign(y=TARGET[:, 0].numpy())

@@ -104,7 +104,7 @@ def test_a_level_that_a_split_leaves_out(kind: str, stream: bool) -> None:
     options: dict[str, Any] = {f"{kind}_fraction": 0.3, "stream": stream, "dtype": "float64"}
     parts = XYDataModule(path="t.csv", features="x", categorical="g", seed=1, **options)
     if stream:
-        from linlight.data.chunks import uniform
+        from linlight.data.split import uniform
 
         held_back = np.flatnonzero(uniform(np.arange(200), 1) < 0.3)
     else:
@@ -146,7 +146,7 @@ def test_a_level_of_rows_that_are_dropped_has_no_column(stream: bool, tmp_path: 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_reference_that_the_split_leaves_no_row_to_train_on(stream: bool) -> None:
-    from linlight.data.chunks import uniform
+    from linlight.data.split import uniform
 
     table = written(200)
     options: dict[str, Any] = {"categorical": "g", "stream": stream, "unseen": "missing"}

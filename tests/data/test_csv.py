@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from linlight import XYDataModule
+from linlight.data.paths import open_table
+from linlight.data.tables import ColumnSpec
 from linlight.errors import InputError
 
 CASES = {
@@ -109,6 +112,15 @@ def test_which_texts_stand_for_no_value(tmp_path: Path, linlight: Callable[..., 
     assert "prediction" in linlight("predict", "--ckpt_path", run.checkpoint, "--data.path=new.csv").out
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_category_without_a_value_is_no_level(stream: bool, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,c,y\n1,NA,3\n2,u,5\n3,v,7\n4,u,8\n")
+    data = XYDataModule(path="t.csv", categorical="c", missing="drop", stream=stream)
+    found = [row for batch in data.test_dataloader() for row in batch[0].tolist()]
+    assert data.feature_names == ["x", "c=u", "c=v"]
+    assert found == [[2, 1, 0], [3, 0, 1], [4, 1, 0]]
+
+
 def test_a_column_that_nobody_named_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("", "Unnamed: 0", "__index_level_0__"):
         (tmp_path / "t.csv").write_text(f"{name},a,y\n0,3,1\n1,4,2\n2,5,2\n")
@@ -177,6 +189,21 @@ def test_more_columns_than_a_csv_may_have(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(2**17 + 1)) + "\n" + "1," * 2**17 + "1\n")
     with pytest.raises(InputError, match=r"t.csv has 131,073 columns, and a CSV may have 131,072: exchange"):
         XYDataModule(path="t.csv").read()
+
+
+def test_a_wide_csv_is_not_cut_into_blocks_of_a_few_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each column costs in each block, so a table of twice the columns has no more blocks."""
+    monkeypatch.setattr("linlight.data.csv.CSV_BYTES", 2**21)
+    blocks = []
+    for columns in (2**13, 2**14, 2**15):
+        names = [f"c{i}" for i in range(columns)]
+        (tmp_path / "t.csv").write_text(",".join(names) + "\n" + (",".join("1" * columns) + "\n") * 140)
+        table = open_table("t.csv")
+        blocks.append(len(list(table.blocks(dict.fromkeys(names, ColumnSpec(pa.float64()))))))
+    assert blocks[0] <= 4
+    assert max(blocks) == blocks[0]
 
 
 @pytest.mark.parametrize("size", [16, 2**23])

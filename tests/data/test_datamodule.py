@@ -46,7 +46,7 @@ def test_numbers_of_the_right_type_are_not_copied() -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"val_fraction": 1.0}, "val_fraction must be at least 0 and below 1"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave no rows to train on"),
-        ({"val_fraction": 0.1}, "val_fraction 0.1 of 3 rows is less than one row"),
+        ({"val_fraction": 0.1}, "val_fraction 0.1 of 3 rows comes to no row"),
         ({"val_fraction": 0.5, "test_fraction": 0.49}, "leaves no rows"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
     ],

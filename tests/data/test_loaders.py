@@ -8,7 +8,7 @@ import torch
 
 from linlight.data.loaders import BatchLoader, compiled_gather, gather_rows, permutation, to_device
 from linlight.data.sources import ProcessInfo
-from linlight.data.stream_loaders import _moved
+from linlight.data.stream import _delivered
 from linlight.methods.base import compiled
 
 
@@ -75,7 +75,7 @@ OVERLAPPED = ["pinned", {"non_blocking": True}]
 def test_the_host_does_not_wait_for_what_a_gpu_copies(gpu: list[Any]) -> None:
     x, y = torch.ones(3, 2, dtype=torch.float64), torch.ones(3, 1, dtype=torch.float64)
     place = ProcessInfo(device=torch.device("cuda"), dtype=torch.float32)
-    assert [tensor.dtype for tensor in _moved((x, y), None, place)] == [torch.float32] * 2
+    assert [tensor.dtype for tensor in _delivered((x, y), None, place)] == [torch.float32] * 2
     assert gpu == 2 * OVERLAPPED
 
 

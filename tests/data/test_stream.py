@@ -13,11 +13,11 @@ import torch
 from pyarrow import parquet
 
 from linlight import XYDataModule
-from linlight.data.chunks import uniform
+from linlight.data.chunks import Chunks
 from linlight.data.prefetch import prefetch
 from linlight.data.sources import Batching, ProcessInfo
-from linlight.data.stream import Stream
-from linlight.data.stream_loaders import InOrder, Windows
+from linlight.data.split import uniform
+from linlight.data.stream import InOrder, Stream, Windows
 
 ROWS = 1003
 
@@ -49,10 +49,10 @@ def module(path: str, **settings: Any) -> XYDataModule:
     return XYDataModule(path=path, **(shared | settings))
 
 
-def streamed(path: str, **settings: Any) -> tuple[XYDataModule, Stream]:
+def streamed(path: str, **settings: Any) -> tuple[XYDataModule, Chunks]:
     data = module(path, stream=True, **({"window": 64} | settings))
     assert isinstance(data.source, Stream)
-    return data, data.source
+    return data, data.source.chunks
 
 
 def rows_of(loader: Any) -> list[list[float]]:
@@ -61,9 +61,9 @@ def rows_of(loader: Any) -> list[list[float]]:
 
 
 def test_passes_and_batches_in_order_are_those_in_memory(path: str) -> None:
-    data, stream = streamed(path, batch_size=10)
+    data, chunks = streamed(path, batch_size=10)
     memory = module(path, batch_size=10)
-    for part in stream.parts:
+    for part in chunks.parts:
         assert "csv" in part.file or part.rows is not None
     assert rows_of(data.train_pass()) == rows_of(memory.train_pass())
     for mine, theirs in zip(data.train_dataloader(), memory.train_dataloader(), strict=True):
@@ -76,7 +76,7 @@ def test_passes_and_batches_in_order_are_those_in_memory(path: str) -> None:
 
 
 def test_shuffling_gives_each_row_once_in_an_order_of_seed_and_epoch(path: str) -> None:
-    data, stream = streamed(path, batch_size=10, shuffle=True)
+    data, chunks = streamed(path, batch_size=10, shuffle=True)
     in_order = sorted(rows_of(data.train_pass()))
     loader = data.train_dataloader()
     epochs = []
@@ -86,8 +86,8 @@ def test_shuffling_gives_each_row_once_in_an_order_of_seed_and_epoch(path: str) 
         assert sorted(epochs[-1]) == in_order
     assert epochs[0] == epochs[2] != epochs[1]
     assert rows_of(streamed(path, batch_size=10, shuffle=True, seed=1)[0].train_dataloader()) != epochs[0]
-    # No more than a window, and the pieces that complete it, is shuffled together.
-    assert all(window.rows < 64 + stream.piece for window in loader._windows())
+    # No more than a window, and the chunk that completes it, is shuffled together.
+    assert all(window.rows < 64 + chunks.chunk_rows for window in loader._windows())
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
@@ -95,24 +95,25 @@ def test_shuffling_gives_each_row_once_in_an_order_of_seed_and_epoch(path: str) 
 def test_every_batch_is_the_same_on_any_number_of_processes(
     path: str, world_size: int, shuffle: bool
 ) -> None:
-    _, stream = streamed(path)
-    survey = stream.survey(ProcessInfo())
+    _, chunks = streamed(path)
+    counts = chunks.survey(ProcessInfo()).counts
 
     def shares(rank: int, of: int) -> list[list[list[float]]]:
-        loader = Windows(stream, survey, Batching(10, shuffle=shuffle), ProcessInfo(rank, of))
+        loader = Windows(chunks, counts, Batching(10, shuffle=shuffle), ProcessInfo(rank, of))
         return [torch.cat(batch, dim=1).tolist() for batch in loader]
 
     everyone = [shares(rank, world_size) for rank in range(world_size)]
     for whole, *parts in zip(shares(0, 1), *everyone, strict=True):
         assert sorted(row for part in parts for row in part) == sorted(whole)
     assert all(any(share for share in mine) for mine in everyone) or "npz" in path
-    # Those who only add up have as many turns, and all the rows.
-    turns = [list(stream.turns(range(len(stream.parts)), rank, world_size)) for rank in range(world_size)]
+    # Passes that only add up have equally many turns, and all the rows.
+    order = range(len(chunks.parts))
+    turns = [list(chunks.schedule(order, rank, world_size)) for rank in range(world_size)]
     assert len({len(mine) for mine in turns}) == 1
-    assert stream.turns_of_a_pass(world_size) in (None, len(turns[0]))
-    pieces = sorted((p.first, len(p)) for mine in turns for p in mine if p is not None)
-    assert sum(n for _, n in pieces) == ROWS
-    assert all(first + n == after for (first, n), (after, _) in pairwise(pieces))
+    assert chunks.turns(world_size) in (None, len(turns[0]))
+    read = sorted((chunk.first, len(chunk)) for mine in turns for chunk in mine if chunk is not None)
+    assert sum(n for _, n in read) == ROWS
+    assert all(first + n == after for (first, n), (after, _) in pairwise(read))
 
 
 def test_a_process_knows_where_parts_begin_that_it_did_not_read(frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -125,8 +126,9 @@ def test_a_process_knows_where_parts_begin_that_it_did_not_read(frame: pd.DataFr
     parquet.write_table(table.slice(0, 9), tmp_path / "f" / "f.parquet")
     firsts = []
     for rank in range(3):
-        _, stream = streamed(str(tmp_path / "f"), window=1000)  # of its own, as a process has
-        firsts += [p.first for p in stream.turns(range(len(stream.parts)), rank, 3) if p is not None]
+        _, chunks = streamed(str(tmp_path / "f"), window=1000)  # of its own, as a process has
+        read = chunks.schedule(range(len(chunks.parts)), rank, 3)
+        firsts += [chunk.first for chunk in read if chunk is not None]
     assert sorted(firsts) == [0, 300, 500, 700, 900, 1003]
 
 
@@ -152,7 +154,7 @@ def test_the_split_depends_on_seed_and_row_number_alone(path: str) -> None:
         data, _ = streamed(path, window=window, **split)
         loaders = (data.train_pass(), data.val_dataloader(), data.test_dataloader())
         parts.append([rows_of(loader) for loader in loaders])
-        sizes = data.source.survey(ProcessInfo()).sizes  # type: ignore[attr-defined]
+        sizes = data.source.chunks.survey(ProcessInfo()).sizes  # type: ignore[attr-defined]
         assert [len(part) for part in parts[-1]] == [sizes[kind] for kind in ("train", "val", "test")]
     assert parts[0] == parts[1]
     assert sorted(row for part in parts[0] for row in part) == sorted(rows_of(streamed(path)[0].train_pass()))
@@ -242,10 +244,10 @@ def test_a_process_that_alone_meets_with_a_bad_row_keeps_its_turns(
 ) -> None:
     frame.loc[150, "b"] = None
     parquet.write_table(pa.Table.from_pandas(frame), tmp_path / "t.parquet", row_group_size=97)
-    _, stream = streamed(str(tmp_path / "t.parquet"))
+    _, chunks = streamed(str(tmp_path / "t.parquet"))
     counts, told = [], {}
     for rank in (0, 1):
-        batches = InOrder(stream, "train", ProcessInfo(rank, 2))
+        batches = InOrder(chunks, "train", ProcessInfo(rank, 2))
         counts.append(0)
         try:
             for _ in batches:
@@ -313,7 +315,7 @@ def test_predictions_as_csv_beside_ids_of_any_type(tmp_path: Path, linlight: Cal
         (
             "y,a\n1,2\n2,3\n",
             ["--model=GradientDescent", "--data.batch_size=1", "--data.val_fraction=1e-9"],
-            "val_fraction 1e-09 of 2 rows came to no row",
+            "val_fraction 1e-09 of 2 rows comes to no row",
         ),
     ],
 )

@@ -293,7 +293,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "equal names": ("y,a,a\n1,2,3\n", {}, r"2 columns named 'a'"),
     "no rows": ("y,a\n", {}, r"bad.csv has no rows"),
     "an empty file": ("", {}, r"bad.csv cannot be read.*mpty"),
-    "too few rows": ("y,a\n1,2\n2,3\n", {"val_fraction": 0.1}, r"0.1 of 2 rows is less than one row"),
+    "too few rows": ("y,a\n1,2\n2,3\n", {"val_fraction": 0.1}, r"0.1 of 2 rows comes to no row"),
     "a weight below zero": ("y,a,w\n1,2,1\n2,3,-1\n", {"weight": "w"}, r"weight -1 in row 1"),
     "a feature that is the target": (
         "y,a\n1,2\n2,3\n",

@@ -94,7 +94,7 @@ class LinearModel(ScaledModule):
     def ask_for_rows(self, data: XYDataModule, stage: str) -> None:
         """Tells the data how a stage wants its rows: a trained model, in the data's own units."""
         several = self.batches_per_step(data) if stage == "fit" else 1
-        data.hand_out(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
+        data.configure_batches(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
 
     def batches_per_step(self, data: XYDataModule) -> int:
         """How many batches a training step takes at once."""
