@@ -38,7 +38,22 @@ __all__ = [
     "TrainingLoss",
     "Verbose",
     "default_callbacks",
+    "recording",
 ]
+
+
+def recording(
+    diagnostics: Diagnostics | None = None,
+) -> tuple[Diagnostics, TrainingLoss, History, RunSummary]:
+    """Makes the callbacks that measure a training and write `history.csv` and `summary.json`.
+
+    They are a part of `default_callbacks`, and all that each of the many runs of `linlight sweep` needs.
+
+    Args:
+        diagnostics: The first of them. Default: one that prints nothing.
+    """
+    diagnostics = diagnostics or Diagnostics(quiet=True)
+    return diagnostics, TrainingLoss(), History(diagnostics), RunSummary(diagnostics)
 
 
 def default_callbacks(
@@ -86,17 +101,15 @@ def default_callbacks(
         InputError: If `stop_at_se` is not positive.
     """
     diagnostics = Diagnostics(stop_at_se, quiet, on_divergence)
-    summary = RunSummary(diagnostics)
+    *measuring, summary = recording(diagnostics)
     callbacks: list[Callback] = []
     if trace:  # explains before the others foretell
         callbacks.append(Trace(language(lang)))
     if bar and not quiet:  # is gone when the others print; a trace's lines leave no room for it
         callbacks.append(ProgressBar(diagnostics, shown=not trace))
     callbacks += [
-        diagnostics,  # so that the others find what it measured
-        TrainingLoss(),
+        *measuring,  # so that the others find what it measured
         Charts(diagnostics),
-        History(diagnostics),
         SearchCurve(),
         summary,
         Pictures(summary, pictures),

@@ -21,14 +21,26 @@ def epochs_in_words(epochs: int | None) -> str:
     return count(epochs, "epoch") if epochs < 10**6 else f"{epochs:.2g} epochs"
 
 
-def number(value: float | None, digits: int = 6) -> str:
+def number(value: float | None, digits: int = 6, width: int | None = None) -> str:
     """A measured number in a few digits, `-` where there is none.
+
+    Args:
+        value: The number.
+        digits: The most significant digits.
+        width: Letters to fit into by leaving out digits, of which two stay. Default: any number.
 
     Examples:
         >>> [number(value) for value in (1 / 3, 2.0, 1e-12, None)]
         ['0.333333', '2', '1e-12', '-']
+        >>> [number(value, width=8) for value in (-0.0123456, 1234567.0)]
+        ['-0.01235', '1.23e+06']
     """
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+    if value is None or math.isnan(value):
+        return "-"
+    text = f"{value:.{digits}g}"
+    if width is None or len(text) <= width or digits <= 2:
+        return text
+    return number(value, digits - 1, width)
 
 
 def models(bias: bool) -> str:

@@ -1,39 +1,35 @@
 """`linlight compare`: methods on the same data, side by side."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from linlight.callbacks import default_callbacks
 from linlight.data.arrays import Numbers, as_matrix
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
-from linlight.experiments.common import check, check_biases, progress_bar, run_one
-from linlight.experiments.compare_page import write_compare_page
-from linlight.experiments.compare_plot import comparison, surface_of
+from linlight.experiments.compare_pictures import comparison, surface_of, write_compare_page
 from linlight.experiments.entries import (
+    NOTES_LR,
     THE_FIVE,
     Entry,
+    Settings,
+    as_rates,
     choose,
     known_names,
     shared_data,
-    told_apart,
     with_seeds,
+    with_unique_names,
 )
-from linlight.experiments.results import Result, result_of
-from linlight.experiments.variants import NOTES_LR, Settings, as_rates, as_words
+from linlight.experiments.results import result_of, table
+from linlight.experiments.trial import as_words, check_biases, check_settings, progress_bar, run_trial
 from linlight.methods.base import LinearModel
 from linlight.methods.least_squares import LeastSquares
-from linlight.runs.search_curve import SearchCurve
 from linlight.runs.style import save_figure
-from linlight.text import display_width, padded, shortened
 from linlight.training.folder import new_folder, removed_on_failure, write_json
-from linlight.training.last_checkpoint import LastCheckpoint
-from linlight.training.tensorboard import Charts
 
 
 def compare(
@@ -90,7 +86,7 @@ def compare(
     """
     seeds = seeds or []
     data = shared_data(data or {}, entries)
-    check(data, epochs, seed, accelerator, seeds)
+    check_settings(data, epochs, seed, accelerator, seeds)
     optimizers, criteria = _named("optimizers", optimizers), _named("criteria", criteria)
     usual = ("LinearRegression",) if optimizers or criteria else () if entries else THE_FIVE
     rates = as_rates(lr)
@@ -98,40 +94,40 @@ def compare(
     is_textbook = data.get("x") is None and data.get("path") is None
     total = is_textbook and rates == [NOTES_LR] and not criteria
     settings = Settings(rates, bias, batch_size, total, optimizers, criteria, is_textbook)
-    contenders = with_seeds([*choose(usual if methods is None else methods, settings), *entries], seeds)
-    if not contenders:
+    entries = with_seeds([*choose(usual if methods is None else methods, settings), *entries], seeds)
+    if not entries:
         raise InputError(
             f"there is nothing to compare: name --methods, of {', '.join(known_names())}, or --config"
         )
     # Everything that can be wrong is tried before a folder is made.
-    models = [contender.make() for contender in contenders]
+    models = [entry.make() for entry in entries]
     if data.get("standardize"):
-        check_biases({one.name: model for one, model in zip(contenders, models, strict=True)})
-    modules = _modules(data, contenders, models)
-    contenders = told_apart(contenders, models, modules)
+        check_biases({entry.name: model for entry, model in zip(entries, models, strict=True)})
+    modules = _modules(data, entries, models)
+    entries = with_unique_names(entries, models, modules)
     example = modules[0].example if at is None else as_matrix(at, "at", torch.float64).reshape(1, -1)
     if example.shape[1] != modules[0].features:
         raise InputError(f"at has {example.shape[1]} numbers, the data have {modules[0].features} features")
 
     root = new_folder(Path(folder))
-    lengths = [contender.epochs or epochs for contender in contenders]
+    lengths = [entry.epochs or epochs for entry in entries]
     with removed_on_failure(root):
         results = []
         with progress_bar(sum(lengths)) as bar:
-            for one, model, module, until in zip(contenders, models, modules, lengths, strict=True):
-                training = run_one(
-                    one.name,
+            for entry, model, module, length in zip(entries, models, modules, lengths, strict=True):
+                trial = run_trial(
+                    entry.name,
                     model,
                     module,
-                    epochs=until,
-                    seed=seed if one.seed is None else one.seed,
+                    epochs=length,
+                    seed=seed if entry.seed is None else entry.seed,
                     accelerator=accelerator,
-                    folder=root / one.folder,
+                    folder=root / entry.folder,
                     bar=bar,
-                    callbacks=lambda known: [Charts(known), SearchCurve(), LastCheckpoint()],
+                    callbacks=default_callbacks(root / entry.folder, quiet=True),
                     log_every_n_steps=1,
                 )
-                results.append(result_of(one.name, training, module, example))
+                results.append(result_of(entry.name, trial, module, example))
         ground = surface_of(results, modules[0])
         save_figure(comparison(results, modules[0], ground), root / "compare")
         write_compare_page(results, modules[0], ground, root / "compare.html")
@@ -160,61 +156,25 @@ def _named(option: str, given: str | list[str] | None) -> list[str]:
     return names
 
 
-def _modules(data: dict[str, Any], contenders: list[Entry], models: list[LinearModel]) -> list[XYDataModule]:
-    """The data of each, which are read once."""
+def _modules(data: dict[str, Any], entries: Sequence[Entry], models: list[LinearModel]) -> list[XYDataModule]:
+    """The data of each entry; the rows are read once for all."""
     if data.get("reduce"):
-        for one in contenders:
-            if one.data.get("batch_size") is not None:
+        for entry in entries:
+            if entry.data.get("batch_size") is not None:
                 raise InputError(
-                    f"reduce leaves a single batch, and {one.name} takes batches of "
-                    f"{one.data['batch_size']}: leave out reduce, or compare methods that take all rows"
+                    f"reduce leaves a single batch, and {entry.name} takes batches of "
+                    f"{entry.data['batch_size']}: leave out reduce, or compare methods that take all rows"
                 )
-    asked = {name: value for name, value in data.items() if name == "dtype" and value is not None}
-    own = [data | one.data | asked for one in contenders]
+    asked = {} if data.get("dtype") is None else {"dtype": data["dtype"]}
     shared = XYDataModule(**(data | {"dtype": None}))
     shared.check_targets()
     return [
         shared.sharing_rows(
-            settings.get("batch_size"),
-            shuffle=settings.get("shuffle", False),
+            own.get("batch_size"),
+            shuffle=own.get("shuffle", False),
             # The exact answer is the same in any units, and takes the data's own.
-            standardize=settings.get("standardize", False) and not isinstance(model, LeastSquares),
-            dtype=settings.get("dtype") or "",
+            standardize=own.get("standardize", False) and not isinstance(model, LeastSquares),
+            dtype=own.get("dtype") or "",
         )
-        for settings, model in zip(own, models, strict=True)
+        for own, model in zip((data | entry.data | asked for entry in entries), models, strict=True)
     ]
-
-
-def table(results: list[Result], example: Tensor, remarks: Sequence[str] = ()) -> str:
-    """The results as a table within 80 columns."""
-    at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
-    lines = [f"{'method':<27} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"]
-    notes = [f"loss: mean squared error; prediction: at {at}", *remarks]
-    if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
-        notes.append("(n): n numbers, which are in compare.json")
-    for r, name in zip(results, shortened([r.name for r in results], 80), strict=True):
-        if display_width(name) > 27:  # a line of its own, or it would lose the settings that tell it apart
-            lines.append(name)
-            name = ""
-        if r.error is not None:
-            lines.append(f"{padded(name, 27)} {r.epochs:>6}  gave up, see below")
-            notes.append(
-                f"{r.name}: {r.error.replace('--model.lr', '--lr').replace('--optimizer.lr', '--lr')}"
-            )
-            continue
-        weights = [w for row in r.weights or [] for w in row]
-        lines.append(
-            f"{padded(name, 27)} {r.epochs:>6} {_short(weights):>8} {_short(r.bias):>8} {r.loss:>8.2g} "
-            f"{_short(r.prediction, 10):>10} {r.seconds:>7.2f}"
-        )
-    return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, 80))])
-
-
-def _short(numbers: list[float] | None, width: int = 8) -> str:
-    """The most digits that fit, from six to two."""
-    if numbers is None:
-        return "-"
-    if len(numbers) > 1:
-        return f"({len(numbers)})"
-    texts = [f"{numbers[0]:.{digits}g}" for digits in range(6, 1, -1)]
-    return next((text for text in texts if len(text) <= width), texts[-1])

@@ -1,6 +1,8 @@
-"""The results of a comparison's and of a sweep's trainings."""
+"""The results of a comparison: what each method came to, and the table of all."""
 
 import math
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,19 +10,25 @@ import numpy as np
 from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
-from linlight.experiments.common import Training
+from linlight.experiments.trial import Trial
+from linlight.text import display_width, number, padded, shortened
 from linlight.training.history import Course
 from linlight.training.tensorboard import run_label
+
+WIDTH = 80
+"""Columns of the table."""
+NAME = 27
+"""Columns of a method's name in it."""
 
 
 @dataclass
 class Result:
-    """The result of one method of a comparison.
+    """The result of one method of a comparison, as `compare.json` has it.
 
     Attributes:
         name: The method's heading in the notes, or its config's name.
         method: The class.
-        settings: What tells it from the others.
+        settings: The settings that tell it from the others.
         epochs: Epochs trained.
         steps: Updates made.
         weights: w, (T, D).
@@ -48,6 +56,26 @@ class Result:
     error: str | None = None
 
 
+def result_of(name: str, trial: Trial, data: XYDataModule, example: Tensor) -> Result:
+    """The result of a training called `name` on `data`, with its prediction at `example`, (1, D)."""
+    model, summary = trial.model, trial.summary
+    result = Result(
+        name,
+        type(model).__name__,
+        run_label(model, data).replace(",", ", "),
+        trial.epochs,
+        trial.steps,
+        descends=not model.single_pass,
+        path=[] if trial.course is None else _path(trial.course, data),
+        error=trial.error,
+    )
+    if trial.error is None:
+        result.weights, result.bias, result.seconds = (summary[key] for key in ("weights", "bias", "seconds"))
+        result.loss = result.path[-1]["loss"]
+        result.prediction = model(example.to(model.w))[0].tolist()
+    return result
+
+
 def _path(course: Course, data: XYDataModule) -> list[dict[str, Any]]:
     with np.errstate(over="ignore"):
         losses = course.squared_errors(data.statistics.moments)
@@ -63,55 +91,41 @@ def _path(course: Course, data: XYDataModule) -> list[dict[str, Any]]:
     ]
 
 
-def result_of(name: str, training: Training, data: XYDataModule, example: Tensor) -> Result:
-    """The result of a training of what is called `name` on `data`, predicting at `example`, (1, D)."""
-    model, summary = training.model, training.summary
-    result = Result(
-        name,
-        type(model).__name__,
-        run_label(model, data).replace(",", ", "),
-        training.epochs,
-        training.steps,
-        descends=not model.single_pass,
-        path=[] if training.course is None else _path(training.course, data),
-        error=training.error,
-    )
-    if training.error is None:
-        result.weights, result.bias, result.seconds = (summary[key] for key in ("weights", "bias", "seconds"))
-        result.loss = result.path[-1]["loss"]
-        result.prediction = model(example.to(model.w))[0].tolist()
-    return result
+def table(results: Sequence[Result], example: Tensor, remarks: Sequence[str] = ()) -> str:
+    """The results as a table within 80 columns.
 
-
-@dataclass
-class Cell:
-    """One run of a sweep.
-
-    Attributes:
-        method: Its class.
-        batch_size: Rows per update.
-        lr: Learning rate.
-        largest_stable_step: Of this method, data and batch size; None where it is infinite.
-        diverged: Whether it was stopped because its loss grew.
-        gap: How far above the optimum's loss it ended, over how far it began; None where it diverged.
-        epochs_to_tolerance: Epochs until that was a millionth; None where it never was.
+    Args:
+        results: The results.
+        example: The features that were predicted at, (1, D).
+        remarks: Lines to add below it.
     """
+    at = f"x = {example[0, 0]:.10g}" if example.shape[1] == 1 else "the given x"
+    lines = [
+        f"{'method':<{NAME}} {'epochs':>6} {'w':>8} {'b':>8} {'loss':>8} {'prediction':>10} {'seconds':>7}"
+    ]
+    notes = [f"loss: mean squared error; prediction: at {at}", *remarks]
+    if any(r.weights and (len(r.weights) > 1 or len(r.weights[0]) > 1) for r in results):
+        notes.append("(n): n numbers, which are in compare.json")
+    for r, name in zip(results, shortened([r.name for r in results], WIDTH), strict=True):
+        if display_width(name) > NAME:  # a line of its own, or it would lose the settings that tell it apart
+            lines.append(name)
+            name = ""
+        start = f"{padded(name, NAME)} {r.epochs:>6}"
+        if r.error is not None:
+            lines.append(f"{start}  gave up, see below")
+            notes.append(
+                f"{r.name}: {r.error.replace('--model.lr', '--lr').replace('--optimizer.lr', '--lr')}"
+            )
+            continue
+        weights = [w for row in r.weights or [] for w in row]
+        lines.append(
+            f"{start} {_cell(weights):>8} {_cell(r.bias):>8} {number(r.loss, 2):>8} "
+            f"{_cell(r.prediction, 10):>10} {r.seconds:>7.2f}"
+        )
+    return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, WIDTH))])
 
-    method: str
-    batch_size: int
-    lr: float
-    largest_stable_step: float | None = None
-    diverged: bool = False
-    gap: float | None = None
-    epochs_to_tolerance: int | None = None
 
-
-def cell_of(training: Training, lr: float, batch_size: int) -> Cell:
-    """The cell of a training with a learning rate and a batch size."""
-    known, diverged = training.diagnostics, training.error is not None
-    cell = Cell(type(training.model).__name__, batch_size, lr, diverged=diverged)
-    if not diverged:
-        cell.gap = training.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
-        cell.epochs_to_tolerance = training.summary["epochs_to_tolerance"]
-    cell.largest_stable_step = known.bound if math.isfinite(known.bound) else None
-    return cell
+def _cell(numbers: list[float] | None, width: int = 8) -> str:
+    if numbers is None:
+        return "-"
+    return f"({len(numbers)})" if len(numbers) > 1 else number(numbers[0], width=width)

@@ -2,32 +2,71 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from itertools import product
+from dataclasses import asdict, dataclass
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
+from linlight.callbacks import recording
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError, nearest_name
-from linlight.experiments.common import check, check_biases, make_model, parameters, progress_bar, run_one
-from linlight.experiments.results import Cell, cell_of
-from linlight.experiments.sweep_plot import heat_map
-from linlight.experiments.variants import as_words
+from linlight.experiments.trial import (
+    Trial,
+    as_words,
+    check_biases,
+    check_settings,
+    make_model,
+    parameters,
+    progress_bar,
+    run_trial,
+)
 from linlight.functional.descent import parabola
 from linlight.functional.solve import optimum
 from linlight.functional.standardize import Standardizer
 from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
-from linlight.runs.style import save_figure
-from linlight.text import models, number
+from linlight.runs.style import RED, drawing, save_figure
+from linlight.text import count, models, number
 from linlight.training.diagnostics import TOLERANCE
 from linlight.training.folder import new_folder, removed_on_failure, write_json
 from linlight.training.tensorboard import run_label
 
 POINTS = 9
 MOST_RUNS = 1000
+DECADES = 8
+"""The map's colours reach down to a gap of 10 to the minus this."""
+
+
+@dataclass
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        method: Its class.
+        batch_size: Rows per update.
+        lr: Learning rate.
+        largest_stable_step: Of this method, data and batch size; None where it is infinite.
+        diverged: Whether it was stopped because its loss grew.
+        gap: How far above the optimum's loss it ended, over how far it began; None where it diverged.
+        epochs_to_tolerance: Epochs until that was a millionth; None where it never was.
+    """
+
+    method: str
+    batch_size: int
+    lr: float
+    largest_stable_step: float | None = None
+    diverged: bool = False
+    gap: float | None = None
+    epochs_to_tolerance: int | None = None
 
 
 def sweep(
@@ -64,7 +103,7 @@ def sweep(
     """
     data = dict(data or {})
     chosen = _methods(methods)
-    check(data, epochs, seed, accelerator)
+    check_settings(data, epochs, seed, accelerator)
     if data.get("reduce"):
         raise InputError("sweep varies the batch size, and reduce leaves a single batch: leave out reduce")
     if data.get("standardize"):
@@ -90,7 +129,7 @@ def sweep(
                 module = whole.sharing_rows(rows, standardize=whole.standardize)
                 model = make_model(method, lr=rate, bias=bias)
                 label = run_label(model, module)
-                training = run_one(
+                trial = run_trial(
                     f"{method.__name__}, {label}",
                     model,
                     module,
@@ -99,9 +138,10 @@ def sweep(
                     accelerator=accelerator,
                     folder=root / method.__name__ / label,
                     bar=bar,
+                    callbacks=recording(),
                     enable_checkpointing=False,
                 )
-                cells.append(cell_of(training, rate, size))
+                cells.append(_cell(trial, rate, size))
         save_figure(heat_map(cells, epochs), root / "sweep")
         content = {"rows": whole.train_size, "epochs": epochs, "tolerance": TOLERANCE}
         write_json(root / "sweep.json", content | {"runs": [asdict(cell) for cell in cells]})
@@ -143,22 +183,83 @@ def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
     return sorted({min(size, rows) for size in batch_size})
 
 
+def _cell(trial: Trial, lr: float, batch_size: int) -> Cell:
+    known, diverged = trial.diagnostics, trial.error is not None
+    cell = Cell(type(trial.model).__name__, batch_size, lr, diverged=diverged)
+    if not diverged:
+        cell.gap = trial.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
+        cell.epochs_to_tolerance = trial.summary["epochs_to_tolerance"]
+    cell.largest_stable_step = known.bound if math.isfinite(known.bound) else None
+    return cell
+
+
 def table(cells: Sequence[Cell]) -> str:
     """A table of the best learning rate of each method and batch size, within 80 columns."""
     lines = [
         f"{'method':<17} {'batch':>8} {'stable step':>12} {'best lr':>9} {'gap left':>9} {'epochs':>7} "
         f"{'diverged':>9}"
     ]
-    for name, size in dict.fromkeys((cell.method, cell.batch_size) for cell in cells):
-        group = [cell for cell in cells if (cell.method, cell.batch_size) == (name, size)]
-        start = f"{name:<17} {size:>8} {number(group[0].largest_stable_step, 4):>12}"
-        arrived = [cell for cell in group if cell.gap is not None]
-        lost = f"{len(group) - len(arrived)} of {len(group)}"
-        if not arrived:
-            lines.append(f"{start} {'-':>9} {'-':>9} {'-':>7} {lost:>9}")
-            continue
-        best = min(arrived, key=lambda cell: (cell.epochs_to_tolerance or math.inf, cell.gap))
-        count = "-" if best.epochs_to_tolerance is None else best.epochs_to_tolerance
-        lines.append(f"{start} {best.lr:>9.3g} {best.gap:>9.2g} {count:>7} {lost:>9}")
+    for (name, size), group in groupby(cells, key=lambda cell: (cell.method, cell.batch_size)):
+        runs = list(group)
+        arrived = [cell for cell in runs if cell.gap is not None]
+        best = min(arrived, key=lambda cell: (cell.epochs_to_tolerance or math.inf, cell.gap), default=None)
+        lr, gap = (None, None) if best is None else (best.lr, best.gap)
+        epochs = None if best is None else best.epochs_to_tolerance
+        lines.append(
+            f"{name:<17} {size:>8} {number(runs[0].largest_stable_step, 4):>12} {number(lr, 3):>9} "
+            f"{number(gap, 2):>9} {'-' if epochs is None else epochs:>7} "
+            f"{f'{len(runs) - len(arrived)} of {len(runs)}':>9}"
+        )
     lines.append("gap left: to the optimum's loss, over that at the start; epochs: to 1e-6 of it")
     return "\n".join(lines)
+
+
+@drawing()
+def heat_map(cells: Sequence[Cell], epochs: int) -> Figure:
+    """For each method: how far it came at each learning rate and batch size, and theory's border."""
+    names = list(dict.fromkeys(cell.method for cell in cells))
+    sizes, rates = (sorted({getattr(cell, key) for cell in cells}) for key in ("batch_size", "lr"))
+    width = max(7.0, 2.5 + 0.75 * len(rates))
+    height = max(3.2, 1.2 + len(names) * (1.0 + 0.5 * len(sizes)))  # the colour bar has a label
+    figure = Figure(figsize=(width, height))
+    norm, colors = Normalize(-DECADES, 0), colormaps["cividis_r"]
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        own = [cell for cell in cells if cell.method == name]
+        for cell in own:
+            i, j = rates.index(cell.lr), sizes.index(cell.batch_size)
+            if cell.diverged:
+                _square(axes, i, j, facecolor="#f2f2f2", hatch="xx", edgecolor=RED)
+                continue
+            depth = math.log10(cell.gap) if cell.gap else -DECADES
+            _square(axes, i, j, facecolor=colors(norm(depth)))
+            if cell.epochs_to_tolerance is not None:
+                axes.text(i, j, str(cell.epochs_to_tolerance), ha="center", va="center", fontsize=8)
+        _border(axes, own, sizes, rates)
+        axes.set(xlim=(-0.5, len(rates) - 0.5), ylim=(-0.5, len(sizes) - 0.5), ylabel="batch size")
+        axes.set_title(name, loc="left")
+        axes.set_xticks(range(len(rates)), [number(rate, 3) for rate in rates], fontsize=8)
+        axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
+        axes.grid(visible=False)
+    axes.set_xlabel("learning rate; numbers: epochs to a millionth of the first gap; crosses: diverged")
+    label = f"log10 of the gap left\nafter {count(epochs, 'epoch')}"
+    figure.colorbar(ScalarMappable(norm, colors), ax=figure.axes, label=label)
+    return figure
+
+
+def _square(axes: Axes, i: int, j: int, **style: Any) -> None:
+    axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, linewidth=0, **style))
+
+
+def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequence[float]) -> None:
+    """Draws where theory puts the border, and says for which batch sizes that is outside the map."""
+    outside = []
+    for j, size in enumerate(sizes):
+        (bound,) = {cell.largest_stable_step for cell in cells if cell.batch_size == size}
+        if bound is None or not rates[0] <= bound <= rates[-1]:
+            outside.append(str(size))
+            continue
+        at = np.interp(math.log(bound), np.log(rates), range(len(rates)))
+        axes.plot([at, at], [j - 0.5, j + 0.5], color="black", lw=2.5)
+    note = "" if not outside else f"; outside these rates for batches of {', '.join(outside)}"
+    bar = Line2D([], [], color="black", lw=2.5, label=f"the largest stable step{note}")
+    axes.legend(handles=[bar], loc="lower right", bbox_to_anchor=(1, 1), frameon=False)

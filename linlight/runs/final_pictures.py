@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn at its end."""
+"""The callback that draws the pictures of a run at its end."""
 
 import copy
 from contextlib import suppress
@@ -17,16 +17,16 @@ from linlight.training.run_summary import RunSummary
 from linlight.training.tensorboard import tensorboards
 
 DRAWING, A_TENTH = 2.0, 0.1
-"""Seconds that pictures take; where that is less than this part of the run, TensorBoard has them unasked."""
+"""Seconds that pictures take; if that is less than this part of the run, TensorBoard gets them unasked."""
 
 
 class Pictures(Callback):
     """Draws the run at its end: into `pictures/` of its folder, and into TensorBoard's images.
 
     Args:
-        summary: What the run found; it and `History` have to come before this callback.
-        wanted: Whether to draw at all costs, and into files; else where it takes little of the run's time,
-            into TensorBoard alone.
+        summary: The run's summary; it and `History` must come before this callback.
+        wanted: Whether to draw in any case, and into files; else only into TensorBoard, and only if drawing
+            takes little of the run's time.
     """
 
     def __init__(self, summary: RunSummary, wanted: bool = False) -> None:
@@ -40,12 +40,12 @@ class Pictures(Callback):
         seconds = self._summary.summary.get("seconds", 0.0)
         is_cheap = data is not None and not data.streamed and seconds > DRAWING / A_TENTH
         if self._wanted or is_cheap:
-            with suppress(*([] if self._wanted else [InputError])):  # that there is no picture of these
+            with suppress(*([] if self._wanted else [InputError])):  # of data that cannot be drawn
                 self._draw(trainer, pl_module)
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Draws a run whose numbers have ended."""
+        """Draws a run whose loss has left the finite numbers."""
         if self._wanted and self._summary.summary and isinstance(exception, Diverged):
             self._draw(trainer, pl_module)
 

@@ -1,4 +1,4 @@
-"""The computational graph (计算图) of a run's first row, with the numbers that flow through it."""
+"""The computational graph (计算图) of a run's first row, with its values and gradients."""
 
 import math
 from functools import cache
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linlight.methods.base import LinearModel
 from linlight.runs.style import FALLBACK
+from linlight.text import number
 
 _WORDS = {
     "en": (
@@ -24,12 +25,12 @@ _WORDS = {
     "zh": ("前向传播", "反向传播：梯度", "计算图：第一个样本，训练{when}时", "开始", "结束"),
 }
 ASIDE = 0.14
-"""The distance of an arrow from the line between its nodes, so that the one back has room."""
+"""The distance of an arrow from the line between its nodes, which leaves room for the one back."""
 
 
 @cache
 def drawable(lang: str) -> str:
-    """The language that the fonts of this machine have; what is not asked for is said once."""
+    """The language to draw in: English if no font here has Chinese, which is printed once."""
     if lang == "zh" and not set(font_manager.get_font_names()).intersection(FALLBACK):
         print("there is no Chinese font here: the graph is drawn with English words")
         return "en"
@@ -38,7 +39,7 @@ def drawable(lang: str) -> str:
 
 def _short(tensor: Tensor, separator: str = ", ") -> str:
     """The numbers of a node, at most three."""
-    numbers = [f"{value:.4g}" for value in tensor.detach().flatten().tolist()]
+    numbers = [number(value, 4) for value in tensor.detach().flatten().tolist()]
     if len(numbers) == 1:
         return numbers[0]
     return f"[{separator.join(numbers[:3] + ['…'] * (len(numbers) > 3))}]"
@@ -55,7 +56,7 @@ def draw_graph(
         y: Its first target, (1, 1).
         theta: Bias, if there is one, and weights of the first target, (K,).
         at_start: Whether `theta` is where the run began.
-        colors: Of ink, of the forward pass and of the gradients.
+        colors: The colours of ink, of the forward pass and of the gradients.
         lang: `en` or `zh`.
     """
     ink, first, second = colors
@@ -78,7 +79,7 @@ def draw_graph(
     nodes |= {"y_pred": (5.0, 2.1, y_pred), "y": (8.6, 3.7, y), "loss": (8.6, 2.1, loss)}
     for name, (at_x, at_y, value) in nodes.items():
         style = {"boxstyle": "round,pad=0.3", "facecolor": "none", "edgecolor": ink}
-        text = f"{name} = {_short(value, f',{chr(10)}')}"  # beside each other they would reach the arrows
+        text = f"{name} = {_short(value, f',{chr(10)}')}"  # on one line they would reach the arrows
         axes.text(at_x, at_y, text, ha="center", va="center", bbox=style, fontsize=11)
     formula = "x·w + b" if has_bias else "x·w"
     axes.text(5.0, 2.8, f"y_pred = {formula}", ha="center", color=ink, fontsize=10)
@@ -108,7 +109,7 @@ def _arrow(
     style: str,
     text: str = "",
 ) -> None:
-    """An arrow between two nodes, and a text beside it."""
+    """Draws an arrow between two nodes, with a text along it."""
     (x0, y0), (x1, y1) = start, end
     length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
     right, up = (x1 - x0) / length, (y1 - y0) / length
@@ -117,7 +118,7 @@ def _arrow(
     looks = {"arrowstyle": "-|>", "color": color, "ls": style, "shrinkA": gap, "shrinkB": gap, "lw": 1.6}
     axes.annotate("", xy=ends[1], xytext=ends[0], arrowprops=looks)
     if text:
-        # Nearer to the end, where ways that meet at the start are further apart.
+        # Nearer to the end: arrows that start at one node are further apart there.
         x, y = (0.4 * a + 0.6 * b for a, b in zip(*ends, strict=True))
         angle = math.degrees(math.atan2(y0 - y1, x0 - x1))  # read from left to right
         axes.text(

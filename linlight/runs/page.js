@@ -1,6 +1,6 @@
 const by = id => document.getElementById(id);
 const data = JSON.parse(by("data").textContent);
-// On a phone a smaller drawing, so that its text is not smaller than on a desk.
+// On a phone the drawing is smaller, so that its text is as large as on a desk.
 const NARROW = matchMedia("(max-width: 30rem)").matches;
 const WIDTH = NARROW ? 340 : 520, HEIGHT = NARROW ? 300 : 344, LEFT = 62, RIGHT = 12, TOP = 10, BOTTOM = 44;
 const INSIDE = {x: LEFT, y: TOP, width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM};
@@ -18,7 +18,7 @@ function set(element, attributes) {
 const short = value => value === null ? "-" : value === 0 ? "0" :
   Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? String(+value.toPrecision(4)) : value.toExponential(2).replace(/\.?0*e\+?/, "e");
 
-// Round numbers within a range: some four to eight steps, or half as many on a phone, of 1, 2 or 5 times a power of ten, or whole ones.
+// Round numbers within a range: four to eight steps, half as many on a phone, each 1, 2 or 5 times a power of ten; `whole` rounds them.
 function ticks(low, high, whole) {
   const power = 10 ** Math.floor(Math.log10((high - low) / 4));
   let step = [1, 2, 5, 10].map(k => k * power).filter(s => (high - low) / s <= (NARROW ? 4 : 8))[0];
@@ -28,8 +28,8 @@ function ticks(low, high, whole) {
   return found;
 }
 
-// A panel with its axes: `x` and `y` take numbers of the data to places on the drawing, `back` a place on the screen to numbers.
-// What is added to `ground` lies under the axes, to `inside` over them and within them.
+// A panel with its axes. `x` and `y` map numbers to places on the drawing, `back` maps a place on the screen to numbers.
+// `ground` lies under the axes; `inside` lies over them and is clipped to them.
 function panel(title, xLabel, yLabel, [x0, x1], [y0, y1], yText, whole) {
   const figure = document.createElement("figure"), caption = document.createElement("figcaption");
   caption.textContent = title;
@@ -59,7 +59,7 @@ function panel(title, xLabel, yLabel, [x0, x1], [y0, y1], yText, whole) {
   return {svg, ground, inside, x, y, back};
 }
 
-// A picture of a pixel a shade, in rows from the top, which the browser smooths.
+// An image of one pixel a shade, in rows from the top, which the browser smooths.
 function picture(parent, shades, colors) {
   const canvas = Object.assign(document.createElement("canvas"), {width: shades[0].length, height: shades.length});
   const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
@@ -68,6 +68,6 @@ function picture(parent, shades, colors) {
   add(parent, "image", {href: canvas.toDataURL(), ...INSIDE, preserveAspectRatio: "none"});
 }
 
-// The last of a path's points that an epoch has reached, and those before it.
+// The points of a path up to an epoch, at least the first.
 const upTo = (path, epoch, of) => path.filter((point, i) => i === 0 || of(point) <= epoch);
 const asked = () => +(/epoch=(\d+)/.exec(location.hash) || [0, 0])[1];

@@ -1,4 +1,4 @@
-"""A page of HTML that needs nothing beside it: its own markup, what all pages share, and its data."""
+"""A page of HTML in one file: its own markup, the style and script that all pages share, and its data."""
 
 import json
 from importlib.resources import files
@@ -11,9 +11,9 @@ from linlight.runs.surface import PALE
 from linlight.training.folder import fresh
 
 MOST_POINTS = 500
-"""The most points of a path that are on a page."""
+"""The most points of a path on a page."""
 SHADES: list[list[int]] = (255 * PALE(np.linspace(0, 1, 64))[:, :3]).round().astype(int).tolist()
-"""The colours of a ground, red, green and blue, from the lowest to the highest."""
+"""The colours of a loss surface, red, green and blue, from the lowest loss to the highest."""
 
 
 def write_page(path: Path, package: str, template: str, content: dict[str, Any]) -> None:
@@ -21,8 +21,8 @@ def write_page(path: Path, package: str, template: str, content: dict[str, Any])
 
     Args:
         path: The file.
-        package: The package that the template stands in.
-        template: A file with the places `/*STYLE*/`, `/*SCRIPT*/` and `/*DATA*/`, the last of JSON.
+        package: The package of the template.
+        template: A file with the placeholders `/*STYLE*/`, `/*SCRIPT*/` and `/*DATA*/`, the last for JSON.
         content: The data.
     """
     shared, page = files("linlight.runs"), files(package).joinpath(template).read_text(encoding="utf-8")
@@ -34,5 +34,5 @@ def write_page(path: Path, package: str, template: str, content: dict[str, Any])
 
 
 def kept_points(count: int) -> list[int]:
-    """The indices of those of `count` points that a page shows, evenly spaced, with both ends."""
+    """The indices of the points, of `count`, that a page shows: evenly spaced, with both ends."""
     return sorted({round(at) for at in np.linspace(0, count - 1, min(count, MOST_POINTS))})

@@ -2,61 +2,35 @@
 
 from base64 import b64encode
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import cached_property
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtri
 
 from linlight.errors import InputError
-from linlight.functional.descent import stack
 from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.graph import draw_graph
-from linlight.runs.record import RunRecord
-from linlight.runs.seen_rows import SeenRows, seen_rows
-from linlight.runs.style import BLUE, ERROR, ORANGE, RED, drawing, plain, save_figure
+from linlight.runs.record import RunRecord, SeenRows
+from linlight.runs.style import ERROR, RED, THEMES, drawing, plain, save_figure
 from linlight.runs.surface import contours, surface
-from linlight.text import language, shortened
+from linlight.text import language, number, shortened
 
 MOST_POINTS = 2000
-"""The most rows that are drawn; of more, some evenly spaced."""
+"""The most rows that are drawn; of more, evenly spaced ones."""
 MOST_BARS = 30
+"""The most coefficients that are drawn: the largest."""
 LETTERS = 32
 """The most letters of a name that are written."""
 DECADES = 3
 """Decades below the smallest gap at which the picture of a forecast ends."""
-
-# Okabe and Ito's colours, of which the blue and the red are too dark for a dark ground.
-_PAPER = {"light": "white", "dark": "#16181d"}
-_INK = {"light": "#1a1a1a", "dark": "#e8e8e8"}
-_FIRST = {"light": BLUE, "dark": "#56B4E9"}
-_SECOND = {"light": RED, "dark": "#FF8A4C"}
-THEMES = tuple(_PAPER)
-
-
-def _theme(theme: str) -> AbstractContextManager[None]:
-    if theme not in THEMES:
-        raise InputError(f"there is no theme {theme!r}: it is {' or '.join(THEMES)}")
-    ink, paper = _INK[theme], _PAPER[theme]
-    ground = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), paper)
-    edges = ("axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
-    colors = cycler(color=[_FIRST[theme], _SECOND[theme], "#009E73", ORANGE, "#CC79A7"])
-    settings: Any = ground | dict.fromkeys(edges, ink) | {"text.color": ink, "grid.color": ink}
-    settings |= {"axes.prop_cycle": colors, "axes.grid": True, "axes.axisbelow": True, "grid.alpha": 0.15}
-    settings |= {
-        "legend.fontsize": "small",
-        "axes.titlesize": "medium",
-        "figure.constrained_layout.use": True,
-    }
-    return drawing(settings)
 
 
 class _View:
@@ -64,22 +38,27 @@ class _View:
 
     def __init__(self, run: RunRecord, theme: str) -> None:
         self.run, self.model, self.data = run, run.model.cpu(), run.data
-        self.ink, self.first, self.second = _INK[theme], _FIRST[theme], _SECOND[theme]
-        self.bias = run.model.b is not None
+        self.ink, self.colors = THEMES[theme].ink, THEMES[theme].colors
+        self.first, self.second, *_ = self.colors
         self.features, self.targets = (
             [plain(name) for name in shortened(names, LETTERS)]
             for names in (run.data.feature_names, run.data.target_names)
         )
-
         self.target = self.targets[0] if len(self.targets) == 1 else "target"
 
     @cached_property
-    def ground(self) -> LossSurface:
-        return make_surface(self.seen.moments, self.data.feature_names, self.bias, self.path)
+    def seen(self) -> SeenRows:
+        return self.run.seen(MOST_POINTS)
 
     @cached_property
-    def seen(self) -> SeenRows:
-        return seen_rows(self.data, self.run.summary["rows"], MOST_POINTS)
+    def path(self) -> np.ndarray:
+        """θ = (b, w) of the first target after the epochs, (points, K)."""
+        return self.run.path[1]
+
+    @cached_property
+    def ground(self) -> LossSurface:
+        bias = self.model.b is not None
+        return make_surface(self.seen.moments, self.data.feature_names, bias, self.path)
 
     @property
     def since(self) -> str:
@@ -88,18 +67,22 @@ class _View:
         return f", from epoch {course.epoch[0]}" if course is not None and course.epoch[0] > 1 else ""
 
     @cached_property
-    def path(self) -> np.ndarray:
-        """θ = (b, w) after the epochs, (points, K), of the first target; the last alone without a history."""
-        course = self.run.history
-        return stack(self.model.w, self.model.b)[:1] if course is None else course.theta[:, 0]
-
-    @cached_property
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str, int]:
-        """x, y and predictions of some of its rows, a remark on how many, and the size of their points."""
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and predictions of some of its rows."""
         x, y = self.seen.x.double(), self.seen.y.double()
         with torch.no_grad():
             y_hat = self.model(x.to(self.model.w.dtype)).double()
-        return x.numpy(), y.numpy(), y_hat.numpy(), self.seen.note, 5 if len(x) > 200 else 20
+        return x.numpy(), y.numpy(), y_hat.numpy()
+
+    @property
+    def series(self) -> list[tuple[str, str]]:
+        """Name and colour of each target."""
+        return list(zip(self.targets, cycle(self.colors), strict=False))
+
+    @property
+    def size(self) -> int:
+        """The size of the rows' points."""
+        return 5 if len(self.seen.x) > 200 else 20
 
 
 def _loss(view: _View) -> Figure:
@@ -124,12 +107,11 @@ def _loss(view: _View) -> Figure:
 def _curve(axes: Axes, view: _View) -> None:
     ground, path = view.ground, view.path[:, 0]
     heights = ground.heights(view.path)
-    curve = ERROR + ground.held
-    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=curve)
+    axes.plot(ground.land.axes[0], ground.land.losses, color=view.ink, alpha=0.6, label=ERROR + ground.held)
     if len(path) > 1:
         axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
-    axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {path[-1]:.6g}")
-    lowest = f"the lowest {ERROR} is {ground.shape.lowest:.6g}, at {ground.land.lowest[0]:.6g}"
+    axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {number(path[-1])}")
+    lowest = f"the lowest {ERROR} is {number(ground.shape.lowest)}, at {number(ground.land.lowest[0])}"
     axes.set_title(f"{lowest}{view.since}{view.seen.remark}")
     axes.legend()
 
@@ -146,21 +128,20 @@ def _fit(view: _View) -> Figure:
     """The line among the points, or predicted against actual."""
     figure = Figure(figsize=(7, 4.8))
     axes = figure.add_subplot()
-    x, y, y_hat, note, size = view.rows
-    for t, name in enumerate(view.targets):
-        color = f"C{t % 5}"
-        if x.shape[1] == 1:
-            axes.scatter(x[:, 0], y[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
-            order = np.argsort(x[:, 0])[[0, -1]]
-            line = view.second if y.shape[1] == 1 else color
-            axes.plot(x[order, 0], y_hat[order, t], color=line, label=f"the fit of {name}")
-        else:
-            axes.scatter(y[:, t], y_hat[:, t], size, color=color, alpha=0.7, label=f"{name}{note}")
-    if x.shape[1] == 1:
+    x, y, y_hat = view.rows
+    is_line = x.shape[1] == 1
+    for t, (name, color) in enumerate(view.series):
+        at, height = (x[:, 0], y[:, t]) if is_line else (y[:, t], y_hat[:, t])
+        axes.scatter(at, height, view.size, color=color, alpha=0.7, label=f"{name}{view.seen.note}")
+        if is_line:
+            ends = [at.argmin(), at.argmax()]
+            of_line = color if len(view.targets) > 1 else view.second
+            axes.plot(at[ends], y_hat[ends, t], color=of_line, label=f"the fit of {name}")
+    if is_line:
         axes.set(xlabel=view.features[0], ylabel=view.target, title="the fit")
     else:
-        ends = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
-        axes.plot(ends, ends, color=view.ink, lw=1, ls="--", label="where both are equal")
+        diagonal = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
+        axes.plot(diagonal, diagonal, color=view.ink, lw=1, ls="--", label="where both are equal")
         axes.set(xlabel=f"actual {view.target}", ylabel="predicted", title="predicted against actual")
     axes.legend()
     return figure
@@ -170,24 +151,26 @@ def _residuals(view: _View) -> Figure:
     """Residuals against what was fitted, and their quantiles against a normal distribution's."""
     figure = Figure(figsize=(10, 4.4))
     left, right = figure.subplots(1, 2)
-    x, y, y_hat, note, size = view.rows
+    _, y, y_hat = view.rows
     residuals = y - y_hat
-    for t, name in enumerate(view.targets):
-        left.scatter(y_hat[:, t], residuals[:, t], size, alpha=0.7, label=name)
-        deviation = residuals[:, t].std() or 1.0
-        normal = ndtri((np.arange(len(x)) + 0.5) / len(x))
+    normal = ndtri((np.arange(len(y)) + 0.5) / len(y))
+    for t, (name, color) in enumerate(view.series):
+        left.scatter(y_hat[:, t], residuals[:, t], view.size, color=color, alpha=0.7, label=name)
         # Those of a model that is not at its optimum have a mean.
-        centred = np.sort(residuals[:, t] - residuals[:, t].mean()) / deviation
-        right.scatter(normal, centred, size, alpha=0.7, label=name)
+        centred = np.sort(residuals[:, t] - residuals[:, t].mean()) / (residuals[:, t].std() or 1.0)
+        right.scatter(normal, centred, view.size, color=color, alpha=0.7)
     left.axhline(0, color=view.ink, lw=1, ls="--")
-    ends = np.array([-1, 1]) * max(abs(ndtri(0.5 / len(x))), 1)
+    ends = np.array([-1, 1]) * max(normal[-1], 1)
     right.plot(ends, ends, color=view.ink, lw=1, ls="--")
-    left.set(xlabel=f"predicted {view.target}", ylabel="actual − predicted", title=f"residuals{note}")
-    right.set(
-        xlabel="quantiles of a normal distribution", ylabel="residuals from their mean, in their deviation"
+    left.set(
+        xlabel=f"predicted {view.target}", ylabel="actual − predicted", title=f"residuals{view.seen.note}"
     )
-    right.set_title("on the line if the errors are normal")
-    if y.shape[1] > 1:
+    right.set(
+        xlabel="quantiles of a normal distribution",
+        ylabel="residuals from their mean, in their deviation",
+        title="on the line if the errors are normal",
+    )
+    if len(view.targets) > 1:
         left.legend()
     return figure
 
@@ -290,13 +273,13 @@ def draw(run: RunRecord, name: str, theme: str = "light") -> Figure:
     there = [key for key, (_, exists) in PICTURES.items() if exists(run)]
     if name not in there:
         raise InputError(f"there is no picture {name!r} of this run: there are {', '.join(there)}")
-    with _theme(theme):
+    with drawing(theme):
         return PICTURES[name][0](_View(run, theme))
 
 
 def draw_all(run: RunRecord, theme: str = "light") -> dict[str, Figure]:
     """Draws all pictures that there are of a run, by their names."""
-    with _theme(theme):
+    with drawing(theme):
         view = _View(run, theme)
         return {name: picture(view) for name, (picture, exists) in PICTURES.items() if exists(run)}
 
@@ -319,6 +302,6 @@ def save(run: RunRecord, folder: Path) -> list[Path]:
     for theme in THEMES:
         for name, figure in draw_all(run, theme).items():
             path = folder / (name if theme == "light" else f"{name}-{theme}")
-            save_figure(figure, path)
+            save_figure(figure, path, theme)
             files += [path.with_suffix(ending) for ending in (".png", ".svg")]
     return files

@@ -1,4 +1,4 @@
-"""`run.html`: one fitted run as a page, on which the reader moves w and b by hand."""
+"""`run.html`: a finished run as a page, on which the reader moves w and b by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,17 @@ from linlight.functional.loss_surface import make_surface
 from linlight.functional.statistic import design
 from linlight.runs.page import SHADES, kept_points, write_page
 from linlight.runs.record import RunRecord
-from linlight.runs.seen_rows import seen_rows
 from linlight.runs.style import ERROR
 
 MOST_ROWS = 200
-"""The most rows whose squares are drawn, evenly spaced; the loss is that of all."""
+"""The most rows whose squares are drawn, evenly spaced; the loss is that of all rows."""
 
 
 def write_run_page(run: RunRecord, path: Path) -> None:
-    """Writes the page, which needs nothing beside it, of a run with one feature and one target.
+    """Writes the page of a run with one feature and one target.
 
     Raises:
-        InputError: If there are more, for a plane has room for x and y.
+        InputError: If there are more: a plane has room for x and y only.
     """
     if run.model.w.shape != (1, 1):
         targets, features = run.model.w.shape
@@ -35,24 +34,19 @@ def write_run_page(run: RunRecord, path: Path) -> None:
 
 def _content(run: RunRecord) -> dict[str, Any]:
     model, data = run.model.cpu(), run.data
-    bias, course = model.b is not None, run.history
-    end = [0.0 if model.b is None else model.b.item(), model.w.item()]
-    if course is None:
-        path = np.array([[run.summary["epochs"], *end]])
-    else:
-        kept = kept_points(len(course.epoch))
-        theta = course.theta[kept, 0]
-        theta = theta if bias else np.column_stack([np.zeros(len(kept)), theta])
-        path = np.column_stack([course.epoch[kept], theta])
-    seen = seen_rows(data, run.summary["rows"], MOST_ROWS)
+    bias = model.b is not None
+    kept = kept_points(len(run.path[0]))
+    epochs, theta = (values[kept] for values in run.path)
+    b, w = theta.T if bias else (np.zeros(len(kept)), theta[:, 0])
+    seen = run.seen(MOST_ROWS)
     m = seen.moments
-    ground = make_surface(m, data.feature_names, bias, path[:, 1:] if bias else path[:, 2:])
+    ground = make_surface(m, data.feature_names, bias, theta)
     along, up = ground.limits()
     best = [*ground.land.lowest, *([] if bias else [0.0])]  # w, then b
     x, y = (tensor.double().numpy()[:, 0] for tensor in (seen.x, seen.y))
     ones_x, of_y = design(m.cpu(), bias=True)
     weight = m.weight.item()
-    # A page about a run whose loss is the sum of the squares adds them up too, so that its step is the run's.
+    # If the run's loss is the sum of the squares, the page's is too, so that its step is the run's.
     total = model.loss_is_total and isinstance(model.criterion, MSELoss)
     rule, stable = model.update_rule(), run.summary.get("largest_stable_step")
     return {
@@ -69,7 +63,7 @@ def _content(run: RunRecord) -> dict[str, Any]:
         "bias": bias,
         "sums": np.column_stack([ones_x.numpy(), of_y.numpy()]).tolist(),
         "weight": 1.0 if total else weight,
-        "path": path[:, [0, 2, 1]].tolist(),
+        "path": np.column_stack([epochs, w, b]).tolist(),
         "optimum": best,
         "lr": float(f"{(stable or 0.02) / 2 if rule is None else rule.lr:.3g}"),
         "colors": SHADES,

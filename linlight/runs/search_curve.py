@@ -1,4 +1,4 @@
-"""The curve of a search: the loss of every candidate, as a picture of the run."""
+"""The picture of an exhaustive search: the loss of every candidate."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from linlight.functional.loss_surface import Landscape
 from linlight.methods.exhaustive_search import ExhaustiveSearch
-from linlight.runs.style import BLUE, ERROR, RED, save_figure, show_figures
+from linlight.runs.style import BLUE, ERROR, RED, drawing, save_figure, show_figures
 from linlight.runs.surface import contours, surface
 from linlight.training.folder import run_folder
 
@@ -19,7 +19,7 @@ class SearchCurve(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Draws, where the method is a search."""
+        """Draws, if the method is a search."""
         if not isinstance(pl_module, ExhaustiveSearch) or not trainer.global_step:
             return
         figure = search_curve(pl_module)
@@ -27,10 +27,11 @@ class SearchCurve(Callback):
         show_figures(trainer, {"loss_curve": figure})
 
 
+@drawing()
 def search_curve(search: ExhaustiveSearch) -> Figure:
-    """The mean squared error of a search's candidates.
+    """Draws the mean squared error of a search's candidates.
 
-    One parameter gives the curve over w; two, a surface and its contours; beyond that, the sorted losses.
+    One parameter gives the curve over w; two, a surface and its contours; more, the sorted losses.
     """
     candidates = search.candidates.double().cpu().numpy()  # (C, parameters)
     losses = search.losses.double().cpu().numpy()  # (T, C)
@@ -43,7 +44,7 @@ def search_curve(search: ExhaustiveSearch) -> Figure:
         x, y = (np.unique(column) for column in candidates.T)
         # The candidates go through b for each w, the contours' rows through w for each b.
         land = Landscape((x, y), losses[0].reshape(len(x), len(y)).T, (float(at[0]), float(at[1])))
-        figure = Figure(figsize=(11, 4.8), layout="constrained")
+        figure = Figure(figsize=(11, 4.8))
         solid = figure.add_subplot(1, 2, 1, projection="3d")
         flat = figure.add_subplot(1, 2, 2)
         surface(solid, land, names)
@@ -51,7 +52,7 @@ def search_curve(search: ExhaustiveSearch) -> Figure:
         flat.legend()
         figure.suptitle(title)
         return figure
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.5))
     axes = figure.add_subplot()
     if len(names) == 1:
         for target, loss in enumerate(losses):
@@ -64,5 +65,4 @@ def search_curve(search: ExhaustiveSearch) -> Figure:
     else:
         axes.plot(np.sort(losses, axis=1).T, color=BLUE)
         axes.set(xlabel="candidates, best first", ylabel=ERROR, yscale="log", title=title)
-    axes.grid(alpha=0.3)
     return figure

@@ -1,27 +1,31 @@
-"""What all pictures share: colours, dashes, letters in any script, and how they are written."""
+"""What all pictures share: colours, dashes and themes, letters in any script, and how they are written."""
 
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from cycler import cycler
 from lightning.pytorch import Trainer
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from linlight.errors import InputError
 from linlight.training.folder import fresh
 from linlight.training.tensorboard import tensorboards
 
-# Okabe and Ito's palette, told apart by colour-blind readers too; each method has a marker of its own.
-BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, "#56B4E9", "#777777")
+# Okabe and Ito's palette, which colour-blind readers tell apart too, and three more for longer lists.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY, VIOLET, BROWN = "#777777", "#8A63D2", "#A0643C"
+COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, GREY, VIOLET, BROWN)
 DASHES = ((), (5, 2), (7, 2, 1.5, 2), (1.5, 1.5))
-"""Lengths of a line's dashes and gaps; as there are seven colours, 28 lines in a row differ."""
+"""Lengths of a line's dashes and gaps; as there are nine colours, 36 lines in a row differ."""
 ERROR = "mean squared error"
 # Fonts with Chinese, Japanese and Korean, of which systems have one or the other; matplotlib's has none.
 FALLBACK = (
@@ -31,6 +35,26 @@ FALLBACK = (
 )
 
 
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a picture: of its ground, of text and axes, and of its series in turn."""
+
+    paper: str
+    ink: str
+    colors: tuple[str, ...]
+
+
+THEMES = {
+    "light": Theme("white", "#1a1a1a", (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, GREY, VIOLET, BROWN)),
+    # Blue, red, grey, violet and brown are too dark for a dark ground.
+    "dark": Theme(
+        "#16181d",
+        "#e8e8e8",
+        (SKY, "#FF8A4C", GREEN, ORANGE, PURPLE, "#F0E442", "#A0A0A0", "#A98BE8", "#C49A6C"),
+    ),
+}
+
+
 @cache
 def _families() -> list[str]:
     there = set(font_manager.get_font_names())
@@ -38,9 +62,32 @@ def _families() -> list[str]:
 
 
 @contextmanager
-def drawing(settings: Any = None) -> Iterator[None]:
-    """Settings for drawing and saving: names in any script, and no warnings of missing glyphs."""
-    with mpl.rc_context({"font.family": _families(), **(settings or {})}), warnings.catch_warnings():
+def drawing(theme: str = "light") -> Iterator[None]:
+    """Matplotlib's settings for drawing and saving: a theme, names in any script, no warnings of glyphs.
+
+    Raises:
+        InputError: If there is no such theme.
+    """
+    if theme not in THEMES:
+        raise InputError(f"there is no theme {theme!r}: it is {' or '.join(THEMES)}")
+    look = THEMES[theme]
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+    settings: Any = {
+        **dict.fromkeys(inked, look.ink),
+        "figure.facecolor": look.paper,
+        "axes.facecolor": look.paper,
+        "savefig.facecolor": "auto",
+        "axes.prop_cycle": cycler(color=look.colors),
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.alpha": 0.15,
+        "axes.titlesize": "medium",
+        "legend.fontsize": "small",
+        "figure.constrained_layout.use": True,
+        "font.family": _families(),
+        "svg.hashsalt": "linlight",  # the same picture gives the same file
+    }
+    with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         # A surface's faces are padded with NaN, which matplotlib multiplies with the rest.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -55,7 +102,7 @@ def plain(name: str) -> str:
 def legend(axes: Axes, **style: Any) -> None:
     """Adds a legend, where there is something to name."""
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize="small", **style)
+        axes.legend(**style)
 
 
 def line_style(i: int, count: int) -> dict[str, Any]:
@@ -66,10 +113,10 @@ def line_style(i: int, count: int) -> dict[str, Any]:
     return {"color": COLORS[i % len(COLORS)], "linewidth": width, "linestyle": (0, dashes or None)}
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a figure as `path.png` and `path.svg`."""
+def save_figure(figure: Figure, path: Path, theme: str = "light") -> None:
+    """Writes a figure, drawn in a theme, as `path.png` and `path.svg`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with drawing({"svg.hashsalt": "linlight"}):  # the same picture gives the same file
+    with drawing(theme):  # ticks are made only now
         figure.savefig(fresh(path.with_suffix(".png")), dpi=150)
         figure.savefig(fresh(path.with_suffix(".svg")), metadata={"Date": None})
 

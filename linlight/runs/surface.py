@@ -1,4 +1,4 @@
-"""The loss over two parameters: as a surface in space, and as contours with a scale."""
+"""The loss over two parameters: as a surface in three dimensions, and as contours with a colour bar."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from linlight.runs.style import ERROR, RED
 LINES = 18
 MAP = "cividis_r"
 PALE = LinearSegmentedColormap.from_list("pale", ["white", "#8a93a3"])
-"""A pale ground, on which lines of every colour show."""
+"""A pale colour map, on which lines of every colour show."""
 
 
 def contours(
@@ -27,15 +27,15 @@ def contours(
     lowest: str = "the optimum",
     colors: str | Colormap = MAP,
 ) -> None:
-    """Draws a smooth ground with contours, its scale, and a ring about the lowest point.
+    """Draws the loss as a smooth image with contours, a colour bar, and a ring around the lowest point.
 
     Args:
         figure: The figure.
-        axes: Where on it.
+        axes: The axes in it to draw on.
         land: The loss over two parameters.
-        labels: What to call them.
-        lowest: What to call the ring.
-        colors: Of the ground, from the lowest to the highest.
+        labels: The parameters' names.
+        lowest: The ring's label.
+        colors: The colour map, from the lowest loss to the highest.
     """
     x, y = land.axes
     steps = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2  # a pixel's middle is its point
@@ -49,7 +49,7 @@ def contours(
     )
     figure.colorbar(drawn, ax=axes, label=ERROR)
     around = [withStroke(linewidth=4.5, foreground="white")]
-    # A ring, so that what has arrived there is seen in it.
+    # A ring, so that a path that ends there is seen inside it.
     axes.plot(*land.lowest, "o", mec="black", mew=2.5, ms=16, mfc="none", label=lowest, path_effects=around)
     axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
     axes.grid(visible=False)
@@ -62,8 +62,8 @@ def surface(
     path: np.ndarray | None = None,
     title: str = ERROR,
 ) -> None:
-    """Draws the surface in three dimensions, its lowest point, and a path on it, (points, 3)."""
-    axes.computed_zorder = False  # what lies on the surface is drawn after it
+    """Draws the loss in three dimensions, its lowest point, and a path on it, (points, 3)."""
+    axes.computed_zorder = False  # ring and path are drawn after the surface that they lie on
     x, y = np.meshgrid(*land.axes)
     step = max(1, max(land.losses.shape) // 60)
     axes.plot_surface(
@@ -81,10 +81,10 @@ def surface(
         axis.set_major_locator(MaxNLocator(5))
         axis.set_pane_color((0.5, 0.5, 0.5, 0.08))
     axes.set(xlabel=labels[0], ylabel=labels[1])
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(title)
     axes.view_init(elev=28, azim=-60)
 
 
 def _shades(losses: np.ndarray) -> Normalize:
-    """Shades by the root of the height: as many near the flat bottom of the bowl as above."""
+    """Shades by the root of the loss: as many near the flat bottom of the bowl as on its steep sides."""
     return PowerNorm(0.5, losses.min(), max(losses.max(), losses.min() + 1e-30))

@@ -14,9 +14,8 @@ from conftest import ROOT, Run
 from linlight.cli.main import main
 from linlight.data.columns import Columns
 from linlight.data.datamodule import XYDataModule
-from linlight.experiments.compare import table
-from linlight.experiments.compare_plot import comparison, place, surface_of
-from linlight.experiments.results import Result
+from linlight.experiments.compare_pictures import comparison, place, surface_of
+from linlight.experiments.results import Result, table
 from linlight.runs.style import line_style
 from linlight.text import display_width
 

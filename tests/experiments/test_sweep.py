@@ -10,8 +10,7 @@ import pytest
 from conftest import Run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight.experiments.results import Cell
-from linlight.experiments.sweep_plot import heat_map
+from linlight.experiments.sweep import Cell, heat_map
 
 Linlight = Callable[..., Run]
 

@@ -16,8 +16,8 @@ from linlight.functional.descent import parabola
 from linlight.functional.loss_surface import landscape, make_surface, of_target
 from linlight.functional.solve import optimum
 from linlight.functional.statistic import moments
-from linlight.runs.pictures import THEMES
 from linlight.runs.search_curve import search_curve
+from linlight.runs.style import THEMES
 
 
 @pytest.fixture

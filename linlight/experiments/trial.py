@@ -1,30 +1,31 @@
-"""Shared by `compare` and `sweep`: the checks of their settings, and one training of several."""
+"""One training of several: what `compare` and `sweep` share."""
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import LambdaCallback
 from tqdm import tqdm
 
+from linlight.callbacks import Diagnostics, History, RunSummary
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods.base import LinearModel
-from linlight.training import progress
-from linlight.training.diagnostics import Diagnostics
-from linlight.training.history import Course, History
-from linlight.training.run_summary import RunSummary
+from linlight.training.history import Course
+from linlight.training.progress import PATIENCE
 from linlight.training.tensorboard import BatchedTensorBoardLogger
 
 MOST_SEED = 2**32 - 1
 
 
-def check(data: dict[str, Any], epochs: int, seed: int, accelerator: str, seeds: Sequence[int] = ()) -> None:
+def check_settings(
+    data: dict[str, Any], epochs: int, seed: int, accelerator: str, seeds: Sequence[int] = ()
+) -> None:
     """Checks the settings that all trainings share.
 
     Raises:
@@ -45,14 +46,25 @@ def check(data: dict[str, Any], epochs: int, seed: int, accelerator: str, seeds:
         raise InputError(f"accelerator {accelerator!r} cannot be used: {error}") from error
 
 
-def check_biases(models: dict[str, LinearModel]) -> None:
-    """Checks that models of standardised features, given by their names, have a bias."""
+def check_biases(models: Mapping[str, LinearModel]) -> None:
+    """Checks that models of standardized features, given by their names, have a bias.
+
+    Raises:
+        InputError: If one has none.
+    """
     for name, model in models.items():
         if not model.hparams.get("bias", True):
             raise InputError(
                 f"standardize centres the features, so the models need a bias, and {name} has none: "
                 "set --bias true, or bias: true in its config"
             )
+
+
+def as_words(given: str | Sequence[str] | None) -> list[str]:
+    """Names as a list: `SGD,Adam`, or a list already."""
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",") if name.strip()]
+    return list(given or ())
 
 
 def parameters(method: type[LinearModel]) -> Mapping[str, inspect.Parameter]:
@@ -74,21 +86,21 @@ def make_model(method: type[LinearModel], **settings: Any) -> LinearModel:
 
 
 def progress_bar(epochs: int) -> tqdm:
-    """One bar over the epochs of all trainings, on standard error, once they have lasted a while."""
+    """A bar over the epochs of all trainings, on standard error, once they have lasted a while."""
     look = {"bar_format": "{percentage:3.0f} %{postfix}, {remaining} left", "dynamic_ncols": True}
     # `disable=None`: only on a terminal.
-    return tqdm(total=epochs, delay=progress.PATIENCE, leave=False, file=sys.stderr, disable=None, **look)
+    return tqdm(total=epochs, delay=PATIENCE, leave=False, file=sys.stderr, disable=None, **look)
 
 
-@dataclass
-class Training:
-    """One finished training of several.
+@dataclass(frozen=True)
+class Trial:
+    """One training of several, at its end.
 
     Attributes:
         model: The method.
         diagnostics: Its forecast.
-        summary: The content of `summary.json`; empty where it gave up.
-        course: Where it was after its epochs; None of a search that gave up.
+        summary: The content of `summary.json`; empty if it gave up.
+        course: The weights and losses after its epochs; None of a search that gave up.
         epochs: Epochs trained.
         steps: Updates made.
         error: Why it gave up, or None.
@@ -103,7 +115,7 @@ class Training:
     error: str | None
 
 
-def run_one(
+def run_trial(
     name: str,
     model: LinearModel,
     data: XYDataModule,
@@ -113,10 +125,10 @@ def run_one(
     accelerator: str,
     folder: Path,
     bar: tqdm,
-    callbacks: Callable[[Diagnostics], list[Callback]] = lambda _: [],
+    callbacks: Sequence[Callback],
     **options: Any,
-) -> Training:
-    """Trains one of several, with its events in a folder of its own; one that diverges leaves the others be.
+) -> Trial:
+    """Trains one of several, and writes its events into its folder; if it diverges, the others go on.
 
     Args:
         name: What to call it.
@@ -126,16 +138,14 @@ def run_one(
         seed: Of its random start and order.
         accelerator: Where to train.
         folder: Its folder.
-        bar: What shows how far all are.
-        callbacks: Makes further ones.
+        bar: The progress bar of all trainings.
+        callbacks: Of `linlight.callbacks`; `Diagnostics`, `History` and `RunSummary` are among them.
         options: Of the Trainer.
 
     Raises:
         InputError: If it cannot be trained at all.
     """
     seed_everything(seed)
-    diagnostics = Diagnostics(quiet=True)
-    history, summary = History(diagnostics), RunSummary(diagnostics)
     bar.set_postfix_str(name, refresh=False)
     end = bar.n + epochs
     step = LambdaCallback(on_train_epoch_end=lambda *_: bar.update())
@@ -148,9 +158,10 @@ def run_one(
         enable_model_summary=False,
         default_root_dir=str(folder),
         logger=BatchedTensorBoardLogger(folder, name="", version="", default_hp_metric=False),
-        callbacks=[diagnostics, history, *callbacks(diagnostics), summary, step],
+        callbacks=[*callbacks, step],
         **options,
     )
+    history, summary = _only(History, callbacks), _only(RunSummary, callbacks)
     error = None
     try:
         trainer.fit(model, data)
@@ -159,5 +170,21 @@ def run_one(
             raise InputError(f"{name}: {failure}") from failure
         error = str(failure)
     bar.update(end - bar.n)  # it may have ended before its last epoch
-    found = ({} if error else summary.summary), history.course
-    return Training(model, diagnostics, *found, trainer.current_epoch, trainer.global_step, error)
+    found = {} if error else summary.summary
+    return Trial(
+        model,
+        _only(Diagnostics, callbacks),
+        found,
+        history.course,
+        trainer.current_epoch,
+        trainer.global_step,
+        error,
+    )
+
+
+C = TypeVar("C", bound=Callback)
+
+
+def _only(kind: type[C], callbacks: Sequence[Callback]) -> C:
+    (found,) = (one for one in callbacks if isinstance(one, kind))
+    return found
