@@ -44,14 +44,14 @@ def number(value: float | None, digits: int = 6, width: int | None = None) -> st
 
 
 def models(bias: bool) -> str:
-    """Which models a command speaks of, and how to ask for the others."""
+    """A line that says whether the models have a bias, and which option asks for the others."""
     if bias:
         return "models: y = w x + b, with a bias; --bias false is for those without one"
     return "models: y = w x, without a bias; --bias true is for those with one"
 
 
 def display_width(text: str) -> int:
-    """How many columns a terminal gives a text: two to each Chinese, Japanese or Korean letter."""
+    """The columns that a text takes on a terminal: two for each Chinese, Japanese or Korean letter."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
@@ -64,7 +64,7 @@ def wrapped(text: str, width: int) -> list[str]:
         ['损失函数是针对一个样', '本的,MSE 是 mean', 'squared error。']
     """
     lines = [""]
-    # A word or one Chinese letter, with the punctuation that must not begin a line.
+    # A word or one Chinese letter, with punctuation that must not begin a line.
     for piece in re.findall(
         r"\s+|(?:[^\s\u2e80-\uffef]+|[\u2e80-\uffef])[\uff0c\u3002\uff1b\uff1a\u3001\uff09]*", text
     ):
@@ -76,9 +76,9 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def language(asked: str | None = None) -> str:
-    """The language of what explains: `zh` or `en`, as asked for, or as the locale has it.
+    """The language of explanations, `zh` or `en`: the one asked for, or the locale's.
 
-    It is `en` where the terminal has no Chinese letters.
+    It is `en` where the terminal cannot print Chinese letters.
     """
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     lang = asked or ("zh" if next(filter(None, names), "").lower().startswith("zh") else "en")
@@ -100,7 +100,7 @@ def padded(text: str, width: int) -> str:
 
 
 def shortened(names: Sequence[str], width: int) -> list[str]:
-    """Names of at most `width` columns, that can still be told apart.
+    """Shortens names to at most `width` columns, such that they can still be told apart.
 
     A long name loses its middle; names that would then look alike keep the part in which they differ.
 
@@ -119,7 +119,7 @@ def shortened(names: Sequence[str], width: int) -> list[str]:
 
 
 def visible(name: str) -> str:
-    r"""A name on one line of a terminal, which what is no letter in it, such as a line break, cannot change.
+    r"""A name that stays on one line of a terminal: line breaks and control characters are escaped.
 
     Examples:
         >>> print(visible("height\ncm"))
@@ -160,7 +160,7 @@ def _differing(names: list[str], width: int) -> list[str]:
         if display_width(core) > width - 2:
             found.append("…" + _cut(core, width - 2) + "…")
             continue
-        # Room is left for some of what is common: first what stands after, then what stands before.
+        # The room that is left goes to what all have in common: first after the difference, then before it.
         letters = (width - 2 - display_width(core)) // (2 if display_width(name) > len(name) else 1)
         after = min(end, letters // 2)
         before = min(start, letters - after)

@@ -1,4 +1,4 @@
-"""`linlight board`: TensorBoard over the runs, on the charts that linlight arranges."""
+"""`linlight board`: TensorBoard, opened on the charts that linlight arranges."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from linlight.cli.messages import command_parser, parse
+from linlight.cli.parsing import command_parser, parse
 from linlight.errors import InputError
 
 TAB = "#custom_scalars"
@@ -24,9 +24,9 @@ def options() -> ArgumentParser:
     return parser
 
 
-def board(args: Sequence[str]) -> None:
+def run(args: Sequence[str]) -> None:
     """Runs `linlight board` until it is stopped."""
-    config = parse(options(), args)
+    config = parse(options(), args[1:])
     address = serve(config.folder, config.port) + TAB
     print(f"TensorBoard: {address} (Ctrl-C stops it)", flush=True)
     if sys.stdout.isatty():

@@ -9,36 +9,36 @@ from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
 
-from linlight.cli.remember import Ahead
+from linlight.cli.given import Given
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.methods import LinearModel
 
 PROCESSES = max(8, os.cpu_count() or 1)
-"""The most processes that a training on the CPU starts: more than the processors only make it slower."""
+"""The most processes that a training on the CPU may start: more than there are processors are slower."""
 
 PRECISIONS = dict.fromkeys(("32-true", "32"), "float32") | dict.fromkeys(("64-true", "64"), "float64")
-"""The types of numbers that Lightning's names of a precision stand for."""
+"""Lightning's names of precisions, and the types of numbers that they stand for."""
 
 
-def precision(config: Namespace, ahead: Ahead) -> None:
-    """Takes Lightning's way to name a type; what was typed wins over what a checkpoint remembers.
+def precision(config: Namespace, given: Given) -> None:
+    """Applies `--trainer.precision` to the data's type; it wins over that of a checkpoint.
 
     Raises:
-        InputError: If it is none of these types, or not the data's.
+        InputError: If it is no type of `PRECISIONS`, or contradicts `--data.dtype`.
     """
     asked = config.trainer.precision
     if asked is None:
         return
     dtype = PRECISIONS.get(str(asked))
-    if dtype is None:  # Lightning goes on to call it otherwise
+    if dtype is None:
         raise InputError(
             f"precision {asked} is not used here: --data.dtype float32 or float64, which is "
             "--trainer.precision 32-true or 64-true, is the type of all numbers"
         )
-    if ahead.names_data:
+    if given.names_data:
         return
-    if "data.dtype" in ahead.names and config.data.dtype not in (None, dtype):
+    if given.gives("data.dtype") and config.data.dtype not in (None, dtype):
         raise InputError(
             f"--trainer.precision {asked} and --data.dtype {config.data.dtype} contradict each other: "
             "leave out one"
@@ -57,29 +57,31 @@ def optimizer(config: Namespace) -> None:
             )
 
 
-def pass_lr_on(config: Namespace, ahead: Ahead) -> str:
+def pass_lr_on(config: Namespace, given: Given) -> list[str]:
     """Gives the optimizer the learning rate of `--model.lr`, which would else be SGD's alone.
 
     Returns:
-        A line that says so; empty where there is nothing to say.
+        A line that says so, or none.
 
     Raises:
         InputError: If the optimizer is given another rate of its own.
     """
-    if not config.get("optimizer") or "model.lr" not in ahead.names:
-        return ""
+    if not config.get("optimizer") or not given.gives("model.lr"):
+        return []
     name, arguments = config.optimizer.class_path.rpartition(".")[2], config.optimizer.init_args
     lr = config.model.init_args.lr
-    if "lr" not in arguments or lr is None:
-        return f"model.lr is not used: {name} takes no learning rate" if "lr" not in arguments else ""
-    if "optimizer.lr" in ahead.names:
+    if "lr" not in arguments:
+        return [f"model.lr is not used: {name} takes no learning rate"]
+    if lr is None:
+        return []
+    if given.gives("optimizer.lr"):
         if arguments.lr != lr:
             raise InputError(
                 f"model.lr is {lr} and optimizer.lr is {arguments.lr}: {name} has one rate, give one"
             )
-        return ""
+        return []
     arguments.lr = config.model.init_args.optimizer["init_args"]["lr"] = lr
-    return f"{name} is given --model.lr as its learning rate, {lr:g}"
+    return [f"{name} is given --model.lr as its learning rate, {lr:g}"]
 
 
 def trainer(config: Any, model: LinearModel, data: LightningDataModule) -> list[Any]:

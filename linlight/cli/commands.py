@@ -13,11 +13,12 @@ from jsonargparse import ArgumentParser
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
-from linlight.cli.console import fail, of_file
+from linlight.cli.console import fail, line_of, out_of_memory
 from linlight.cli.entry_config import from_config
+from linlight.cli.explain import one_line
 from linlight.cli.fit import Cli
 from linlight.cli.learn import learn
-from linlight.cli.messages import OUT_OF_MEMORY, command_parser, one_line, out_of_memory, parse
+from linlight.cli.parsing import command_parser, parse
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.experiments.compare import compare
@@ -34,18 +35,18 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # LightningCLI still calls what jsonargparse has renamed, which is no concern of the user's.
+        # LightningCLI still calls what jsonargparse has renamed.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         # The dashboard logs at least once an epoch, however short.
         warnings.filterwarnings("ignore", message="The number of training batches")
-        # A resumed run has a folder of its own; the best of the run before stays where it is.
+        # A resumed run has a folder of its own; the best checkpoint of the run before stays where it is.
         warnings.filterwarnings("ignore", message="The dirpath has changed from")
-        # What is saved after an update is what is to be saved.
+        # Here ModelCheckpoint is right to save after an update.
         warnings.filterwarnings("ignore", message="Using ModelCheckpoint with manual optimization")
-        # Both say no more than the line with which they are refused.
+        # Both are refused in one line that says the same.
         warnings.filterwarnings("ignore", message=r"(?s).*AMP with fp16 is not supported on CPU")
         warnings.filterwarnings("ignore", message="reduction: 'mean' divides")
-        # config.yaml cannot repeat a callback that is given a function; it says so where it stands.
+        # config.yaml cannot repeat a callback that is given a function, and has a note in its place.
         warnings.filterwarnings("ignore", message=r"\s*Unable to serialize instance")
         of_threads, threading.excepthook = threading.excepthook, _of_thread
         try:
@@ -66,23 +67,21 @@ def run(args: Sequence[str]) -> None:
     """Runs a command; see `linlight.cli.main.main`."""
     try:
         with _quiet():
-            together = args[0] in SIDE_BY_SIDE
             if args[0] == "learn":
                 folder = learn(args[1:], run)
+            elif args[0] in SIDE_BY_SIDE:
+                folder = _side_by_side(args)
             else:
-                folder = _side_by_side(args) if together else _run_cli(args)
-    except (InputError, MisconfigurationException) as error:
+                folder = _run_cli(args)
+    except MisconfigurationException as error:
         _fail_once(error)
-    except BrokenPipeError:
-        raise  # the reader of our output has gone, which is no error of a file
-    except OSError as error:
-        _fail_once(of_file(error))
-    except (MemoryError, RuntimeError) as error:
-        if out_of_memory(error):
-            _fail_once(OUT_OF_MEMORY)
-        if "gloo" not in str(error):  # which is what processes talk through
+    except Exception as error:
+        line = line_of(error)
+        if isinstance(error, RuntimeError) and "gloo" in str(error):  # which processes talk through
+            line = "one of the processes has ended without a word: it was killed, perhaps for want of memory"
+        if line is None:
             raise
-        _fail_once("one of the processes has ended without a word: it was killed, perhaps for want of memory")
+        _fail_once(line)
     finally:
         if distributed.is_available() and distributed.is_initialized():
             # Lightning leaves gloo's threads to the end of the interpreter, which they now and then abort.
@@ -100,12 +99,12 @@ def _fail_once(error: Exception | str) -> NoReturn:
 
 def _fails_first() -> bool:
     if not (distributed.is_available() and distributed.is_initialized()):
-        return os.environ.get("LOCAL_RANK", "0") == "0"  # they do not know each other: one a machine
+        return os.environ.get("LOCAL_RANK", "0") == "0"  # not connected yet: one a machine prints
     try:
-        # What the processes found each other by; there is no public name for it.
+        # The store by which the processes found each other; it has no public name.
         store = distributed.distributed_c10d._get_default_store()
         return int(store.add("linlight/failed", 1)) == 1
-    except distributed.DistError:  # it went with the process that failed
+    except distributed.DistError:  # the store ended with the process that failed
         return False
 
 
@@ -117,8 +116,8 @@ def _run_cli(args: Sequence[str]) -> Path | None:
     except (ImportError, RuntimeError, TypeError, ValueError) as error:
         if out_of_memory(error):
             raise
-        # Nothing of ours has run yet: a class was given an argument that it refuses.
-        raise InputError(one_line(str(error))) from error
+        # No training has begun: a class was given an argument that it refuses.
+        raise InputError(one_line(error)) from error
     cli.execute()
     return cli.run_folder
 

@@ -13,8 +13,8 @@ from torch import optim
 from linlight.cli import board, commands, learn, plot
 from linlight.cli import inspect as inspect_command
 from linlight.cli.console import COMMANDS
-from linlight.cli.fit import OptionsOnly
 from linlight.cli.help import first_sentence
+from linlight.cli.schema import OptionsOnly
 from linlight.errors import InputError, nearest_name
 from linlight.methods import METHODS
 

@@ -6,12 +6,12 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from linlight.cli.fit import OptionsOnly
-from linlight.cli.messages import one_line
+from linlight.cli.explain import one_line
+from linlight.cli.given import read_config
+from linlight.cli.schema import OptionsOnly
 from linlight.errors import InputError
 from linlight.experiments.entries import Entry
 from linlight.methods.base import LinearModel
-from linlight.plain import read_yaml
 
 OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
 """Settings of the data that a contender's config has for itself; the rest all share."""
@@ -27,7 +27,7 @@ class _Reader(OptionsOnly):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, and leaves a checkpoint alone: all contenders start afresh."""
-        self.read = self._parse(args[1:])
+        self.read = self.parse()
         self.usual: Namespace = self.options.get_defaults()
 
 
@@ -35,29 +35,17 @@ def _as_fit_reads_it(path: str) -> Namespace:
     try:
         reader = _Reader(["fit", "--config", path])
     except (ImportError, TypeError, ValueError) as error:
-        said = str(error) if isinstance(error, InputError) else one_line(str(error))
-        raise InputError(f"{path}: {said}") from error
+        raise InputError(f"{path}: {one_line(error)}") from error
     for key in (*(f"trainer.{name}" for name in NOT_TAKEN), "stop_at_se"):
         if reader.read[key] != reader.usual[key]:
             raise InputError(f"{path}: compare trains without {key}: take it out of the config")
     return reader.read
 
 
-def _epochs_and_seed(path: str, content: dict[str, Any]) -> tuple[int | None, int | None]:
-    trainer = {} if content.get("trainer") is None else content["trainer"]
-    if not isinstance(trainer, dict):
-        raise InputError(f"{path}: trainer must hold settings, such as max_epochs: 100, got {trainer!r}")
-    found = []
-    for what, value, least in (
-        ("max_epochs", trainer.get("max_epochs"), 1),
-        ("seed_everything", content.get("seed_everything"), 0),
-    ):
-        if isinstance(value, bool) and not least:
-            value = None  # Lightning's yes and no to a seed of its choice
-        if value is not None and not (type(value) is int and least <= value < 2**32):
-            raise InputError(f"{path}: {what} must be a whole number from {least}, got {value!r}")
-        found.append(value)
-    return found[0], found[1]
+def _whole(path: str, what: str, value: Any, least: int) -> int | None:
+    if value is not None and not (type(value) is int and least <= value < 2**32):
+        raise InputError(f"{path}: {what} must be a whole number from {least}, got {value!r}")
+    return value
 
 
 def from_config(path: str) -> Entry:
@@ -66,16 +54,20 @@ def from_config(path: str) -> Entry:
     Raises:
         InputError: If there is no such config, or it names no method, or what it says cannot be used.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise InputError(f"there is no config file {path}: check the path given to --config")
-    content = read_yaml(Path(path).read_bytes(), path)
-    if not isinstance(content, dict) or content.get("model") is None:
+    content = read_config(path)
+    if content.get("model") is None:
         raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
-    if not isinstance(content.get("data") or {}, dict):
-        raise InputError(f"{path}: data must hold settings, such as path: table.csv, got {content['data']!r}")
-    if "class_path" in (content.get("data") or {}):
+    trainer, data = (
+        part if isinstance(part := content.get(key), dict) else {} for key in ("trainer", "data")
+    )
+    if "class_path" in data:
         raise InputError(f"{path}: compare trains on arrays or a table: leave out data.class_path")
-    epochs, seed = _epochs_and_seed(path, content)
+    epochs = _whole(path, "max_epochs", trainer.get("max_epochs"), 1)
+    seed = content.get("seed_everything")
+    # Lightning's yes and no to a seed of its choice
+    seed = None if isinstance(seed, bool) else _whole(path, "seed_everything", seed, 0)
     config = _as_fit_reads_it(path)
     method = config.model.class_path.rpartition(".")[2]
     for key in ("optimizer", "lr_scheduler"):
@@ -83,7 +75,7 @@ def from_config(path: str) -> Entry:
             if key not in config.model.init_args:
                 raise InputError(f"{path}: {method} takes no {key}")
             config.model.init_args[key] = config[key].as_dict()
-    said = {key: config.data[key] for key in content.get("data") or {}}
+    said = {key: config.data[key] for key in data}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LinearModel, "model", fail_untyped=False)  # a criterion may be the user's
     alone = parser.parse_object({"model": config.model.as_dict()})

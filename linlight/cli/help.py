@@ -1,4 +1,4 @@
-"""The options of a command on one screen; `--help all` lists Lightning's and those that few need too."""
+"""The short help of a command, on one screen; `--help all` lists every option."""
 
 import textwrap
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _WIDTH = 100
 
 
 def wants_short_help(words: Sequence[str]) -> bool:
-    """Whether the words ask for help, and not for all of it."""
+    """Whether the words ask for the short help."""
     return any(word in ("-h", "--help") for word in words) and "all" not in words
 
 

@@ -1,4 +1,4 @@
-"""`linlight inspect`: what the data will do to each method, before anything is trained."""
+"""`linlight inspect`: the columns, their conditioning, and what each method will need for them."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from linlight.cli.messages import command_parser, parse
+from linlight.cli.parsing import command_parser, parse
 from linlight.data.datamodule import XYDataModule
 from linlight.functional.descent import stack, turned
 from linlight.functional.solve import Optimum, equations, optimum
@@ -26,7 +26,7 @@ def options() -> ArgumentParser:
     """The parser of `linlight inspect`."""
     parser = command_parser("inspect")
     parser.add_class_arguments(XYDataModule, "data")
-    parser.set_defaults({"data.missing": "drop"})  # it says which, and is there to be asked
+    parser.set_defaults({"data.missing": "drop"})  # whoever inspects data may not know of gaps yet
     parser.add_argument("--bias", type=bool, default=True, help="Whether the models will have a bias.")
     return parser
 
@@ -34,7 +34,7 @@ def options() -> ArgumentParser:
 def run(args: Sequence[str]) -> None:
     """Runs `linlight inspect`."""
     parser = options()
-    config = parse(parser, args)
+    config = parse(parser, args[1:])
     print("\n".join(inspect(parser.instantiate_classes(config).data, config.bias)))
 
 
@@ -95,8 +95,8 @@ def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
 def _descent(m: Moments, fit: Optimum) -> tuple[float, float, int | None]:
     """The condition number, the largest stable step, and the epochs of descent at half of it.
 
-    They go from w = 1, b = 0, to a millionth of the gap, of that of w = 0 where it is less: at w = 1 a
-    large column can hide all there is to learn.
+    Descent starts at w = 1, b = 0, and ends at a millionth of the gap there, or of the gap at w = 0 where
+    that is smaller: at w = 1 a large column can hide all there is to learn.
     """
     theta = stack(fit.w, fit.b)
     start = np.ones_like(theta)

@@ -14,19 +14,19 @@ from typing import Any, Literal
 import yaml
 from jsonargparse import ArgumentParser
 
-from linlight.cli.messages import command_parser, parse
+from linlight.cli.parsing import command_parser, parse
 from linlight.text import display_width, language, padded, wrapped
 
 WIDTH = 80
 STEPS = ("# (", "# then", "# ①", "# ②", "# ③", "# ④", "# 然后")
-"""The beginnings of lines about the first update."""
+"""How the lines about the first update begin."""
 
 Command = Callable[[Sequence[str]], None]
 """Runs the words of a command line."""
 
 
 class _Ended(Exception):
-    """The reader has had enough."""
+    """Raised where the reader ends the walk."""
 
 
 @cache
@@ -71,7 +71,7 @@ def learn(args: Sequence[str], run: Command) -> Path | None:
 
 
 class _Reader:
-    """A walk through the programs in one language, which waits for keys on a terminal."""
+    """Shows the programs in one language, and waits for keys on a terminal."""
 
     def __init__(self, lang: str, run: Command) -> None:
         self._lang, self._run = lang, run
@@ -146,7 +146,7 @@ def _command_lines(command: str) -> list[str]:
 
 
 def output_of(screen: dict[str, Any], lines: list[str]) -> list[str]:
-    """The lines of a command's output that its screen has room for."""
+    """The lines of a command's output that its screen shows."""
     kept = [
         line
         for line in lines

@@ -7,14 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
-from linlight.cli.console import COMMANDS, fail, of_file
+from linlight.cli.console import COMMANDS, fail, line_of
 from linlight.errors import InputError, closest_match
 from linlight.training.stopping import EXIT_CODE, handled
-
-STOPPED = "linlight: stopped"
 
 HELP = """\
 usage: linlight COMMAND [options]
@@ -49,30 +47,12 @@ def _choose(args: Sequence[str]) -> str:
 
 
 def _import(command: str) -> Callable[[Sequence[str]], None]:
-    """Imports what runs a command; a signal meanwhile, half of torch loaded, ends the process at once."""
-    with handled(_quit):
-        if command == "inspect":
-            from linlight.cli.inspect import run as inspect
-
-            return lambda args: inspect(args[1:])
-        if command == "plot":
-            from linlight.cli.plot import plot
-
-            return lambda args: plot(args[1:])
-        if command == "board":
-            from linlight.cli.board import board
-
-            return lambda args: board(args[1:])
-        # Of several processes those that outlive another would print torch's account of it, in stack frames.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        from linlight.cli.commands import run
-
-        return run
-
-
-def _quit(number: int, frame: FrameType | None) -> None:
-    os.write(2, f"{STOPPED}\n".encode())
-    os._exit(EXIT_CODE)
+    """The function that runs a command line of this command."""
+    # Of several processes those that outlive another would print torch's account of it, in stack frames.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    module = command if command in ("board", "inspect", "plot") else "commands"
+    run: Callable[[Sequence[str]], None] = import_module(f"linlight.cli.{module}").run
+    return run
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -93,38 +73,30 @@ def main(args: Sequence[str] | None = None) -> None:
 
         print(f"linlight {version('linlight')}")
         return
-    if args and args[0].partition("=")[0] == "--print_shtab":
-        from linlight.cli.completion import script
-
-        try:
-            print(script(" ".join(args).removeprefix("--print_shtab")[1:]))
-        except InputError as error:
-            fail(error)
-        return
     try:
+        if args and args[0].partition("=")[0] == "--print_shtab":
+            from linlight.cli.completion import script
+
+            print(script(" ".join(args).removeprefix("--print_shtab")[1:]))
+            return
         _choose(args)
         if (here := str(Path.cwd())) not in sys.path:
             # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
             sys.path.append(here)
+        run = _import(args[0])
         with handled(signal.default_int_handler):  # SIGTERM too raises KeyboardInterrupt
-            command = _import(args[0])
-            command(args)
+            run(args)
             sys.stdout.flush()
     except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
+        print("linlight: stopped", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None
     except BrokenPipeError:
         # The reader of our output has gone, as in `linlight ... | head`. What is still to be flushed at the
         # interpreter's end must not fail again: https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    except OSError as error:
-        fail(of_file(error))
-    except (MemoryError, RuntimeError) as error:
-        from linlight.cli.messages import OUT_OF_MEMORY, out_of_memory
-
-        if not out_of_memory(error):
+    except Exception as error:
+        line = line_of(error)
+        if line is None:
             raise
-        fail(OUT_OF_MEMORY)
-    except InputError as error:
-        fail(error)
+        fail(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from linlight.cli.messages import command_parser, parse
+from linlight.cli.parsing import command_parser, parse
 from linlight.errors import InputError
 from linlight.methods import find_method
 from linlight.runs.run import load
@@ -25,9 +25,9 @@ def options() -> ArgumentParser:
     return parser
 
 
-def plot(args: Sequence[str]) -> None:
+def run(args: Sequence[str]) -> None:
     """Runs `linlight plot`."""
-    config = parse(options(), args)
+    config = parse(options(), args[1:])
     folder, *more = config.folder
     if more:
         raise InputError(f"plot draws one run at a time: give one folder, not {len(more) + 1}")

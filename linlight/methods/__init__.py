@@ -17,6 +17,7 @@ from linlight.methods.least_squares import LeastSquares as LeastSquares
 # isort: on
 from linlight.errors import InputError, nearest_name
 from linlight.methods.base import LinearModel as LinearModel
+from linlight.methods.base import ManualSGD
 
 METHODS: dict[str, type[LinearModel]] = {
     name: thing
@@ -24,6 +25,12 @@ METHODS: dict[str, type[LinearModel]] = {
     if isinstance(thing, type) and issubclass(thing, LinearModel) and thing is not LinearModel
 }
 """The methods by their short names."""
+
+
+def own_class(path: str) -> type | None:
+    """The method or optimizer of linlight's that a path names, wherever an earlier version kept it."""
+    own = {**METHODS, "ManualSGD": ManualSGD}
+    return own.get(path.rpartition(".")[2]) if path.startswith("linlight.") else None
 
 
 def find_method(name: str) -> type[LinearModel]:
@@ -35,12 +42,10 @@ def find_method(name: str) -> type[LinearModel]:
         InputError: If there is no such class, or it is not a method.
     """
     module, _, short = name.rpartition(".")
-    if short in METHODS and module.partition(".")[0] in ("", "linlight"):
-        return METHODS[short]
-    if not module:
+    if not module and short not in METHODS:
         raise InputError(f"there is no method {name!r}: {nearest_name(name, METHODS)}")
     try:
-        found = getattr(import_module(module), short)
+        found = own_class(name) or (getattr(import_module(module), short) if module else METHODS[short])
     except (ImportError, AttributeError) as error:
         raise InputError(f"there is no class {name}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, LinearModel)):

@@ -133,6 +133,20 @@ def test_our_own_optimizer_is_found_wherever_it_was(module: str, run: Run) -> No
     main(["fit", "--ckpt_path", str(run.checkpoint), "--trainer.max_epochs=4"])
 
 
+@pytest.mark.parametrize("module", ["linlight.methods.optim", "linlight.optim", "linlight"])
+def test_a_config_of_an_earlier_version_names_what_is_elsewhere_now(module: str, linlight: Linlight) -> None:
+    old = {
+        "model": {"class_path": f"{module}.LinearRegression"},
+        "optimizer": {"class_path": f"{module}.ManualSGD", "init_args": {"lr": 0.01}},
+        "trainer": {"max_epochs": 2, "callbacks": [{"class_path": f"{module}.Audit"}]},
+    }
+    Path("old.yaml").write_text(yaml.safe_dump(old))
+    run = linlight("fit", "--config=old.yaml")
+    words = [f"--model={module}.LinearRegression", f"--optimizer={module}.ManualSGD", "--optimizer.lr=0.01"]
+    typed = linlight("fit", *words, "--trainer.max_epochs=2")
+    assert typed.summary["weights"] == run.summary["weights"]
+
+
 @pytest.fixture
 def run(linlight: Linlight) -> Run:
     return linlight("fit", "--model=LinearRegression", "--trainer.max_epochs=2", "--quiet=true")

@@ -72,7 +72,7 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
         ("fit --model LinearRegression --model.criterion HingeEmbeddingLoss", "does not compare numbers"),
         (
             "fit --model LinearRegression --model.criterion HuberLoss --model.criterion.delta x",
-            "--model.criterion.delta must be of type float or null, got x",
+            "--model.criterion.delta must be of type float, got x",
         ),
         (
             "fit --model LinearRegression --model.criterion HuberLoss --model.criterion.nope 1",
@@ -245,6 +245,39 @@ def test_any_logger_two_runs_two_folders(linlight: Linlight, logger: str) -> Non
     assert first.checkpoint.exists()
     assert first.summary["weights"] == second.summary["weights"]
     assert not Path("config.yaml").exists()
+
+
+LOGGERS = {
+    "in a list": ["--trainer.logger=[CSVLogger, TensorBoardLogger]"],
+    "added": ["--trainer.logger+=CSVLogger", "--trainer.logger+=TensorBoardLogger"],
+    "in a config": ["--config=loggers.yaml"],
+}
+
+
+@pytest.mark.parametrize("how", LOGGERS)
+def test_several_loggers_write_to_the_runs_folder_and_go_on(how: str, linlight: Linlight) -> None:
+    classes = [{"class_path": "CSVLogger"}, {"class_path": "lightning.pytorch.loggers.TensorBoardLogger"}]
+    Path("loggers.yaml").write_text(yaml.safe_dump({"trainer": {"logger": classes}}))
+    run = linlight("fit", "--model=GradientDescent", "--trainer.max_epochs=2", *LOGGERS[how])
+    again = linlight("fit", f"--ckpt_path={run.checkpoint}", "--trainer.max_epochs=3")
+    for one in (run, again):
+        assert (one.folder / "csv" / "metrics.csv").exists()
+        assert list(one.folder.glob("events*"))
+    assert {path.name for path in Path().iterdir()} == {"lightning_logs", "loggers.yaml"}
+
+
+@pytest.mark.parametrize("name", ["CSVLogger", "TensorBoardLogger"])
+def test_a_run_with_a_logger_goes_on(name: str, linlight: Linlight, refused: Refused) -> None:
+    words = ["fit", "--model=GradientDescent", f"--trainer.logger={name}"]
+    run = linlight(*words, "--trainer.max_epochs=2")
+    again = linlight("fit", f"--ckpt_path={run.checkpoint}", "--trainer.max_epochs=3")
+    config = yaml.safe_load((again.folder / "config.yaml").read_text())
+    assert config["trainer"]["logger"]["class_path"].endswith(f".{name}")
+    elsewhere = linlight(*words, "--trainer.max_epochs=2", "--trainer.logger.save_dir=elsewhere")
+    for path in Path().rglob("summary.json"):
+        path.unlink()
+    line = refused("fit", f"--ckpt_path={elsewhere.checkpoint}", "--trainer.max_epochs=3")
+    assert "trainer.logger of" in line
 
 
 def test_an_option_of_a_few_words_names_them(refused: Callable[..., str]) -> None:

@@ -121,7 +121,6 @@ def test_a_config_that_is_trusted_brings_its_own_callbacks(
 @pytest.mark.parametrize(
     ("words", "needed"),
     {
-        "--trainer.logger+=CSVLogger": "save_dir",
         "--trainer.callbacks=EarlyStopping": "monitor",
         "--trainer.callbacks+=GradientAccumulationScheduler": "scheduling",
         "--lr_scheduler=StepLR": "step_size",

@@ -267,7 +267,7 @@ def test_in_another_thread_signals_are_left_alone(table: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.5, 1.0])
 def test_while_it_starts(moment: float) -> None:
-    code = "import sys; from linlight.cli.main import main; print('ready', flush=True); main(sys.argv[1:])"
+    code = "from linlight.__main__ import main; print('ready', flush=True); main()"
     words = [sys.executable, "-c", code, *WORDS, "--trainer.max_epochs=100000000"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
