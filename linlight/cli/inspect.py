@@ -9,7 +9,7 @@ from torch import Tensor
 
 from linlight.cli.parsing import command_parser, parse
 from linlight.data.datamodule import XYDataModule
-from linlight.functional.descent import stack, turned
+from linlight.functional.descent import BEYOND_FLOATS, epochs_from, stack
 from linlight.functional.solve import Optimum, equations, optimum
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, column_norms
@@ -92,6 +92,7 @@ def _inflation(fit: Optimum, scales: Tensor) -> list[float]:
     return [float(value) for value in inflation]
 
 
+@BEYOND_FLOATS
 def _descent(m: Moments, fit: Optimum) -> tuple[float, float, int | None]:
     """The condition number, the largest stable step, and the epochs of descent at half of it.
 
@@ -101,13 +102,12 @@ def _descent(m: Moments, fit: Optimum) -> tuple[float, float, int | None]:
     theta = stack(fit.w, fit.b)
     start = np.ones_like(theta)
     start[:, : fit.b is not None] = 0.0
-    shape, start = turned(m, fit, start)
-    gap = float(shape.gaps(start).sum())
-    gap_of_zero = float(((theta @ fit.design.numpy().T) ** 2).sum()) / (m.weight.item() * m.targets)
+    design, total = fit.design.numpy(), m.weight.item() * m.targets
+    gap, gap_of_zero = (float(((away @ design.T) ** 2).sum()) / total for away in (start - theta, theta))
     goal = TOLERANCE * (min(gap, gap_of_zero) if gap_of_zero > 0 else gap)
-    step = shape.largest_stable_step
-    epochs = shape.epochs_to(start, step / 2, goal) if math.isfinite(step) else 0
-    return shape.condition_number(fit), step, epochs
+    step = float(total / np.square(fit.largest_singular_value))
+    epochs = epochs_from(m, fit, start, step / 2, goal) if math.isfinite(step) else 0
+    return fit.condition_number, step, epochs
 
 
 def _short(epochs: int | None) -> str:

@@ -22,8 +22,8 @@ T = TypeVar("T")
 CSV_ENDINGS = (".csv", ".tsv", ".txt")
 CSV_BYTES = 2**23
 """Bytes that are parsed at once: enough for all cores, few enough to hold several times."""
-BYTES_OF_A_COLUMN = 2**8
-"""Bytes of each column that pyarrow converts at a time, at the least."""
+BYTES_OF_A_COLUMN = 2**12
+"""Bytes of each column that pyarrow converts at a time, at the least: a call costs as much as many bytes."""
 WIDE = 2**13
 """Columns for which that many bytes are parsed at once; for twice as many columns, twice the bytes."""
 MOST_COLUMNS = 2**17

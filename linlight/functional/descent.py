@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.linalg import eigh_tridiagonal
-from scipy.linalg.lapack import dsytrd
 from torch import Tensor
 
+from linlight.functional.lanczos import MANY_COLUMNS, spectral_norm, tridiagonal
 from linlight.functional.solve import RANK_TOLERANCE, Optimum
 from linlight.functional.statistic import Moments, design
 
@@ -21,8 +21,6 @@ BEYOND_FLOATS = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 """A gap beyond the largest number is infinite, which needs no warning."""
 MOST_EPOCHS = 10**12
 """The most epochs that are predicted."""
-MANY_COLUMNS = 256
-"""More columns than this are worth forming XᵀX for, which is faster and loses digits."""
 LEAST_SQUARE = 1e-6
 """The least eigenvalue of XᵀX, over the greatest, that keeps ten digits."""
 
@@ -59,13 +57,6 @@ class Parabola:
     def largest_stable_step(self) -> float:
         """2/λ_max: whole-batch steps converge exactly below it."""
         return float(2 / self.curvatures.max(initial=0.0))
-
-    def condition_number(self, fit: Optimum) -> float:
-        """What `Optimum.condition_number` is, without another factorisation."""
-        last = fit.design.shape[1] - fit.coded - 1
-        if len(fit.dependent) or last >= len(self.roots):
-            return math.inf
-        return float(self.roots[0] / self.roots[last]) if self.roots[last] > 0 else math.inf
 
     @BEYOND_FLOATS
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
@@ -145,43 +136,37 @@ def largest_stable_step(m: Moments, bias: bool, total: bool = False) -> float:
     """
     count = 1.0 if total else m.weight.item() * m.targets
     # The largest singular value of X̃, squared, is the largest eigenvalue of X̃ᵀX̃.
-    curvature = 2 * torch.linalg.matrix_norm(design(m.cpu(), bias)[0], ord=2).item() ** 2 / count
-    return 2 / curvature if curvature > 0 else math.inf
+    norm = spectral_norm(design(m.cpu(), bias)[0])
+    return count / (norm * norm) if norm * norm > 0 else math.inf
 
 
-def turned(m: Moments, fit: Optimum, start: np.ndarray) -> tuple[Parabola, np.ndarray]:
-    """The squared error's shape in axes of which the first goes from the lowest point to a start.
+def epochs_from(m: Moments, fit: Optimum, start: np.ndarray, lr: float, gap: float) -> int | None:
+    """What `Parabola.epochs_to` is, without the eigenvectors where columns are many.
 
-    The gap along a descent from there is the same in any axes. In these a tridiagonal form of XᵀX, which
-    leaves the first axis as it is, has all of it, in a third of the time that its eigenvectors take. See
-    Golub and Meurant, Matrices, Moments and Quadrature, section 5.
+    The gap after k steps is a polynomial of degree 2k + 1 in H, applied to the error at the start. Of many
+    columns it is known from few steps of Lanczos' method; see `tridiagonal`.
 
     Args:
         m: The statistic.
         fit: Its optimum.
-        start: θ where a descent begins, (T, K).
-
-    Returns:
-        The parabola about zero, and where the start lies in it. Of several targets, of few columns and where
-        XᵀX would lose digits, they are the parabola and the start as they are.
+        start: θ where the descent begins, (T, K).
+        lr: The length of its steps, which is stable.
+        gap: The gap to come down to.
     """
-    x = design(m.cpu(), bias=fit.b is not None)[0].numpy()
-    if m.targets == 1 and len(x) > x.shape[1] > MANY_COLUMNS:
-        away = (start - stack(fit.w, fit.b))[0]
-        distance = float(np.linalg.norm(away))
-        mirror = away.copy()
-        mirror[0] += math.copysign(distance, away[0])
-        mirror /= np.linalg.norm(mirror) or 1.0
-        x = x - np.outer(x @ mirror, 2 * mirror)
-        _, diagonal, beside, *_ = dsytrd(x.T @ x, lower=1, lwork=32 * len(away), overwrite_a=1)
+    away = start - stack(fit.w, fit.b)
+    if m.targets > 1 or fit.design.shape[1] <= MANY_COLUMNS or not away.any():
+        return parabola(m, fit).epochs_to(start, lr, gap)
+    distance = float(np.linalg.norm(away))
+    found: list[int | None] = []
+    for diagonal, beside in tridiagonal(fit.design, torch.from_numpy(away[0])):
         values, vectors = eigh_tridiagonal(diagonal, beside)
-        if values[0] > LEAST_SQUARE * values[-1]:
-            roots = np.sqrt(2 * values[::-1] / m.weight.item())
-            directions = vectors[:, ::-1]
-            half = (directions * (roots / math.sqrt(2))).T
-            shape = Parabola(np.zeros_like(start), 0.0, directions, roots, half)
-            return shape, np.eye(1, len(away)) * distance
-    return parabola(m, fit), start
+        roots = np.sqrt(2 * values.clip(min=0) / m.weight.item())
+        axes = np.zeros((1, len(diagonal)))
+        shape = Parabola(axes, 0.0, vectors, roots, (vectors * roots).T / math.sqrt(2))
+        found.append(shape.epochs_to(np.eye(1, len(diagonal)) * distance, lr, gap))
+        if len(found) > 1 and found[-1] == found[-2]:
+            break
+    return found[-1]
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from scipy.linalg import qr
 from torch import Tensor
 
 from linlight.errors import InputError
+from linlight.functional.lanczos import MANY_COLUMNS, spectral_norm
 from linlight.functional.statistic import Moments, column_norms, design, loss
 from linlight.text import visible
 
@@ -52,6 +53,7 @@ class Optimum:
         dependent: Numbers of the other features that depend on others on every row, (k,).
         relations: How the first of those depend on others, where few terms say it, (up to `MOST_RELATIONS`,
             D + 1): the feature equals its row times (1, x), in which it does not occur itself.
+        penalised: Whether there is a penalty, whose rows then count in the basis.
     """
 
     w: Tensor
@@ -62,6 +64,7 @@ class Optimum:
     coded: int
     dependent: Tensor
     relations: Tensor
+    penalised: bool = False
 
     @cached_property
     def condition_number(self) -> float:
@@ -72,8 +75,15 @@ class Optimum:
         last = self.design.shape[1] - self.coded - 1
         if len(self.dependent) or last >= len(self.design):
             return math.inf
+        if self.design.shape[1] > MANY_COLUMNS and not self.coded and not self.penalised:
+            return self.largest_singular_value * spectral_norm(self.basis)  # L Lᵀ is the inverse of X̃ᵀX̃
         values = torch.linalg.svdvals(self.design)
         return float(values[0] / values[last])
+
+    @cached_property
+    def largest_singular_value(self) -> float:
+        """That of x̃ over the rows."""
+        return spectral_norm(self.design)
 
     @property
     def rank(self) -> int:
@@ -276,6 +286,7 @@ def optimum(m: Moments, bias: bool, l2: float = 0.0, coded: Sequence[int] = ()) 
         coded=len(coded),
         dependent=f.dependent,
         relations=_relations(m, bias, f.basis, f.dependent[:MOST_RELATIONS], shares),
+        penalised=l2 > 0,
     )
 
 

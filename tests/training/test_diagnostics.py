@@ -20,7 +20,7 @@ from linlight.cli.main import main
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
 from linlight.functional.cycle import cycle
-from linlight.functional.descent import Parabola, parabola, stack, turned
+from linlight.functional.descent import Parabola, epochs_from, largest_stable_step, parabola, stack
 from linlight.functional.forecast import shuffled_step
 from linlight.functional.solve import optimum
 from linlight.functional.standardize import Standardizer
@@ -86,17 +86,22 @@ def test_predicted_curve_is_the_actual_one(
 @pytest.mark.parametrize(
     ("rows", "columns", "offset"), [(900, 280, 1.0), (900, 280, 1e6), (300, 400, 0), (50, 4, 0)]
 )
-def test_a_descent_is_the_same_in_other_axes(rows: int, columns: int, offset: float, bias: bool) -> None:
+def test_many_columns_need_no_eigenvectors(rows: int, columns: int, offset: float, bias: bool) -> None:
     x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x = (x + offset) * torch.linspace(0.5, 2, columns)
     m = moments(x, x[:, :3].sum(1, keepdim=True))
     best = optimum(m, bias)
     plain, start = parabola(m, best), np.ones((1, columns + bias))
-    found, begin = turned(m, best, start)
-    assert found.largest_stable_step == pytest.approx(plain.largest_stable_step, rel=1e-10)
-    assert found.condition_number(best) == pytest.approx(plain.condition_number(best), rel=1e-9)
-    lr, epochs = plain.largest_stable_step / 2, range(0, 100, 7)
-    assert found.gaps_after(begin, lr, epochs) == pytest.approx(plain.gaps_after(start, lr, epochs), rel=1e-8)
+    assert largest_stable_step(m, bias) == pytest.approx(plain.largest_stable_step, rel=1e-9)
+    assert best.largest_singular_value == pytest.approx(np.linalg.norm(best.design, 2), rel=1e-9)
+    values = np.linalg.svd(best.design, compute_uv=False)
+    condition = values[0] / values[-1] if rows > columns else math.inf
+    assert best.condition_number == pytest.approx(condition, rel=1e-8)
+    gap = float(plain.gaps(start).sum())
+    for lr in (plain.largest_stable_step / 2, plain.largest_stable_step / 50):
+        for goal in (0.5 * gap, 1e-3 * gap, 1e-6 * gap):
+            expected = plain.epochs_to(start, lr, goal)
+            assert epochs_from(m, best, start, lr, goal) == pytest.approx(expected, rel=1e-8)
 
 
 def test_the_optimum_of_standardised_features_is_that_of_the_features() -> None:
