@@ -32,18 +32,18 @@ class Parabola:
     Attributes:
         theta: θ*, (T, K): the bias first where there is one, then the weights.
         lowest: The loss at θ*.
-        directions: V, (K, k), the eigenvectors of H as columns; with fewer rows than coefficients, only those
-            that the loss depends on.
-        roots: √λ, (k,), of their eigenvalues, which themselves may leave float64.
-        design: A, (r, K), with AᵀA = H/2. Features of very different sizes add their part to a gap in it,
-            which would be lost in the eigenvectors.
+        design: A, (r, K), with AᵀA = H/2, so that the loss at θ is |A(θ − θ*)|² above its lowest.
+        axes: (r, k), A's left singular vectors as columns: a step shrinks A(θ − θ*) along each by 1 − lr·λ.
+            The eigenvectors of H, A's right singular vectors, would lose what features of very different
+            sizes add to a gap.
+        roots: √λ, (k,), of the eigenvalues of H, which themselves may leave float64.
     """
 
     theta: np.ndarray
     lowest: float
-    directions: np.ndarray
-    roots: np.ndarray
     design: np.ndarray
+    axes: np.ndarray
+    roots: np.ndarray
 
     @property
     @BEYOND_FLOATS
@@ -60,8 +60,8 @@ class Parabola:
 
     @BEYOND_FLOATS
     def coordinates(self, theta: np.ndarray) -> np.ndarray:
-        """θ − θ* along the eigenvectors, (T, k)."""
-        along: np.ndarray = (theta - self.theta) @ self.directions
+        """A(θ − θ*) along the axes, (T, k): the gap is the sum of their squares."""
+        along: np.ndarray = (theta - self.theta) @ self.design.T @ self.axes
         return along
 
     @BEYOND_FLOATS
@@ -78,7 +78,7 @@ class Parabola:
     def gaps_after(self, theta: np.ndarray, lr: float, epochs: range) -> list[float]:
         """The gaps after each of these numbers of whole-batch steps of length `lr` from θ."""
         shrinking = (1 - lr * self.curvatures) ** 2  # (k,)
-        parts = 0.5 * ((self.coordinates(theta) * self.roots) ** 2).sum(0)  # (k,)
+        parts = (self.coordinates(theta) ** 2).sum(0)  # (k,)
         powers = shrinking ** np.array(epochs, dtype=float)[:, None]  # (epochs, k)
         gaps: list[float] = np.sum(parts * powers, axis=1, where=parts > 0).tolist()
         return gaps
@@ -107,16 +107,17 @@ def parabola(m: Moments, fit: Optimum, total: bool = False) -> Parabola:
     """
     m = m.cpu()
     x, y = design(m, bias=fit.b is not None)
+    x = x[(x != 0).any(1)]  # the others are of the targets
     squares = fit.residual_squares
     exact = squares <= (RANK_TOLERANCE**2) * y.square().sum(0)  # the residuals are rounding
-    sizes, directions = _principal(x)
+    axes, sizes = _principal(x)
     count = 1.0 if total else m.weight.item() * m.targets
     return Parabola(
         theta=stack(fit.w, fit.b),
         lowest=torch.where(exact, 0.0, squares).sum().item() / count,
-        directions=directions.numpy(),
-        roots=sizes.numpy() * math.sqrt(2 / count),
         design=x.numpy() / math.sqrt(count),
+        axes=axes.numpy(),
+        roots=sizes.numpy() * math.sqrt(2 / count),
     )
 
 
@@ -161,22 +162,23 @@ def epochs_from(m: Moments, fit: Optimum, start: np.ndarray, lr: float, gap: flo
     for diagonal, beside in tridiagonal(fit.design, torch.from_numpy(away[0])):
         values, vectors = eigh_tridiagonal(diagonal, beside)
         roots = np.sqrt(2 * values.clip(min=0) / m.weight.item())
-        axes = np.zeros((1, len(diagonal)))
-        shape = Parabola(axes, 0.0, vectors, roots, (vectors * roots).T / math.sqrt(2))
-        found.append(shape.epochs_to(np.eye(1, len(diagonal)) * distance, lr, gap))
+        size = len(diagonal)
+        shape = Parabola(np.zeros((1, size)), 0.0, (vectors * roots).T / math.sqrt(2), np.eye(size), roots)
+        found.append(shape.epochs_to(np.eye(1, size) * distance, lr, gap))
         if len(found) > 1 and found[-1] == found[-2]:
             break
     return found[-1]
 
 
 def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The singular values of x, (r, K), the greatest first, (k,), and their right vectors, (K, k)."""
-    if len(x) > x.shape[1] > MANY_COLUMNS:  # by XᵀX in a fifth of the time, where squaring leaves digits
-        values, vectors = torch.linalg.eigh(x.T @ x)
-        if values[0] > LEAST_SQUARE * values[-1]:
-            return values.flip(0).sqrt(), vectors.flip(1)
-    _, s, vt = torch.linalg.svd(x, full_matrices=False)
-    return s, vt.T
+    """The left singular vectors of x, (r, K), as columns, (r, k), and its singular values, (k,)."""
+    columns = x.shape[1]
+    if len(x) >= columns > MANY_COLUMNS:  # by XXᵀ in a fifth of the time, where squaring leaves digits
+        values, vectors = (found.flip(-1)[..., :columns] for found in torch.linalg.eigh(x @ x.T))
+        if values[-1] > LEAST_SQUARE * values[0]:
+            return vectors, values.sqrt()
+    u, s, _ = torch.linalg.svd(x, full_matrices=False)
+    return u, s
 
 
 def stack(w: Tensor, b: Tensor | None) -> np.ndarray:

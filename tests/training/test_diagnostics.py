@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +381,34 @@ def test_the_gap_of_features_of_very_different_sizes(small: float, total: bool) 
     away = np.array([[0.0, 0.0, 1 / small]])
     expected = ((x[:, 1] / small) ** 2).sum() / (1 if total else 20)
     assert shape.gaps(shape.theta + away)[0] == pytest.approx(expected, rel=1e-9)
+
+
+def exact_gaps(x: np.ndarray, y: np.ndarray, start: list[float], lr: float, epochs: int) -> list[float]:
+    """The gaps along a descent in exact arithmetic; x is (N, K) and y is (N,)."""
+    exact = np.vectorize(Fraction, otypes=[object])
+    x, y, theta = exact(x), exact(y), exact(np.array(start))
+    products, best = x.T @ x, x.T @ y
+    for i in range(len(best)):  # Gauss and Jordan's elimination
+        best[i], products[i] = best[i] / products[i, i], products[i] / products[i, i]
+        for j in {*range(len(best))} - {i}:
+            best[j] -= products[j, i] * best[i]
+            products[j] = products[j] - products[j, i] * products[i]
+    gaps = []
+    for _ in range(epochs + 1):
+        away = x @ (theta - best)
+        gaps.append(float((away @ away) / len(x)))
+        theta = theta - Fraction(lr) * 2 / len(x) * (x.T @ away)
+    return gaps
+
+
+@pytest.mark.parametrize("small", [1.0, 2.0**-10, 2.0**-20, 2.0**-40, 2.0**-300, 2.0**-500])
+def test_the_forecast_for_features_of_very_different_sizes(small: float) -> None:
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(16, 3)), generator.normal(size=16)
+    x[:, 2] *= small
+    m = moments(torch.from_numpy(x), torch.from_numpy(y[:, None]))
+    found = parabola(m, optimum(m, bias=False))
+    start, lr = [1.0, -1.0, 1 / small], found.largest_stable_step / 4
+    expected = exact_gaps(x, y, start, lr, 40)
+    assert found.gaps_after(np.array([start]), lr, range(41)) == pytest.approx(expected, rel=1e-11)
+    assert expected[40] < 0.9 * expected[0]
