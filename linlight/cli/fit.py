@@ -29,8 +29,9 @@ from linlight.training.folder import folder_name, new_folder, removed_on_failure
 from linlight.training.progress import silence
 from linlight.training.resume import differences
 from linlight.training.run_summary import describe, figures
+from linlight.training.settings import run_label
 from linlight.training.stopping import EXIT_CODE
-from linlight.training.tensorboard import BatchedTensorBoardLogger, run_label
+from linlight.training.tensorboard import BatchedTensorBoardLogger
 
 EXPECTED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Exceptions of Lightning and torch about arguments that they cannot work with."""

@@ -21,7 +21,7 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.criterion import check_compares_numbers, check_reduces
 from linlight.methods.base.optim import check_lr
 from linlight.methods.gradient_descent import GradientDescent
-from linlight.training.tensorboard import run_label
+from linlight.training.settings import run_label
 
 NOTES_LR = 0.01
 """The learning rate at which the sum of the squared errors of the notes' three points is stable."""

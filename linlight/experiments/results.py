@@ -13,7 +13,7 @@ from linlight.data.datamodule import XYDataModule
 from linlight.experiments.trial import Trial
 from linlight.text import display_width, number, padded, shortened
 from linlight.training.history import Course
-from linlight.training.tensorboard import run_label
+from linlight.training.settings import run_label
 
 WIDTH = 80
 """Columns of the table."""

@@ -19,15 +19,16 @@ from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import epoch_loss
 from linlight.text import count, number
 from linlight.training.diagnostics import Diagnostics
+from linlight.training.settings import method_settings
 
 PATIENCE = 2.0
-"""Seconds a training lasts before its bar appears; a shorter one shows none."""
+"""Seconds after which the bar of a training appears."""
 LINES = 10
 """Lines about epochs that `Verbose` prints in a whole training."""
 
 
-def figures(trainer: Trainer, diagnostics: Diagnostics) -> str:
-    """The loss of the epoch so far, and the gap that the last one left, where it is known."""
+def loss_and_gap(trainer: Trainer, diagnostics: Diagnostics) -> str:
+    """The loss of the epoch so far, and the gap after the last one, where it is known."""
     gap = diagnostics.epoch_metrics.get("gap")
     return f"loss {number(epoch_loss(trainer), 3)}" + ("" if gap is None else f", gap {number(gap, 3)}")
 
@@ -47,10 +48,10 @@ class ProgressBar(lightning_callbacks.ProgressBar):
     def __init__(self, diagnostics: Diagnostics | None = None, shown: bool = True) -> None:
         super().__init__()
         self._diagnostics = diagnostics or Diagnostics()
-        # Both, because what is printed on one is seen through the other.
+        # Both, because what is printed on one shows on the other's terminal.
         self._shown = shown and sys.stderr.isatty() and sys.stdout.isatty()
         self._bar: Any = None
-        self._rows = 0.0  # of a batch, on the average
+        self._rows = 0.0  # of a batch, on average
         self._due = 0.0
 
     def disable(self) -> None:
@@ -66,9 +67,9 @@ class ProgressBar(lightning_callbacks.ProgressBar):
         tqdm.write(" ".join(str(arg) for arg in args), file=kwargs.get("file") or sys.stdout)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Makes the bar, which waits to be seen."""
+        """Makes the bar, which appears after a while."""
         data = our_data(trainer)
-        if not self._shown or data is None:  # whose rows are not known
+        if not self._shown or data is None:  # the rows of another data module are not known
             return
         epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         rows = data.source.known_sizes().get("training")
@@ -99,7 +100,7 @@ class ProgressBar(lightning_callbacks.ProgressBar):
             return
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + 0.2
-            text = f"epoch {trainer.current_epoch + 1}, {figures(trainer, self._diagnostics)}"
+            text = f"epoch {trainer.current_epoch + 1}, {loss_and_gap(trainer, self._diagnostics)}"
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(self._rows)
 
@@ -118,12 +119,12 @@ class ProgressBar(lightning_callbacks.ProgressBar):
 
 
 class Verbose(Callback):
-    """Prints what is in use before training, and some ten lines about its epochs."""
+    """Prints the settings before training, and some ten lines about its epochs."""
 
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
         self._diagnostics = diagnostics or Diagnostics()
         self._every = 1
-        self._began = (0.0, 0)  # when, and at which epoch
+        self._began = (0.0, 0)  # time and epoch
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Prints settings, data and device."""
@@ -134,9 +135,7 @@ class Verbose(Callback):
         self._began = (time.perf_counter(), trainer.current_epoch)
         if not trainer.is_global_zero:
             return
-        settings = (
-            f"{name} {_short(value)}" for name, value in sorted(model.hparams.items()) if value is not None
-        )
+        settings = (f"{name} {value}" for name, value in sorted(method_settings(model).items()))
         dtype = str(model.w.dtype).removeprefix("torch.")
         where = f"device: {model.device}, {count(torch.get_num_threads(), 'thread')}, {dtype}"
         if trainer.world_size > 1:
@@ -160,7 +159,7 @@ class Verbose(Callback):
             return
         data = our_data(trainer)
         began, first = self._began
-        line = f"epoch {epoch}: {figures(trainer, self._diagnostics)}"
+        line = f"epoch {epoch}: {loss_and_gap(trainer, self._diagnostics)}"
         rows = None if data is None else data.source.known_sizes().get("training")
         if data is not None and rows is not None:
             speed = (epoch - first) * rows * data.passes / (time.perf_counter() - began)
@@ -174,10 +173,6 @@ def _batches(data: XYDataModule, rows: int | None) -> str:
         return f"as they are read, up to {data.source.chunk_rows:,} rows"
     rows = data.train_size if rows is None else rows
     return f"{data.batches:,} of {count(min(data.batch_size or rows, rows), 'row')} an epoch"
-
-
-def _short(value: Any) -> Any:
-    return value["class_path"].rpartition(".")[2] if isinstance(value, dict) else value
 
 
 @contextmanager

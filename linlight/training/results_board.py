@@ -20,20 +20,27 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import batches_again
 from linlight.methods.base.training_loss import run_batches
 from linlight.training.fit_result import FitResult
-from linlight.training.tensorboard import as_word, class_name, data_name, tensorboards
+from linlight.training.settings import (
+    data_settings,
+    in_a_word,
+    method_settings,
+    source_name,
+    yes_or_no,
+)
+from linlight.training.tensorboard import tensorboards
 
 FINAL = (
     *("train_loss", "gap", "val_loss"),
     *(f"{rows}_{name}" for rows in ("train", "val") for name in ("rmse", "mae", "r2")),
     *("condition_number", "epochs", "steps", "seconds"),
 )
-"""The columns of figures in the HParams table."""
+"""The columns of results in the HParams table."""
 FIRST = ("method", "optimizer", "lr", "batch", "criterion")
-"""The columns of settings that stand first in it."""
+"""The first columns of settings in it."""
 FEWEST_RESIDUALS = 30
-"""Fewer are not worth a histogram."""
+"""The fewest rows that are worth a histogram."""
 MOST_RESIDUALS = 10_000
-"""The most rows in a histogram; of more it shows an evenly spaced sample, and its name says so."""
+"""The most rows in a histogram; of more it shows an evenly spaced sample, as its name says."""
 
 
 def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]) -> None:
@@ -41,12 +48,13 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
     for logger in tensorboards(trainer):
         final = {f"final/{name}": _number(summary.get(name)) for name in FINAL}
         writer, step = logger.experiment, trainer.global_step
-        settings = _settings(trainer, model, data, summary)
+        settings = _table_settings(trainer, model, data, summary)
         logger.hparams.update(settings)
         logger.log_metrics(final, 0)
         for part in hparams(settings, final):  # as `log_hyperparams` does, with the columns in their order
             writer.file_writer.add_summary(_with_first_columns(part))
-        writer.add_text("card", FitResult(summary).to_markdown(_card_settings(model), _source(data)), step)
+        of_method = in_a_word(method_settings(model))
+        writer.add_text("card", FitResult(summary).to_markdown(of_method, source_name(data)), step)
         if (of := summary["rows"]) >= FEWEST_RESIDUALS:
             found = residuals(trainer, model, data)
             name = "residuals" if len(found) == of else f"residuals_of_{len(found)}_rows_of_{of}"
@@ -59,7 +67,7 @@ def show_results(trainer: Trainer, model: LinearModel, data: XYDataModule, summa
 def _with_first_columns(summary: Summary) -> Summary:
     """Puts `FIRST` before the other settings, of which TensorBoard's table shows five unasked.
 
-    It sorts settings by name, after those that are said to differ between runs.
+    It sorts settings by name, after those that are marked as different between runs.
     """
     plugin = summary.value[0].metadata.plugin_data
     content = HParamsPluginData.FromString(plugin.content)
@@ -70,47 +78,24 @@ def _with_first_columns(summary: Summary) -> Summary:
     return summary
 
 
-def _card_settings(model: LinearModel) -> dict[str, Any]:
-    """The method's settings in a word each: of an optimizer or criterion its class, and its lr."""
-    found: dict[str, Any] = {}
-    for name, value in model.hparams.items():
-        if isinstance(value, dict):
-            found[name] = class_name(value)
-            if "lr" in value.get("init_args", {}):
-                found["lr"] = value["init_args"]["lr"]
-        elif isinstance(value, str | int | float):
-            found.setdefault(name, value)
-    return found
-
-
-def _source(data: XYDataModule) -> str:
-    """Where the data come from, in words."""
-    if isinstance(path := data.hparams.get("path"), str):
-        return path
-    textbook = all(name in data.hparams and data.hparams[name] is None for name in ("x", "path"))
-    return "the textbook's points" if textbook else "arrays"
-
-
-def _settings(
+def _table_settings(
     trainer: Trainer, model: LinearModel, data: XYDataModule, summary: dict[str, Any]
 ) -> dict[str, Any]:
     # TensorBoard takes the columns of its table from one run and never shows keys that others add
     # (tensorflow/tensorboard#3371), so every method logs the same; NaN stands for "has none".
     optimizer = trainer.optimizers[0] if trainer.optimizers else None
-    return {
+    settings = {
         "method": type(model).__name__,
         "optimizer": type(optimizer).__name__,
-        "lr": optimizer.defaults.get("lr", math.nan) if optimizer is not None else math.nan,
-        "batch": data.batch_size or summary["rows"],
+        "lr": math.nan if optimizer is None else optimizer.defaults.get("lr", math.nan),
         "criterion": type(model.criterion).__name__ + "-sum" * model.loss_is_total,
-        "bias": as_word(model.b is not None),
-        "shuffle": as_word(data.shuffle),
-        "data": data_name(data) or _source(data),
+        "bias": model.b is not None,
+        **data_settings(data),
+        "batch": data.batch_size or summary["rows"],
         "rows": summary["rows"],
         "features": summary["features"],
-        "standardize": as_word(data.standardize),
-        "dtype": str(model.w.dtype).removeprefix("torch."),
     }
+    return {name: yes_or_no(value) for name, value in settings.items()}
 
 
 def _number(value: Any) -> float:
@@ -119,9 +104,9 @@ def _number(value: Any) -> float:
 
 @torch.no_grad()
 def residuals(trainer: Trainer, model: LinearModel, data: XYDataModule) -> Tensor:
-    """Targets less predictions of some of the rows of the run, in the targets' own units, (n, T)."""
+    """Targets minus predictions for some rows of the run, in the targets' own units, (n, T)."""
     seen = run_batches(trainer)
-    if math.isfinite(seen) and not data.reduce:  # of several processes, this one's share
+    if math.isfinite(seen) and not data.reduce:  # with several processes, this one's share
         found = torch.cat(
             [y.to(model.w) - model(x.to(model.w)) for x, y, *_ in batches_again(trainer, seen)]
         ).cpu()
@@ -137,8 +122,8 @@ def residuals(trainer: Trainer, model: LinearModel, data: XYDataModule) -> Tenso
 def graph(model: LinearModel, rows: int) -> GraphDef:
     """The model's graph: features and weights to the prediction, and with the targets to the loss.
 
-    It is written down instead of traced: `SummaryWriter.add_graph` needs `torch.jit.trace`, which is
-    deprecated, warns, and takes longer than the training of three points.
+    It is made by hand: `SummaryWriter.add_graph` needs `torch.jit.trace`, which is deprecated, warns, and
+    takes longer than training on three points.
     """
     targets, features = model.w.shape
     nodes: list[tuple[str, str, tuple[str, ...], tuple[int, ...]]] = [

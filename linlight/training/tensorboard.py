@@ -1,20 +1,17 @@
 """TensorBoard during a training: the logger, the charts and their layout."""
 
-import inspect
 import math
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch import loggers as lightning_loggers
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 
-from linlight.data.datamodule import XYDataModule
 from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import batch_loss, epoch_loss
@@ -44,7 +41,7 @@ LAYOUT: dict[str, dict[str, list[str]]] = {
 The first tag of a run is drawn solid, the others in dashes of their own: so the actual one comes first.
 """
 MOST_CURVES = 16
-"""The most weights that are drawn one by one; of more, their norm."""
+"""The most weights that are drawn one by one; with more, their norm is."""
 
 
 class BatchedTensorBoardLogger(lightning_loggers.TensorBoardLogger):
@@ -93,57 +90,6 @@ class BatchedTensorBoardLogger(lightning_loggers.TensorBoardLogger):
 def tensorboards(trainer: Trainer) -> list[lightning_loggers.TensorBoardLogger]:
     """The TensorBoard loggers among those of a Trainer."""
     return [one for one in trainer.loggers if isinstance(one, lightning_loggers.TensorBoardLogger)]
-
-
-def as_word(value: Any) -> Any:
-    """Yes or no of what is one of them."""
-    return ("no", "yes")[value] if isinstance(value, bool) else value
-
-
-def class_name(setting: dict[str, Any]) -> str:
-    """What to call a class among the settings: `Adam`; `MSELoss-sum` of a loss that is a total."""
-    name: str = setting["class_path"].rpartition(".")[2]
-    return f"{name}-sum" if setting.get("init_args", {}).get("reduction") == "sum" else name
-
-
-def data_name(data: XYDataModule) -> str | None:
-    """The name of a table's file without its ending; None of arrays and of tables in memory."""
-    path = data.hparams.get("path")
-    return (
-        re.split(r"[/\\]", path.rstrip("/"))[-1].partition(".")[0] or None if isinstance(path, str) else None
-    )
-
-
-def run_label(model: LinearModel, data: LightningDataModule) -> str:
-    """The settings by which runs of a method are told apart, as the name of a folder.
-
-    Batch size and learning rate always, and the data's name where they have one; another setting of the
-    method where it is not the default, unless it is long.
-    """
-    usual = inspect.signature(type(model).__init__).parameters
-    settings: dict[str, Any] = {"lr": model.hparams.get("lr")}
-    optimizer = model.hparams.get("optimizer")
-    if optimizer:
-        settings = {"optimizer": class_name(optimizer), "lr": optimizer.get("init_args", {}).get("lr")}
-    criterion = model.hparams.get("criterion")
-    if criterion and class_name(criterion) != "MSELoss":
-        settings["criterion"] = class_name(criterion)
-    for name, value in sorted(model.hparams.items()):
-        if name in usual and name not in settings and value != usual[name].default:
-            settings[name] = value
-    if isinstance(data, XYDataModule):
-        settings["batch"] = data.batch_size or "all"
-        if data.hparams["dtype"] != "float64":
-            settings["dtype"] = data.hparams["dtype"]
-        settings["data"] = data_name(data)
-    else:
-        settings["data"] = type(data).__name__
-    short = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
-    words = (
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={as_word(value)}"
-        for name, value in short.items()
-    )
-    return re.sub(r"[^\w.=,+-]", "_", ",".join(words))[:100]
 
 
 class Charts(Callback):

@@ -10,7 +10,7 @@ import pytest
 from conftest import Run
 
 from linlight import LinearRegression, XYDataModule, compare
-from linlight.training.tensorboard import run_label
+from linlight.training.settings import run_label
 
 EIGHT = "SGD,Adam,Adamax,Adagrad,ASGD,RMSprop,Rprop,LBFGS"
 
