@@ -36,9 +36,9 @@ from linlight.methods import METHODS, find_method
 from linlight.methods.base import LinearModel
 from linlight.runs.style import RED, drawing, save_figure
 from linlight.text import count, models, number
-from linlight.training.diagnostics import TOLERANCE
 from linlight.training.folder import new_folder, removed_on_failure, write_json
-from linlight.training.tensorboard import run_label
+from linlight.training.prediction import TOLERANCE
+from linlight.training.settings import run_label
 
 POINTS = 9
 MOST_RUNS = 1000

@@ -1,7 +1,8 @@
-"""Up to which learning rate a training is stable, as far as that can be known before it begins."""
+"""Up to which learning rate a training is stable, as far as is known, and when it has diverged."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -23,9 +24,17 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.run_rows import batches_again, is_same_every_epoch, our_data, planned_batches
 
 SAMPLE = 10_000
-"""Rows of a stream that are sampled to find the steepest."""
+"""Rows of a stream among which the steepest is looked for."""
 MOST_CYCLE = 512
 """The most batches of an epoch that are multiplied out for their exact bound."""
+WATCHED = 10
+"""Epochs that a training goes on for once it is sure to diverge, so that its growth is seen."""
+SEEN = 1e6
+"""The growth of the loss after which enough has been seen."""
+OUT_OF_HAND = 1e3
+"""The growth of the loss at which a training above its bound is stopped inside an epoch."""
+SIGNS = {"cycle": 10.0, "momentum": 10.0, "estimate": OUT_OF_HAND, "unknown": 1e12}
+"""The growth of the loss by which a training diverges for good, by the kind of its forecast."""
 
 
 def forecast_of(
@@ -35,11 +44,11 @@ def forecast_of(
 
     Args:
         trainer: The Trainer.
-        model: The method, with the weights it starts from.
+        model: The method.
         shape: The loss of the rows of the run.
         rows: Their number.
-        batches: Batches, and so updates, of an epoch.
-        passes: How many times an epoch goes over the rows; each is an update where it equals `batches`.
+        batches: Batches, and so updates, in an epoch.
+        passes: How many times an epoch goes over the rows; as many as `batches` where these are the whole.
     """
     data: XYDataModule = trainer.datamodule  # type: ignore[attr-defined]
     rule = model.update_rule()
@@ -60,7 +69,7 @@ def forecast_of(
         name = "the largest stable step of batches in this order"
         return Forecast("cycle", rule.lr, of_epoch.largest_stable_step(), name, of_epoch)
     seen, steepest = 0, 0.0
-    for x, weight in _looked_at(trainer, data):
+    for x, weight in _rows_of_steps(trainer, data):
         seen += len(x)
         squares = x.double().square().sum(1) + (model.b is not None)
         steepest = max(steepest, (squares * weight).amax().item())
@@ -76,14 +85,14 @@ def forecast_of(
 
 
 def _rule_of(trainer: Trainer) -> str:
-    """The name of a training's steps: their optimizer's, if Lightning calls that."""
+    """The name of a training's steps: the optimizer's, where optimization is automatic."""
     model = trainer.lightning_module
     name = type(trainer.optimizers[0] if model.automatic_optimization else model).__name__
     return f"{name} on a schedule" if trainer.lr_scheduler_configs else f"{name} with these settings"
 
 
 def no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
-    """The reason why there is no optimum to compare with; empty where nobody would expect one."""
+    """Why there is no optimum to compare with, empty where none is expected; None where there is one."""
     if model.single_pass or not isinstance(model.criterion, nn.MSELoss):
         return ""
     if our_data(trainer) is None:
@@ -94,7 +103,7 @@ def no_optimum(trainer: Trainer, model: LinearModel) -> str | None:
 
 
 def _unknowable(trainer: Trainer) -> str:
-    """The setting that makes the effect of a step unknown beforehand; empty without one."""
+    """The setting that makes the effect of a step unpredictable; empty without one."""
     averaging = (WeightAveraging, StochasticWeightAveraging)
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if trainer.gradient_clip_val:
@@ -108,10 +117,10 @@ def _unknowable(trainer: Trainer) -> str:
     return _rule_of(trainer) if trainer.lr_scheduler_configs else ""
 
 
-def _looked_at(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
-    """x, (n, D), and weights, (n,), as a step sees them, of all training rows; of a stream, x of some.
+def _rows_of_steps(trainer: Trainer, data: XYDataModule) -> Iterator[tuple[Tensor, Tensor]]:
+    """x, (n, D), and weights, (n,), of the training rows as a step sees them; of a stream, a sample's.
 
-    A batch's mean divides by the mean weight, so weights are relative to it.
+    Weights are relative to their mean, by which the mean over a batch divides.
     """
     planned = planned_batches(trainer)
     if data.streamed and math.isinf(planned):
@@ -136,3 +145,40 @@ def _cycle(data: XYDataModule, model: LinearModel, most: int) -> Cycle:
             yield x.numpy(), y.numpy()
 
     return cycle(batches(), model.loss_is_total)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The loss of a training against that of its start.
+
+    Attributes:
+        lowest: The optimum's loss.
+        start: The loss at the start, or without any features where that is larger.
+    """
+
+    lowest: float
+    start: float
+
+    def exceeds(self, gap: float, factor: float) -> bool:
+        """Whether the loss is more than `factor` times that of the start, or no number."""
+        return not gap + self.lowest <= factor * self.start
+
+    def is_for_good(self, kind: str, gap: float, before: float) -> bool:
+        """Whether the gap after an epoch, where the step is too large, shows that it will not come back.
+
+        In whole batches the gap is a sum of exponentials of the epoch, which is convex: once it has risen it
+        rises for ever. Elsewhere it may rise for a while and fall again.
+
+        Args:
+            kind: The forecast's.
+            gap: After the epoch.
+            before: An epoch earlier.
+        """
+        if kind == "whole" and math.isfinite(gap):
+            return gap > before * (1 + 1e-6) and gap > 1e-6 * self.lowest
+        return not math.isfinite(gap) or self.exceeds(gap, SIGNS[kind])
+
+
+def overflows(gap: float, dtype: torch.dtype) -> bool:
+    """Whether the numbers of a type are about to end."""
+    return not gap < math.sqrt(torch.finfo(dtype).max)

@@ -19,6 +19,7 @@ from linlight.methods.base.training_loss import TrainingLoss
 from linlight.training.diagnostics import Diagnostics
 from linlight.training.history import History
 from linlight.training.last_checkpoint import LastCheckpoint
+from linlight.training.prediction import ExactAnswer
 from linlight.training.tensorboard import Charts
 
 READS = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
@@ -122,8 +123,9 @@ def test_no_callback_reads_a_number_back_after_a_batch(method: str, callback: An
     trainer = model._trainer = _trainer(model)
     one = callback()
     if callback is Diagnostics:  # which looks only where the loss is foreseen to grow
-        one._moments = moments(torch.randn(9, 3), torch.randn(9, 1))
-        one._parabola = parabola(one._moments, optimum(one._moments, bias=True))
+        m = moments(torch.randn(9, 3), torch.randn(9, 1))
+        best = optimum(m, bias=True)
+        one._answer = ExactAnswer(m, 9, best, parabola(m, best), total=False)
         one.divergence_message = "use a smaller lr"
     if callback is LastCheckpoint:
         one._due = math.inf
