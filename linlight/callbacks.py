@@ -73,9 +73,8 @@ def default_callbacks(
 ) -> list[Callback]:
     """Makes the callbacks of a run, for `Trainer(callbacks=linlight.default_callbacks())`.
 
-    With them a training says beforehand what will happen and afterwards what did, and leaves a folder that
-    `linlight.load` opens: `summary.json`, `history.csv` and `checkpoints/last.ckpt`, and `predictions.csv`
-    where rows are predicted.
+    With them a training prints a forecast and its results, and leaves a folder that `linlight.load` opens:
+    `summary.json`, `history.csv` and `checkpoints/last.ckpt`, and `predictions.csv` where rows are predicted.
 
     Args:
         folder: The run's folder. Default: its TensorBoard's or CSV logger's, or a fresh
@@ -103,12 +102,12 @@ def default_callbacks(
     diagnostics = Diagnostics(stop_at_se, quiet, on_divergence)
     *measuring, summary = recording(diagnostics)
     callbacks: list[Callback] = []
-    if trace:  # explains before the others foretell
+    if trace:  # explains the method before the others print
         callbacks.append(Trace(language(lang)))
-    if bar and not quiet:  # is gone when the others print; a trace's lines leave no room for it
+    if bar and not quiet:  # is removed before the others print; a trace leaves no room for it
         callbacks.append(ProgressBar(diagnostics, shown=not trace))
     callbacks += [
-        *measuring,  # so that the others find what it measured
+        *measuring,  # the others read what it measured
         Charts(diagnostics),
         SearchCurve(),
         summary,

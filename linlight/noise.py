@@ -1,4 +1,4 @@
-"""What Lightning says that is meant for its own developers, or sells something: not shown to users."""
+"""Hides messages of Lightning's that are for its own developers, or sell something."""
 
 import logging
 import warnings

@@ -11,11 +11,11 @@ DEEPEST = 64
 
 
 def check_plain(value: Any, what: str) -> None:
-    """Makes sure that a value is of numbers, texts, lists and mappings, and no larger than it looks.
+    """Checks that a value consists of numbers, texts, lists and mappings, and is no larger than it looks.
 
     Args:
-        value: What to look at.
-        what: What to call it in a message.
+        value: The value.
+        what: Its name in a message.
 
     Raises:
         InputError: If something else is in it, it contains itself, it nests deeper than any setting does, or

@@ -16,7 +16,7 @@ _CONTAINERS = (list, tuple, dict)
 
 @lru_cache
 def types_of(owner: type) -> dict[str, Any]:
-    """The types that the parser takes a class's arguments to be of, by their names."""
+    """The types of a class's arguments as the parser sees them, by name."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(owner, "of", fail_untyped=False)
     return {
@@ -27,7 +27,7 @@ def types_of(owner: type) -> dict[str, Any]:
 
 
 def are_plain(owner: type, arguments: Any) -> bool:
-    """Whether what a file says that a class is to be given makes no object but that class's.
+    """Whether a class can be made with arguments from a file without importing anything for them.
 
     Where an argument may be a function or an object, as `lr_lambda` or a learning rate that is a tensor, the
     parser imports what a text with a dot in it names, or reads the file of that name.

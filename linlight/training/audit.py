@@ -59,30 +59,29 @@ class Audit(Callback):
             return
         self._steps += 1
         x, y, *weight = (tensor.double() for tensor in as_batch(self._batch))
-        theta = _flat(model.w.double(), None if model.b is None else model.b.double())
-        shape = model.w.shape
+        if model.b is not None:
+            x = torch.cat([x, x.new_ones(len(x), 1)], 1)
+        theta = _stacked(model.w, model.b)
 
-        def loss(parameters: Tensor) -> Tensor:
-            w, b = _parts(parameters, shape)
-            y_hat = x @ w.T if b is None else x @ w.T + b
-            return model.training_loss(y_hat, y, *weight)
+        def loss(theta: Tensor) -> Tensor:
+            return model.training_loss(x @ theta.T, y, *weight)
 
         expected = torch.func.grad(loss)(theta)
-        w, b = _parts(theta, shape)
-        size = _natural_size(x, y, w, b)
+        residual = (x @ theta.T - y).abs()
+        # Of the terms that add up to the gradient, whose rounding it has.
+        size = 2 * float((residual.T @ x.abs()).max() + residual.sum(0).max())
         checks = {"finite differences": _differences(loss, theta)}
         if isinstance(model.criterion, nn.MSELoss):
             count = 1 if model.loss_is_total else model.expected_weight((x, y, *weight)) * y.shape[1]
-            _, grad_w, grad_b = squared_error_sums(x, y, w, b, *weight)
-            checks["the formula"] = _flat(grad_w, None if b is None else grad_b) / count
+            checks["the formula"] = squared_error_sums(x, y, theta, None, *weight)[1] / count
         for name, gradient in checks.items():
             known = gradient.isfinite()
             if not torch.allclose(gradient[known], expected[known], rtol=1e-5, atol=1e-6 * size):
                 raise InputError(f"audit: {name} and autograd disagree on the loss {model.criterion}")
-        bias_gradient = None if model.b is None or model.b.grad is None else model.b.grad.double()
-        found = _flat(model.w.grad.double(), bias_gradient)
+        found = _stacked(model.w.grad, None if model.b is None else model.b.grad)
         tolerance = 1e-9 if model.w.dtype == torch.float64 else 1e-4
-        error = (found - expected).abs().max().item() if len(found) == len(expected) else float("inf")
+        same = found.shape == expected.shape
+        error = (found - expected).abs().max().item() if same else float("inf")
         if error > tolerance * (expected.abs().max().item() + 1e-2 * size):
             raise InputError(
                 f"audit: the gradient of step {self._steps} is {_some(found)} and should be "
@@ -93,7 +92,7 @@ class Audit(Callback):
         print(f"audit: step {self._steps}: {names} and the method's gradient agree (to {error:.1g})")
 
     def _diagnosis(self, found: Tensor, expected: Tensor, y: Tensor) -> str:
-        if len(found) != len(expected):
+        if found.shape != expected.shape:
             return "the bias has no gradient, set b.grad as well"
 
         def is_near(other: Tensor) -> bool:
@@ -118,32 +117,21 @@ class Audit(Callback):
         return "compare it with 2*x*(x*w + b - y), averaged over the rows"
 
 
-def _flat(w: Tensor, b: Tensor | None) -> Tensor:
-    w = w.detach().reshape(-1)
-    return w if b is None else torch.cat([w, b.detach()])
-
-
-def _parts(theta: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
-    weights = shape.numel()
-    return theta[:weights].reshape(shape), theta[weights:] if len(theta) > weights else None
+def _stacked(w: Tensor, b: Tensor | None) -> Tensor:
+    """(w, b), (T, D + 1), in float64."""
+    return (w if b is None else torch.cat([w, b[:, None]], 1)).detach().double()
 
 
 def _differences(loss: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
-    """Central differences, which for a parabola only round; NaN for what is beyond the first parameters."""
+    """Central differences, which for a parabola only round; NaN beyond the first parameters."""
     gradient = torch.full_like(theta, torch.nan)
-    for i in range(min(len(theta), MOST_DIFFERENCES)):
+    for i in range(min(theta.numel(), MOST_DIFFERENCES)):
         step = torch.zeros_like(theta)
-        step[i] = 1e-4 * max(1.0, abs(theta[i].item()))
-        gradient[i] = (loss(theta + step) - loss(theta - step)) / (2 * step[i])
+        step.view(-1)[i] = size = 1e-4 * max(1.0, abs(theta.view(-1)[i].item()))
+        gradient.view(-1)[i] = (loss(theta + step) - loss(theta - step)) / (2 * size)
     return gradient
 
 
-def _natural_size(x: Tensor, y: Tensor, w: Tensor, b: Tensor | None) -> float:
-    """The size of the terms that add up to the gradient, against which rounding is measured."""
-    residual = (x @ w.T - y if b is None else x @ w.T + b - y).abs()
-    return float((residual.T @ x.abs()).max() + residual.sum(0).max()) * 2
-
-
 def _some(gradient: Tensor) -> str:
-    numbers = [f"{value:.6g}" for value in gradient[:4].tolist()]
-    return "[" + ", ".join([*numbers, "..."] if len(gradient) > 4 else numbers) + "]"
+    numbers = [f"{value:.6g}" for value in gradient.flatten()[:4].tolist()]
+    return "[" + ", ".join([*numbers, "..."] if gradient.numel() > 4 else numbers) + "]"

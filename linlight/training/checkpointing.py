@@ -23,16 +23,26 @@ from linlight.methods.base import LinearModel, ManualSGD
 from linlight.plain import check_plain
 from linlight.training.arguments import are_plain, has_class, types_of
 
-_OWN = {
-    "criterion": ("torch.nn", torch.nn.modules.loss, nn.Module),
-    "optimizer": ("torch.optim", torch.optim, torch.optim.Optimizer),
+_TORCHS = {
+    "criterion": (torch.nn.modules.loss, "torch.nn", nn.Module),
+    "optimizer": (torch.optim, "torch.optim", torch.optim.Optimizer),
     "lr_scheduler": (
-        "torch.optim.lr_scheduler",
         torch.optim.lr_scheduler,
+        "torch.optim.lr_scheduler",
         torch.optim.lr_scheduler.LRScheduler,
     ),
 }
-"""The names, modules and base classes of what a checkpoint may name, by setting."""
+"""The classes that a setting may name: where they are, the module that names them, and their base."""
+
+_REQUIRED: dict[str, Any] = {
+    "method": str, "hyper_parameters": Mapping, "epoch": int, "global_step": int, "state_dict": dict
+}  # fmt: skip
+_OPTIONAL: dict[str, Any] = {
+    "datamodule_hyper_parameters": Mapping | None, "standardized": dict, "XYDataModule": dict,
+    "columns": dict, "until": dict, "epoch_so_far": dict, "loops": dict, "callbacks": dict,
+    "optimizer_states": list, "lr_schedulers": list,
+}  # fmt: skip
+"""The types of a checkpoint's values; the last few are there for a training that is resumed."""
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -63,43 +73,44 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def _check(checkpoint: dict[str, Any]) -> None:
-    _of_kind(checkpoint, "method", str)
-    _check_settings(checkpoint, "hyper_parameters", required=True)
-    _check_settings(checkpoint, "datamodule_hyper_parameters")
+    for name, kind in (_REQUIRED | _OPTIONAL).items():
+        value = checkpoint.get(name)
+        if name not in checkpoint:
+            if name in _REQUIRED:
+                raise InputError(f"it has no {name}")
+        elif not isinstance(value, kind) or isinstance(value, bool):
+            wanted = getattr(kind, "__name__", kind)
+            raise InputError(f"its {name} is of type {type(value).__name__}, not {wanted}")
+    for name in ("hyper_parameters", "datamodule_hyper_parameters"):
+        settings = dict(checkpoint.get(name) or {})
+        if not all(isinstance(key, str) for key in settings):
+            raise InputError(f"its {name} are not named")
+        check_plain(settings, f"its {name}")
+        checkpoint[name] = settings
     for name in ("epoch", "global_step"):
-        if _of_kind(checkpoint, name, int) < 0:
+        if checkpoint[name] < 0:
             raise InputError(f"{name} is {checkpoint[name]}")
-    targets, features = _check_weights(_of_kind(checkpoint, "state_dict", dict), "state_dict")
-    if "standardized" in checkpoint:
-        sizes = _check_weights(_of_kind(checkpoint, "standardized", dict), "standardized")
-        if sizes != (targets, features):
-            raise InputError("its standardised weights have other sizes than its weights")
-    if "XYDataModule" in checkpoint:
-        transform = _of_kind(checkpoint, "XYDataModule", dict)
-        if not (transform.keys() == {"mean", "deviation"} and all(map(torch.is_tensor, transform.values()))):
-            raise InputError("its standardisation is not a mean and a deviation")
+    sizes = _check_weights(checkpoint["state_dict"], "state_dict")
+    if "standardized" in checkpoint and _check_weights(checkpoint["standardized"], "standardized") != sizes:
+        raise InputError("its standardised weights have other sizes than its weights")
+    transform = checkpoint.get("XYDataModule")
+    if transform is not None and not (
+        transform.keys() == {"mean", "deviation"} and all(map(torch.is_tensor, transform.values()))
+    ):
+        raise InputError("its standardisation is not a mean and a deviation")
     if "columns" in checkpoint:
-        columns = _of_kind(checkpoint, "columns", dict)
-        for kind, size in (("feature", features), ("target", targets)):
-            names = columns.get(kind)
+        for kind, size in zip(("target", "feature"), sizes, strict=True):
+            names = checkpoint["columns"].get(kind)
             if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
                 raise InputError(f"its {kind} columns are no list of names")
             if len(names) != size:
                 raise InputError(f"it has {len(names)} {kind} names and weights for {size}")
-    until = _of_kind(checkpoint, "until", dict) if "until" in checkpoint else {}
-    for name, value in until.items():
+    for name, value in checkpoint.get("until", {}).items():
         if name not in ("max_epochs", "max_steps") or not (value is None or type(value) is int):
             raise InputError(f"it was to end at {name} {value!r}")
-    so_far = _of_kind(checkpoint, "epoch_so_far", dict) if "epoch_so_far" in checkpoint else {}
-    for name, value in so_far.items():
+    for name, value in checkpoint.get("epoch_so_far", {}).items():
         if not isinstance(value, Tensor | int | float | list | tuple | dict | None):
             raise InputError(f"its {name} of an epoch so far is of type {type(value).__name__}")
-    # What only a training that goes on has.
-    kinds: dict[str, type] = {
-        "loops": dict, "callbacks": dict, "optimizer_states": list, "lr_schedulers": list
-    }  # fmt: skip
-    for name in kinds.keys() & checkpoint.keys():
-        _of_kind(checkpoint, name, kinds[name])
     for name, state in checkpoint.get("callbacks", {}).items():
         _check_files(str(name), state)
 
@@ -116,26 +127,8 @@ def _check_files(name: str, state: Any) -> None:
             raise InputError(f"its {name.partition('{')[0]} keeps {path[:200]}, which is not in its folder")
 
 
-def _of_kind(checkpoint: dict[str, Any], name: str, kind: type) -> Any:
-    if name not in checkpoint:
-        raise InputError(f"it has no {name}")
-    if not isinstance(checkpoint[name], kind) or isinstance(checkpoint[name], bool):
-        raise InputError(f"its {name} is of type {type(checkpoint[name]).__name__}, not {kind.__name__}")
-    return checkpoint[name]
-
-
-def _check_settings(checkpoint: dict[str, Any], name: str, required: bool = False) -> None:
-    if not required and checkpoint.get(name) is None:
-        return
-    settings = _of_kind(checkpoint, name, Mapping)
-    if not all(isinstance(key, str) for key in settings):
-        raise InputError(f"its {name} are not named")
-    checkpoint[name] = dict(settings)
-    check_plain(checkpoint[name], f"its {name}")
-
-
 def _check_weights(state: dict[str, Any], what: str) -> tuple[int, int]:
-    """T and D, after a look at w, (T, D), and b, (T,)."""
+    """Checks w, (T, D), and b, (T,), and returns T and D."""
     weight, bias = state.get("linear.weight"), state.get("linear.bias")
     if not isinstance(weight, Tensor) or weight.ndim != 2 or not weight.numel():
         raise InputError(f"its {what} has no weights of shape (targets, features)")
@@ -182,42 +175,43 @@ def settings_of(
         without: Settings that are given anew.
 
     Raises:
-        InputError: If a setting is unknown, of a wrong kind, or names a class that is not torch's.
+        InputError: If a setting is unknown, of a wrong type, or names a class that is not torch's.
     """
     found = {}
     # Lightning's command line adds what starts with an underscore.
     for key, value in checkpoint["hyper_parameters"].items():
         if key in without or key.startswith("_"):
             continue
-        if key in _OWN and value is not None:
+        if key in _TORCHS and value is not None:
             try:
-                found[key] = _torchs_own(key, value)
+                found[key] = _class_of_torch(key, value)
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
         elif has_class(value):
             raise InputError(f"{path}: {key} names a class, which is not for a checkpoint to name")
         else:
             found[key] = value
-    return _of_the_right_kinds(path, method, found)
+    return _of_known_types(path, method, found)
 
 
-def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
-    module, home, base = _OWN[kind]
+def _class_of_torch(kind: str, value: Any) -> dict[str, Any]:
+    """The name and the arguments of a criterion, optimizer or scheduler, checked."""
+    place, module, base = _TORCHS[kind]
     path = value.get("class_path") if isinstance(value, dict) else None
-    arguments: Any = value.get("init_args", {}) if isinstance(value, dict) else None
     if not isinstance(path, str):
         raise InputError(f"its {kind} is no class with arguments")
     again = f"name it again, by {'--model.criterion' if kind == 'criterion' else '--' + kind}"
     name = path.rpartition(".")[2]
-    found = getattr(home, name, None) if path.startswith(f"{module}.") else None
+    found = getattr(place, name, None) if path.startswith(f"{module}.") else None
     if path == "lightning.pytorch.cli.ReduceLROnPlateau" and kind == "lr_scheduler":
         found = ReduceLROnPlateau
     elif kind == "optimizer" and path.startswith("linlight.") and name == ManualSGD.__name__:
-        found, path = ManualSGD, f"{ManualSGD.__module__}.{name}"  # wherever an earlier version kept it
+        found, path = ManualSGD, f"{ManualSGD.__module__}.{name}"  # earlier versions had it elsewhere
     elif not (isinstance(found, type) and issubclass(found, base)):
         raise InputError(f"its {kind} is {path[:200]}, which is not one of torch's: {again}")
     else:
         path = f"{module}.{name}"
+    arguments = value.get("init_args", {})
     if not are_plain(found, arguments):
         raise InputError(f"its {kind} {name} is given what is no plain number or word: {again}")
     return {"class_path": path, "init_args": dict(arguments)}
@@ -226,33 +220,36 @@ def _torchs_own(kind: str, value: Any) -> dict[str, Any]:
 def data_of(path: str | Path, checkpoint: dict[str, Any], given_anew: bool = False) -> dict[str, Any]:
     """A checkpoint's settings of `XYDataModule`; without `x`, `y` and `path` where those were arrays.
 
+    Args:
+        path: The checkpoint's.
+        checkpoint: What `load` has read.
+        given_anew: Whether other data take the place of the checkpoint's.
+
     Raises:
-        InputError: If a setting is unknown, of a wrong kind, or names a class.
+        InputError: If a setting is unknown, of a wrong type, or names a class.
     """
     if "data" in checkpoint:  # another data module
         return {}
+    found = checkpoint["datamodule_hyper_parameters"]
+    numbers = {name: value for name, value in found.items() if name in ("x", "y")}
     settings = {
-        key: value
-        for key, value in (checkpoint.get("datamodule_hyper_parameters") or {}).items()
-        if not key.startswith("_")
+        name: value for name, value in found.items() if name not in numbers and not name.startswith("_")
     }
-    if has_class({key: value for key, value in settings.items() if key not in ("x", "y")}):
+    if has_class(settings):
         raise InputError(f"{path}: its data name a class, which is not for a checkpoint to name")
-    for name in ("x", "y"):
-        if not isinstance(settings.get(name), list | None):
+    for name, value in numbers.items():
+        if not isinstance(value, list | None):
             raise InputError(f"{path} is damaged: its {name} is no list of numbers")
-    if (
-        "://" in str(settings.get("path")) and not given_anew
-    ):  # what opens it would be imported, and it leads anywhere
+    if "://" in str(settings.get("path")) and not given_anew:
+        # What opens it would be imported, and it leads anywhere.
         raise InputError(
             f"{path}: its data are at {settings['path']}, not on this machine: give it as --data.path"
         )
-    typed = {key: value for key, value in settings.items() if key not in ("x", "y")}
-    return settings | _of_the_right_kinds(path, XYDataModule, typed)
+    return numbers | _of_known_types(path, XYDataModule, settings)
 
 
-def _of_the_right_kinds(path: str | Path, owner: type, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings, once the parser has found them to be of the types that a class says."""
+def _of_known_types(path: str | Path, owner: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings, if the parser finds them to be of the types that a class declares."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(owner, "of", fail_untyped=False)
     known = parser.get_defaults(skip_validation=True)["of"]

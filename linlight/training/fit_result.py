@@ -70,40 +70,40 @@ class FitResult:
     def to_text(self) -> str:
         """The table of each target's coefficients with their inference, and the notes of the fit.
 
-        Empty of a method without inference.
+        Empty for a method without inference.
         """
         if "coefficients" not in self.summary:
             return ""
-        # With a penalty there are no standard errors, and of an earlier version no such key.
+        # With a penalty there are no standard errors, and in a summary of an earlier version no such key.
         tables = self._of_targets() if self.summary.get("std_errors") is not None else ()
         notes = [fill(note, WIDTH, subsequent_indent="  ") for note in self.summary.get("notes", ())]
         return "\n".join([*(_table(target, one) for target, one in tables), *notes])
 
-    def _of_targets(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each target with the summary as if it were alone."""
-        targets = self.summary["target_names"]
-        for i, target in enumerate(targets):
-            own = {k: v[i] if len(targets) > 1 else v for k, v in self.summary.items() if k in OF_A_TARGET}
-            yield target, self.summary | own
-
     def to_markdown(self, settings: dict[str, Any] | None = None, source: str | None = None) -> str:
-        """The run on a card: what was trained, on what, and what was found."""
-        lines = [f"# {self.summary['method']}", "", "| | |", "|---|---|"]
-        facts = {name: _escaped(value) for name, value in self._facts(settings, source).items()}
+        """The run on a card: what was trained, on what, and what was found.
+
+        Args:
+            settings: The method's, by name.
+            source: Where the data come from.
+        """
+        facts = self._facts(settings, source)
         facts["model"] = f"`{facts['model']}`"
-        lines += [f"| {name} | {value} |" for name, value in facts.items()]
-        for title, table, more in self._tables():
-            lines += ["", f"## {_escaped(title)}", "", *_markdown(table), *(["", more] if more else [])]
+        lines = [f"# {self.summary['method']}", "", *_markdown([("", ""), *facts.items()], "---")]
+        for title, cells, more in self._tables():
+            lines += [
+                "",
+                f"## {_escaped(title)}",
+                "",
+                *_markdown(cells, "---:"),
+                *(["", more] if more else []),
+            ]
         return "\n".join(lines)
 
     def to_html(self) -> str:
         """The same card, as a part of a page."""
-        parts = [f"<h3>{escape(self.summary['method'])}</h3>"]
-        parts.append(_html(self._facts().items()))
-        for title, table, more in self._tables():
-            head = [key.replace("_", " ") for key in table[0]]
-            cells = ([_cell(value) for value in row.values()] for row in table)
-            parts += [f"<h4>{escape(title)}</h4>", _html([head, *cells], "th")]
+        parts = [f"<h3>{escape(self.summary['method'])}</h3>", _html(self._facts().items())]
+        for title, cells, more in self._tables():
+            parts += [f"<h4>{escape(title)}</h4>", _html(cells, "th")]
             parts += [f"<p>{escape(more)}</p>"] if more else []
         return "\n".join(parts)
 
@@ -128,12 +128,15 @@ class FitResult:
         }
         return {name: _cell(value) for name, value in facts.items() if value is not None}
 
-    def _tables(self) -> Iterator[tuple[str, list[dict[str, Any]], str]]:
-        """Of each target a title, its first coefficients, and a line about the others."""
-        for target, table in zip(self.summary["target_names"], self._coefficients(), strict=True):
-            more = len(table) - ON_CARD
+    def _tables(self) -> Iterator[tuple[str, list[list[str]], str]]:
+        """For each target a title, cells with its first coefficients, and a line about the others."""
+        for target, one in self._of_targets():
+            rows = one["coefficients"]
+            head = [key.replace("_", " ") for key in rows[0]]
+            cells = [[_cell(value) for value in row.values()] for row in rows[:ON_CARD]]
+            more = len(rows) - ON_CARD
             line = f"and {more:,} more, in summary.json" if more > 0 else ""
-            yield f"Coefficients of {_cell(target)}", table[:ON_CARD], line
+            yield f"Coefficients of {_cell(target)}", [head, *cells], line
 
     def to_json(self) -> str:
         """The content of `summary.json`."""
@@ -149,36 +152,36 @@ class FitResult:
             import pandas as pd
         except ImportError as error:
             raise InputError("to_frame needs pandas: pip install pandas") from error
-        targets = zip(self.summary["target_names"], self._coefficients(), strict=True)
-        return pd.DataFrame([{"target": target, **row} for target, table in targets for row in table])
+        of_targets = self._of_targets()
+        return pd.DataFrame(
+            [{"target": name, **row} for name, one in of_targets for row in one["coefficients"]]
+        )
 
-    def _coefficients(self) -> list[list[dict[str, Any]]]:
-        """For each target what was inferred, or what was reached and the exact answer if it is known."""
+    def _of_targets(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each target with the summary as if it were alone, and with a row for each coefficient."""
+        names = self.summary["target_names"]
+        for i, target in enumerate(names):
+            own = {key: self.summary[key] for key in OF_A_TARGET if key in self.summary}
+            if len(names) > 1:
+                own = {key: value[i] for key, value in own.items() if value is not None}
+            inferred = [{"name": row["name"], **row} for row in own.get("coefficients", ())]
+            yield target, self.summary | own | {"coefficients": inferred or self._reached(i)}
+
+    def _reached(self, target: int) -> list[dict[str, Any]]:
+        """The coefficients of one target that were reached, and the exact answer where it is known."""
         s = self.summary
-        if table := s.get("coefficients"):
-            nested = table if isinstance(table[0], list) else [table]
-            return [[{"name": row["name"], **row} for row in one] for one in nested]  # the name first
         names = s["feature_names"] if s["bias"] is None else ["intercept", *s["feature_names"]]
-        found = {"estimate": _stacked(s)}
-        if best := s.get("optimum"):
-            found["at the optimum"] = _stacked(best)
-        keys = ["name", *found]
-        return [
-            [dict(zip(keys, row, strict=True)) for row in zip(names, *of_target, strict=True)]
-            for of_target in zip(*found.values(), strict=True)
-        ]
+        found = {"estimate": s} | ({"at the optimum": s["optimum"]} if s.get("optimum") else {})
+        columns = [names]
+        for one in found.values():
+            columns.append([*([] if one["bias"] is None else [one["bias"][target]]), *one["weights"][target]])
+        return [dict(zip(("name", *found), row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _stacked(found: dict[str, Any]) -> list[list[float]]:
-    """The values (b, w) of each target."""
-    weights, bias = found["weights"], found["bias"]
-    return weights if bias is None else [[b, *w] for b, w in zip(bias, weights, strict=True)]
-
-
-def _markdown(rows: Sequence[dict[str, Any]]) -> list[str]:
-    head = list(rows[0])
-    lines = [f"| {' | '.join(key.replace('_', ' ') for key in head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
-    return lines + [f"| {' | '.join(_escaped(_cell(row[key])) for key in head)} |" for row in rows]
+def _markdown(rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """A table, the first row as its head; `align` is how the columns after the first are aligned."""
+    head, *others = (f"| {' | '.join(map(_escaped, cells))} |" for cells in rows)
+    return [head, f"|---|{f'{align}|' * (len(rows[0]) - 1)}", *others]
 
 
 def _html(rows: Iterable[Iterable[str]], first: str = "td") -> str:

@@ -68,7 +68,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def fresh(path: Path) -> Path:
-    """A file's path to write to: of a link that is there, what it leads to stays as it is."""
+    """Returns a path to write to: a link there is removed, and what it leads to stays as it is."""
     if path.is_symlink():
         path.unlink()
     return path
@@ -88,7 +88,7 @@ class RunFolder(Callback):
         quiet: Whether to print nothing; else the last line names a folder that was chosen here.
 
     Attributes:
-        path: The folder; of a fit or a prediction that has begun.
+        path: The folder, once a fit or a prediction has begun.
     """
 
     def __init__(self, path: Path | None = None, quiet: bool = False) -> None:
@@ -97,7 +97,7 @@ class RunFolder(Callback):
         self._quiet = quiet
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Chooses it, the same on all processes; predictions go beside the training that came before."""
+        """Chooses it, the same on all processes; predictions go into the folder of the training before."""
         if stage != "fit" and (stage != "predict" or self.path is not None) and not self._is_given:
             return
         if not self._is_given:

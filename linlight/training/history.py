@@ -23,12 +23,12 @@ from linlight.training.folder import run_folder
 FILE = "history.csv"
 LOSSES = ("train_loss", "val_loss", "gap", "predicted_gap")
 MOST_POINTS = 2000
-"""The most epochs that are kept; of more, every second, then every fourth, and so on."""
+"""The most epochs that are kept; with more, every second of them, then every fourth, and so on."""
 MOST_NUMBERS = 2**17
 """The most numbers that are kept: with many weights, fewer epochs."""
 
 ROUNDING = 8 * np.finfo(float).eps
-"""Residuals of less than this part of the targets are what rounding leaves of 0."""
+"""Residuals below this share of the targets are rounding."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Course:
     """Where a training was after some of its epochs, in float64.
 
     Attributes:
-        epoch: Finished epochs, (n,): 0 is the start, where the method starts somewhere.
+        epoch: Finished epochs, (n,): 0 is the start; a search and a solve have none.
         theta: θ = (b, w) in the data's own units, (n, T, K).
         bias: Whether the first of the K parameters is a bias.
-        losses: `train_loss`, the mean loss of the epoch's batches, `val_loss`, `gap` and `predicted_gap`, as
-            far as they are known, (n,) each, NaN where there is none.
+        losses: `train_loss`, the mean loss of the epoch's batches, `val_loss`, `gap` and `predicted_gap`,
+            (n,) each: those that are known, NaN at points without one.
     """
 
     epoch: np.ndarray
@@ -57,7 +57,7 @@ class Course:
         return mean
 
     def write(self, path: Path, features: list[str], targets: list[str]) -> None:
-        """Writes a CSV of a row a point, the losses first, then `b` and `w` by their names."""
+        """Writes a CSV with a row for each point: epoch, losses, then `b` and `w` by their names."""
         of = [""] if len(targets) == 1 else [f".{name}" for name in targets]
         names = ["w"] if len(features) == 1 else [f"w.{name}" for name in features]
         head = [name + target for target in of for name in (["b"] * self.bias + names)]
@@ -88,7 +88,7 @@ class Course:
 
 
 class History(Callback):
-    """Records weights and losses by epoch, and writes them into `history.csv`, also of a run that fails.
+    """Records weights and losses by epoch, and writes them into `history.csv`, even where the run fails.
 
     Attributes:
         course: The record, once the training has ended.
@@ -103,12 +103,12 @@ class History(Callback):
         self.course: Course | None = None
         self.started = False
         self._every = 1
-        self._in_part = False  # the last point is of an epoch that has not come to its end
+        self._in_part = False  # whether the last point is inside an epoch
         # Epoch, θ in the units of the training, losses.
         self._points: list[tuple[int, np.ndarray, dict[str, float]]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns all points, so that a resumed run shows what came before."""
+        """Returns all points, so that a resumed run has those before it too."""
         points = self._points[:-1] if self._in_part else self._points
         if not points:
             return {}
@@ -128,7 +128,7 @@ class History(Callback):
             self._every = state_dict["every"]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Records the starting weights; a search and a solve have none."""
+        """Records the starting weights, unless a search or a solve makes no use of them."""
         self.started = True
         if not pl_module.single_pass:
             self._keep(trainer.current_epoch, pl_module, {})
@@ -146,7 +146,7 @@ class History(Callback):
         self._finish(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Writes the file of a run that was at its end already when it was resumed."""
+        """Writes the file of a run that was resumed at its end."""
         if self.course is None:
             self._finish(trainer)
 
@@ -171,7 +171,7 @@ class History(Callback):
         theta, points = stack(model.w, model.b), self._points
         if not np.isfinite(theta).all() or (points and epoch <= points[-1][0]):
             return
-        if len(points) > 1 and points[-1][0] % self._every:  # it stood there as the last
+        if len(points) > 1 and points[-1][0] % self._every:  # it was only kept as the last one
             points.pop()
         points.append((epoch, theta, losses))
         if len(points) > max(2, min(MOST_POINTS, MOST_NUMBERS // theta.size)):

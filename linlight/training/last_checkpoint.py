@@ -1,4 +1,4 @@
-"""The checkpoint with which a run goes on: `checkpoints/last.ckpt` in its folder."""
+"""The checkpoint from which a run is resumed: `checkpoints/last.ckpt` in its folder."""
 
 import time
 from typing import Any
@@ -19,16 +19,17 @@ class LastCheckpoint(Checkpoint):
     """Keeps `checkpoints/last.ckpt`: written as time passes, at the end, and where the run is asked to stop.
 
     Lightning's ModelCheckpoint writes after every epoch, which on three points costs more than the
-    training, and ignores `train_time_interval` when a method optimizes by hand. Add one with `monitor` for
-    the best instead of the last.
+    training, and ignores `train_time_interval` when a method optimizes by hand; on a signal it saves nothing,
+    or with `save_on_exception` between an update and what counts it. Add one with `monitor` for the best
+    instead of the last.
 
     The first SIGINT or SIGTERM ends the training after the present `training_step` and saves, on all
     processes alike; then `SystemExit` is raised. A second one raises `KeyboardInterrupt` and saves nothing.
 
     Args:
-        every_seconds: Least time between two checkpoints while training.
-        every_steps: Least number of steps between two checkpoints; then the time does not matter. A method
-            that only adds up makes one step in all: there they are its batches.
+        every_seconds: The least time between two checkpoints while training.
+        every_steps: The least number of steps between two checkpoints, instead of a time; batches where a
+            method makes a single pass, which is one step in all.
     """
 
     takes_several_batches = True
@@ -42,24 +43,23 @@ class LastCheckpoint(Checkpoint):
         self._saved_step = 0
         self._batches = 0  # since then
         self._stop = StopRequest()
-        self._agreed = 0.0  # when, how many batches ago, and in how many again
-        self._since = 0
-        self._agree_in = 1
+        # When the processes last agreed, batches since then, and after how many they do again.
+        self._agreed, self._since, self._agree_in = 0.0, 0, 1
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Goes behind a ModelCheckpoint: the first of the checkpoint callbacks is who knows the `best`."""
+        """Moves behind a ModelCheckpoint: Lightning asks the first checkpoint callback for the `best`."""
         if any(isinstance(one, ModelCheckpoint) for one in trainer.checkpoint_callbacks):
             others = [one for one in trainer.callbacks if one is not self]  # type: ignore[attr-defined]
             trainer.callbacks = [*others, self]  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Lets a run go on from where it was."""
+        """Makes a run go on exactly where it was."""
         loop = checkpoint.get("loops", {}).get("fit_loop")
         if loop is not None and trainer.state.fn == "fit":
-            _mend(loop, trainer.max_steps != -1)
+            _correct(loop, trainer.max_steps != -1)
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Starts the clock, and listens: until now there was nothing to save."""
+        """Starts the clock, and begins to handle signals: until now there was nothing to save."""
         self._agreed = time.monotonic()
         self._due = self._agreed + self.every_seconds
         self._saved_step = trainer.global_step
@@ -69,7 +69,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves in the middle of an epoch when it is time to; its end has a hook of its own."""
+        """Saves inside an epoch when a checkpoint is due."""
         self._batches += 1
         self._since += 1
         # Several processes have to agree, which is not worth its cost in every step.
@@ -77,7 +77,7 @@ class LastCheckpoint(Checkpoint):
             self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Saves when it is time to."""
+        """Saves when a checkpoint is due."""
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: Trainer) -> None:
@@ -96,7 +96,7 @@ class LastCheckpoint(Checkpoint):
             raise SystemExit(EXIT_CODE)
 
     def _agree(self, trainer: Trainer, asked: bool, due: bool) -> tuple[bool, bool]:
-        """Agrees over all processes: what one asks for all do, and vote next at the same batch."""
+        """Agrees over all processes, and on the batch when they next do: what one asks for, all do."""
         now = time.monotonic()
         pause = int(LATENCY * self._since / max(now - self._agreed, 1e-9)) if self.every_steps is None else 1
         votes = torch.tensor([asked, due, pause], device=trainer.strategy.root_device)
@@ -110,7 +110,7 @@ class LastCheckpoint(Checkpoint):
         self._stop.close()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Saves a run that was at its end already when it was resumed."""
+        """Saves a run that was resumed at its end."""
         if not self._due:
             self._save(trainer)
 
@@ -124,10 +124,11 @@ class LastCheckpoint(Checkpoint):
             hear_again()
 
     def _save(self, trainer: Trainer) -> None:
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial, which nobody wants to go on with
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a trial, which nobody resumes
             return
         path = run_folder(trainer) / "checkpoints" / "last.ckpt"
-        # In one move: a run that is killed while it saves keeps the checkpoint before.
+        # In one move: a run that is killed while it saves keeps the checkpoint before. Lightning writes to a
+        # temporary folder, from which the move may be a copy.
         draft = path.with_name("last.ckpt.part")
         try:
             trainer.save_checkpoint(draft, weights_only=False)  # else Lightning tells of its default
@@ -140,11 +141,11 @@ class LastCheckpoint(Checkpoint):
         self._due = time.monotonic() + self.every_seconds
 
 
-def _mend(loop: dict[str, Any], counts_steps: bool) -> None:
-    """Mends the state of Lightning's loop in a checkpoint that was saved when an epoch had ended.
+def _correct(loop: dict[str, Any], counts_steps: bool) -> None:
+    """Corrects the state of Lightning's loop in a checkpoint that was saved when an epoch had ended.
 
-    An epoch that ended before its last batch, as by `max_steps`, is taken for a whole one, and its other
-    batches are lost; and where `max_steps` is set, an epoch without any batch follows a whole one.
+    Lightning takes an epoch that ended before its last batch, as by `max_steps`, for a whole one, and loses
+    its other batches; and where `max_steps` is set, it adds an epoch without a batch after a whole one.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     if epochs["total"]["processed"] != epochs["total"]["ready"]:  # it was saved inside an epoch

@@ -1,4 +1,4 @@
-"""What a trace explains: where a method's update comes from, and its first update step by step."""
+"""The explanations of a trace: where a method's update comes from, and its first update step by step."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ MOST_NUMBERS = 6
 
 @cache
 def texts() -> dict[str, dict[str, str]]:
-    """All that is explained, by key and language."""
+    """The texts of `lesson.yaml`, by key and language."""
     found: dict[str, dict[str, str]] = yaml.safe_load(
         files("linlight.training").joinpath("lesson.yaml").read_text(encoding="utf-8")
     )
@@ -118,11 +118,11 @@ def _linear_regression(model: LinearRegression, trainer: Trainer, lang: str) -> 
 
 
 _ALIKE = {"AdamW": "Adam", "SmoothL1Loss": "HuberLoss"}
-"""Classes that the text of another fits."""
+"""Classes, and those whose text fits them too."""
 
 
 def _of_class(one: object, variant: str, otherwise: str, lang: str, **values: object) -> str:
-    """The text of a class, in this variant if it has one of its own, or `otherwise`."""
+    """The text about a class: of its variant if there is one, else the one called `otherwise`."""
     own = type(one).__name__
     name = _ALIKE.get(own, own)
     key = next(key for key in (f"{name} {variant}", name, otherwise) if key in texts())
@@ -133,7 +133,7 @@ _JOINT = {"en": "; ", "zh": "；"}
 
 
 def _parameters(model: LinearModel) -> list[tuple[str, Tensor]]:
-    """What an update changes, by the names of the notes' programs."""
+    """The parameters that an update changes, by their names in the notes."""
     return [("w", model.w), *([] if model.b is None else [("b", model.b)])]
 
 
@@ -154,7 +154,7 @@ class FirstUpdate:
         self._loss = said("loss", lang, y_pred=shown(y_pred), y=shown(y), loss=shown(loss))
 
     def until_gradient(self, model: LinearModel) -> list[str]:
-        """Forward, loss and backward, when the gradient has been computed and not yet used."""
+        """Explains forward, loss and backward, once the gradient is computed and before it is used."""
         self._grads = {
             name: None if one.grad is None else one.grad.detach().clone() for name, one in _parameters(model)
         }
@@ -167,7 +167,7 @@ class FirstUpdate:
         return [self._forward, self._loss, backward]
 
     def update(self, model: LinearModel, lr: float | None) -> list[str]:
-        """Weight and bias before and after; how, where it is `w - lr*grad`; the gradient set back to zero.
+        """Explains the update, as `w - lr*grad` where it is, and that the gradient is set back to zero.
 
         Args:
             model: The model, at the weights after the update.

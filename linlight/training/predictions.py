@@ -44,7 +44,7 @@ class PredictionWriter(Callback):
     def _begin(self) -> None:
         self.count = 0
         self.beginning: list[tuple[list[float], list[float]]] = []
-        self._is_ordered = True  # whether it is known which rows come
+        self._is_ordered = True  # whether the rows of a batch are known
         self._next = 0  # the row of the table from which on nothing is written yet
         self._waiting: list[tuple[int, Predicted]] = []
         self._write: Callable[[Any], None] | None = None
@@ -78,7 +78,7 @@ class PredictionWriter(Callback):
             self._append(heapq.heappop(self._waiting)[1])
 
     def _in_order(self, batch: Any, predictions: Tensor) -> Predicted:
-        """A batch of a loader that does not tell which rows it has: those that come next."""
+        """A batch of a loader that does not tell which rows it has: the next ones."""
         rows = np.arange(self._next, self._next + len(predictions))
         x = features_of(batch)[:SHOWN].cpu()
         return Predicted(self._next, self._next + len(rows), rows, None, predictions.cpu(), x)
@@ -143,7 +143,7 @@ def as_table(predictions: Tensor, rows: np.ndarray, ids: Any = None) -> Any:
         rows: The rows' numbers in the input.
         ids: A pyarrow table of N rows.
     """
-    import pyarrow as pa  # takes its time, and what only trains on a few numbers can do without
+    import pyarrow as pa  # slow to import, and not needed to train on a few numbers
 
     targets = predictions.shape[1]
     names = ["prediction"] if targets == 1 else [f"prediction_{i}" for i in range(targets)]
@@ -154,13 +154,13 @@ def as_table(predictions: Tensor, rows: np.ndarray, ids: Any = None) -> Any:
 
 
 def _plain(table: Any) -> Any:
-    """A table whose lists and bytes, and whatever else a CSV does not have, are texts."""
+    """A table with lists, bytes and whatever else a CSV does not have as texts."""
     import pyarrow as pa
 
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
-        views = (pa.string_view(), pa.binary_view())  # which pyarrow's writer does not know
+        views = (pa.string_view(), pa.binary_view())  # pyarrow's CSV writer does not know them
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or kind in views:
             column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
         columns[name] = column

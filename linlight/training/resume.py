@@ -1,4 +1,4 @@
-"""The settings that a training goes on with where they are not the checkpoint's."""
+"""The settings of a resumed training that differ from its checkpoint's."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, Trainer
 
 
 def differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The settings that differ, by their names, as (`lr`, 0.1, 0.2); those that only one side has do not."""
+    """The settings with different values on both sides, such as (`lr`, 0.1, 0.2)."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in (key for key in old if key in new):
             yield from differences(old[key], new[key], f"{name}.{key}" if name else key)
@@ -22,7 +22,7 @@ class ResumedSettings(Callback):
         self._changed: dict[str, tuple[Any, Any]] = {}  # old and new
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Finds the settings of method and data that are others than the checkpoint's."""
+        """Finds the settings of method and data that differ from the checkpoint's."""
         found = list(differences(checkpoint["hyper_parameters"], dict(pl_module.hparams)))
         if (data := getattr(trainer, "datamodule", None)) is not None:
             before, now = (

@@ -1,4 +1,4 @@
-"""`summary.json`: what a run found, written last, so that a folder that has one is finished."""
+"""`summary.json`: the results of a run, written last, so that a folder that has one is finished."""
 
 import math
 import time
@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 def describe(model: LinearModel, rows: int) -> dict[str, Any]:
-    """The model in full precision, and the size of the data it was fitted to or used on."""
+    """The model in full precision, and the size of the data it was trained or used on."""
     w, b = model.original_units()
     return {
         "method": type(model).__name__,
@@ -41,17 +41,17 @@ def figures(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float | N
 
     Args:
         metrics: Numbers or tensors of one, by their names.
-        prefix: Of the names that count, such as `val_`.
+        prefix: The beginning of the names to take, such as `val_`.
     """
     found = {name: float(value) for name, value in metrics.items() if name.startswith(prefix)}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 class RunSummary(Callback):
-    """Writes `summary.json` once training is over, prints it, and gives TensorBoard what it gets at the end.
+    """Writes `summary.json` once training is over, prints it, and shows the results in TensorBoard.
 
     Args:
-        diagnostics: What it found stands in the summary; it has to come before this callback.
+        diagnostics: The source of the gaps and the optimum; it has to come before this callback.
     """
 
     def __init__(self, diagnostics: Diagnostics | None = None) -> None:
@@ -59,14 +59,14 @@ class RunSummary(Callback):
         self.summary: dict[str, Any] = {}
         self.first_step = 0
         self._started = time.perf_counter()
-        self._validated: dict[str, float] = {}  # in a run that was at its end already when it was resumed
+        self._validated: dict[str, float] = {}  # before a run was resumed at its end
 
     def state_dict(self) -> dict[str, float]:
-        """Returns the validation's figures."""
+        """Returns the validation metrics."""
         return {name: value for name, value in self.summary.items() if name.startswith("val_")}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Restores them, for a run that has nothing left to train."""
+        """Restores them, for a run that is resumed at its end."""
         self._validated = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -96,25 +96,25 @@ class RunSummary(Callback):
         self.summary = {"format": FORMAT} | described | self._diagnostics.findings | model.summary()
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Writes what makes the folder look finished, last."""
+        """Writes the summary."""
         # The exact answer of a pass that was stopped in its middle is no step.
         if not trainer.global_step and trainer.fit_loop.total_batch_idx < 0:
             raise InputError(
                 "nothing was trained: max_epochs, max_steps, limit_train_batches and max_time must be above 0"
             )
-        if not self.summary:  # at its end already when it was resumed
+        if not self.summary:  # resumed at its end
             self.on_train_end(trainer, pl_module)
         self._write(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Prints what was found; a training that diverges has failed by now."""
+        """Prints the results; a training that diverges has failed by now."""
         if stage == "fit" and self.summary and trainer.is_global_zero and not self._diagnostics.quiet:
             found = FitResult(self.summary)
             report = found.to_text() or pl_module.report()
             print(*([report] if report else []), found.line, sep="\n")
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Writes what is kept of a training whose numbers have ended; several processes may end apart."""
+        """Writes the summary of a training whose numbers have ended; several processes may end apart."""
         if not isinstance(exception, Diverged) or self.summary or trainer.world_size > 1:
             return
         self._diagnostics.findings = {"diverged": str(exception)}

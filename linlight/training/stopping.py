@@ -1,9 +1,9 @@
-"""SIGINT (Ctrl-C) and SIGTERM: the first ends a training where it can go on, the second ends it at once."""
+"""SIGINT (Ctrl-C) and SIGTERM: the first ends a training where it can be resumed, the second at once."""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -11,21 +11,17 @@ EXIT_CODE = 130
 """Exit code of a run stopped from outside: by convention 128 plus the number of SIGINT."""
 
 
-def _handlers() -> dict[int, Any]:
-    """Who handles the two signals, as far as that can be changed: not outside the main thread.
-
-    A signal that is ignored, as under `nohup`, is to stay so.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return {}
-    present = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    return {number: own for number, own in present.items() if own not in (signal.SIG_IGN, None)}
-
-
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Handles SIGINT and SIGTERM by a function, and puts the former handlers back."""
-    former = _handlers()
+    """Handles SIGINT and SIGTERM by a function, and restores the former handlers.
+
+    It changes nothing outside the main thread, where Python allows no handler, nor of a signal that is
+    ignored, as under `nohup`.
+    """
+    former: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        present = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        former = {number: own for number, own in present.items() if own not in (signal.SIG_IGN, None)}
     try:
         for number in former:
             signal.signal(number, handler)
@@ -47,19 +43,16 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        self._former: dict[int, Any] = {}
+        self._handlers = ExitStack()
 
     def listen(self) -> None:
         """Begins to handle the signals."""
         self.asked = False
-        self._former = _handlers()
-        for number in self._former:
-            signal.signal(number, self._note)
+        self._handlers.enter_context(handled(self._note))
 
     def close(self) -> None:
         """Restores the former handlers."""
-        while self._former:
-            signal.signal(*self._former.popitem())
+        self._handlers.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
@@ -70,7 +63,7 @@ class StopRequest:
 def hear_again() -> None:
     """Makes SIGINT raise `KeyboardInterrupt` again.
 
-    Lightning ignores it from the first one on, for ever where a training was interrupted before it began.
+    Lightning ignores it from the first one on, for good where a training was interrupted before it began.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -53,7 +53,7 @@ class Trace(Callback):
             print(*("# " + line for line in wrapped(text, 78)), sep="\n")
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Explains the method, before `Diagnostics` says what to expect."""
+        """Explains the method, before `Diagnostics` prints its forecast."""
         if not trainer.is_global_zero:
             return
         self._explain(type(pl_module).__name__, *explanation(pl_module, trainer, self._lang))
@@ -62,7 +62,7 @@ class Trace(Callback):
 
     @torch.no_grad()
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Predicts with the weights that it starts from, and keeps the batch."""
+        """Predicts with the starting weights, and keeps the batch."""
         if not trainer.is_global_zero:
             return
         model: LinearModel = pl_module
@@ -156,7 +156,7 @@ class Trace(Callback):
             print("MSE=", number(losses))
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Predicts with the weights that it arrived at."""
+        """Predicts with the final weights."""
         if not trainer.is_global_zero or not self._began:
             return
         if not isinstance(pl_module, LinearRegression):
