@@ -1,6 +1,7 @@
 """What no update rule says takes the forecast back: moved weights, changed gradients, another rate."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,10 @@ def test_a_function_in_lightnings_callback_is_the_users(capsys: pytest.CaptureFi
 def test_weights_that_are_held_do_not_diverge(name: str) -> None:
     found = train(name, a_callback("on_train_batch_end", lambda w: w.clamp_(-2, 2)), True, None, lr=4.0)
     assert not found.diverged
+
+
+def shrink(factor: float, w: torch.Tensor) -> None:
+    w.mul_(factor)
 
 
 def scale(parameters: Any) -> None:
@@ -215,7 +220,8 @@ def test_a_resumed_training_is_compared_from_its_next_epoch_on(
 ) -> None:
     for name in METHODS:
         for epochs, moves in ((4, False), (6, True)):
-            mine = a_callback("on_train_epoch_start", lambda w, moves=moves: w.mul_(0.9 if moves else 1.0))
+            factor = 0.9 if moves else 1.0
+            mine = a_callback("on_train_epoch_start", partial(shrink, factor))
             diagnostics = Diagnostics()
             trainer = quiet_trainer(max_epochs=epochs, callbacks=[diagnostics, mine])
             data = XYDataModule(X, Y, None if name == "momentum" else 6, dtype="float64")
