@@ -140,19 +140,21 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_python_runs(linlight: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", text_of("README.md", "docs/lightning.md"), re.DOTALL)
-    usage, opened, method, momentum, *others = blocks
+    usage, opened, method, momentum, automatic, *others = blocks
     exec(usage, {"__name__": "readme"})
     assert "1.9999444396553017\n" in capsys.readouterr().out
     linlight("fit", "--config", ROOT / "configs" / "gradient_descent.yaml")
     exec(opened, {"__name__": "readme"})
     assert "GradientDescent: y = 1.99994 x" in capsys.readouterr().out
     assert Path("loss.png").stat().st_size > 10_000
-    Path("my_module.py").write_text(method + momentum)
+    Path("my_module.py").write_text(method + momentum + automatic)
     words = ["--model", "my_module.SignDescent", "--trainer.max_epochs", 300]
     assert linlight("fit", *words).summary["weights"][0][0] == pytest.approx(2, abs=0.02)
     words = ["--model", "my_module.Momentum", "--trainer.max_epochs"]
     straight, half = linlight("fit", *words, 8), linlight("fit", *words, 3)
     resumed = linlight("fit", *words, 8, "--ckpt_path", half.checkpoint)  # its velocity comes back
     assert resumed.summary["weights"] == straight.summary["weights"]
+    words = ["--model", "my_module.Adagrad", "--model.lr", 1, "--trainer.max_epochs", 300]
+    assert linlight("fit", *words).summary["weights"][0][0] == pytest.approx(2, abs=0.02)
     for block in others:
         exec(block, {"__name__": "readme"})

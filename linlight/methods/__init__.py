@@ -1,7 +1,7 @@
-"""The five methods of the notes and the exact one, a file each; here each is entered by a line.
+"""The five methods of the notes and the exact one, a file each, and a line here for each.
 
-That line is all a method with a short name needs: `--model`, `--methods`, `linlight.__all__` and the messages
-follow from it.
+That line gives a method its short name: `--model`, `--methods`, `linlight.__all__` and the messages follow
+from it.
 """
 
 from importlib import import_module

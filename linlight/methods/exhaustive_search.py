@@ -78,24 +78,22 @@ class ExhaustiveSearch(LinearModel):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds the squared errors of a batch to every candidate's, and keeps the best so far."""
-        x, y, *weight = batch = self.unpack(batch)
+        x, y, *weight = batch = self.unpack(batch, any_type=True)
         x, y = x.to(self.w.dtype), y.to(self.w.dtype)
         features = self.w.shape[1]
         w = self.candidates[:, :features]
         b = self.candidates[:, features] if self.b is not None else w.new_zeros(len(w))
         sums = candidate_squared_errors(x, y, w, b, *weight)  # (T, C)
         sums, rows = self.sum_over_processes(sums, total_weight(batch))
-        # A stream's piece without any row of this kind. What has rows need not wait for a GPU to count them.
+        # A part of a stream may have no row to train on. Where there are some, a GPU need not be asked.
         if not (len(x) or rows):
             return None
         self._squared_errors = self._squared_errors + sums
         self._rows = self._rows + rows.to(torch.float32 if rows.device.type == "mps" else torch.float64)
         self.losses = self._squared_errors / self._rows
         best = self.losses.argmin(dim=1)  # (T,), a candidate for each target
-        optimizer = self.optimizers()
-        values = [w[best]] if self.b is None else [w[best], b[best]]
-        optimizer.optimizer.place(*values)  # type: ignore[union-attr]
-        optimizer.step()  # type: ignore[union-attr]
+        optimizer: Any = self.optimizers()
+        optimizer.step(lambda: [w[best]] if self.b is None else [w[best], b[best]])
         return self.losses.amin(dim=1).mean()
 
     def configure_optimizers(self) -> SetParameters:
@@ -107,7 +105,7 @@ class ExhaustiveSearch(LinearModel):
         return [self._weight_grid] * self.w.shape[1] + [self._bias_grid] * self._bias
 
     def on_train_start(self) -> None:
-        """Takes to the device what a checkpoint has brought."""
+        """Moves what a checkpoint has restored to the device."""
         self.candidates = self.candidates.to(self.w)
         if isinstance(self._squared_errors, Tensor):
             self._squared_errors = self._squared_errors.to(self.w)
@@ -115,7 +113,7 @@ class ExhaustiveSearch(LinearModel):
             self._rows = self._rows.to(self.w.device)
 
     def on_train_epoch_start(self) -> None:
-        """Lays out the candidates and forgets the squared errors of an earlier pass."""
+        """Makes the candidates, and forgets the squared errors of an earlier pass."""
         grids = self.grids()
         count = math.prod(len(g) for g in grids)
         if count > MOST_CANDIDATES:

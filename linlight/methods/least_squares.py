@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linlight.data.arrays import plain_names
 from linlight.data.statistics import merge_over_processes
 from linlight.distributed import gather
 from linlight.errors import InputError
@@ -20,7 +19,12 @@ from linlight.methods.base import LinearModel
 from linlight.methods.base.batch import Batch
 from linlight.methods.base.metrics import metrics_of
 from linlight.methods.base.optim import SetParameters
-from linlight.methods.base.run_rows import batches_again, is_same_when_read_again, planned_batches
+from linlight.methods.base.run_rows import (
+    batches_again,
+    column_names,
+    is_same_when_read_again,
+    planned_batches,
+)
 from linlight.methods.base.solution import Solution
 
 FEW_ROWS = 8192
@@ -74,51 +78,43 @@ class LeastSquares(LinearModel):
         self.refine = refine
         self.automatic_optimization = False
         self._seen: Moments | None = None  # by this process
-        self._batches = 0  # that it was seen in
         self._weighted = False
         self._is_complete = False  # all rows, by all processes, before the run was resumed
         self._solution: Solution | None = None
 
+    def on_train_epoch_start(self) -> None:
+        """Resets the statistic."""
+        self._seen, self._solution = empty(self.w.shape[1], self.w.shape[0]), None
+        self._is_complete = False
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Adds a batch to the statistic, and after the last one solves."""
         assert self._seen is not None
-        batch = self.unpack(batch)
-        if len(batch) > 2 and self.refine:
-            raise InputError("refine is for rows without weights: leave it out")
+        batch = self.unpack(batch, any_type=True)
         self._weighted = len(batch) > 2
-        self._batches += 1
+        if self._weighted and self.refine:
+            raise InputError("refine is for rows without weights: leave it out")
         part = moments(*batch)
         if self._seen.weight.device != part.weight.device:
             self._seen = self._seen.to(part.weight.device)
         self._seen = merge([self._seen, part])
         if not self.trainer.is_last_batch:
             return None
-        optimizer = self.optimizers()
         solution = self._solve()
-        optimizer.optimizer.place(*solution.parameters)  # type: ignore[union-attr]
-        optimizer.step()  # type: ignore[union-attr]
+        optimizer: Any = self.optimizers()
+        optimizer.step(lambda: solution.parameters)
         return loss(solution.moments, solution.fit.w, solution.fit.b).mean()
 
-    def _solve(self) -> Solution:
-        """Solves for the rows seen so far."""
-        assert self._seen is not None
-        m = merge_over_processes(self._seen)
-        data = self._data()
-        if data is not None and data.streamed:
-            data.statistics.check_not_constant(m)
-        fit = optimum(m, self._bias, self.l2, self._coded())
-        if self._refines(fit, m):
-            fit = self._refined(fit, m)
-        counts = self._counts_rows
-        self._solution = Solution(
-            m,
-            fit,
-            plain_names("x", m.features, None) if data is None else list(data.feature_names),
-            int((m.weight if counts else m.rows).round()),
-            ("frequency" if counts else "precision") if self._weighted else "",
-            self.l2,
-        )
-        return self._solution
+    def configure_optimizers(self) -> SetParameters:
+        """The step that puts the weights at the optimum."""
+        return SetParameters(self.parameters())
+
+    def on_train_epoch_end(self) -> None:
+        """Computes the inference."""
+        if self._solution is None:  # it was stopped before the last batch
+            for parameter, value in zip(self.parameters(), self._solve().parameters, strict=True):
+                parameter.data.copy_(value)
+        self._infer()
 
     @property
     def solution(self) -> Solution:
@@ -134,69 +130,49 @@ class LeastSquares(LinearModel):
             raise InputError("LeastSquares has solved nothing yet: fit it to at least one batch")
         return self._solution
 
-    def configure_optimizers(self) -> SetParameters:
-        """The step that puts the weights at the optimum."""
-        return SetParameters(self.parameters())
-
-    def check_reducible(self) -> None:
-        """Raises: rows that stand for others would be counted as data."""
-        raise InputError("LeastSquares reads the data only once as it is: set reduce to false")
-
-    def setup(self, stage: str) -> None:
-        """Refuses what would not be what it says."""
-        super().setup(stage)
-        data = self._data()
-        if stage == "fit" and data is not None and data.standardize:
-            raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the statistic of the rows seen so far."""
-        super().on_save_checkpoint(checkpoint)
-        if self._seen is not None:
-            checkpoint["epoch_so_far"] = {
-                "moments": merge_over_processes(self._seen).state_dict(),
-                "batches": self._batches,
-                "complete": self._solution is not None and self.trainer.is_last_batch,
-            }
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with the statistic."""
-        super().on_load_checkpoint(checkpoint)
-        state = checkpoint.get("epoch_so_far", {})
-        if "moments" in state and self._trainer is not None and self.trainer.state.fn == "fit":
-            m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
-            self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
-            # Earlier versions kept neither, and Lightning's own progress has both.
-            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-            self._batches = state.get("batches", progress["current"]["ready"])
-            self._is_complete = state.get("complete", progress["is_last_batch"])
-
-    def on_train_epoch_start(self) -> None:
-        """Resets the statistic."""
-        self._seen, self._batches, self._solution = empty(self.w.shape[1], self.w.shape[0]), 0, None
-        self._is_complete = False
-
-    def on_train_epoch_end(self) -> None:
-        """Computes the inference."""
-        if self._solution is None:  # it was stopped before the last batch
-            for parameter, value in zip(self.parameters(), self._solve().parameters, strict=True):
-                parameter.data.copy_(value)
-        self._infer()
+    def _solve(self) -> Solution:
+        """Solves for the rows seen so far."""
+        assert self._seen is not None
+        m, data = merge_over_processes(self._seen), self._data
+        if data is not None and data.streamed:
+            data.statistics.check_not_constant(m)
+        fit = optimum(m, self._bias, self.l2, self._coded())
+        if self._refines(fit, m):
+            fit = self._refined(fit, m)
+        self._solution = Solution(
+            m,
+            fit,
+            column_names(self.trainer, m.features, m.targets)[0],
+            int((m.weight if self._counts_rows else m.rows).round()),
+            ("frequency" if self._counts_rows else "precision") if self._weighted else "",
+            self.l2,
+        )
+        return self._solution
 
     def _infer(self) -> None:
-        solution = self.solution
-        meat = None if self.robust is None else self._robust_meat(solution.fit, self.robust)
-        solution.infer(self.robust, meat)
+        meat = None if self.robust is None else self._robust_meat(self.solution.fit, self.robust)
+        self.solution.infer(self.robust, meat)
+
+    @property
+    def _counts_rows(self) -> bool:
+        data = self._data
+        return data is not None and data.weighted and data.weight_kind == "frequency"
+
+    def _coded(self) -> list[int]:
+        return [] if self._data is None else self._data.coded(self._bias)
+
+    # A second pass over the rows ------------------------------------------------------------------------
 
     def _refines(self, fit: Optimum, m: Moments) -> bool:
         if self.refine is not None:
             return bool(self.refine)
-        if self._weighted or not self._sees_the_same_again():
+        if self._weighted or not self._can_read_again():
             return False
         full = fit.rank == m.features + self._bias
         return self.l2 == 0 and full and m.features <= 32 and int(m.rows) <= FEW_ROWS
 
     def _refined(self, fit: Optimum, m: Moments) -> Optimum:
+        """The optimum in more than twice the precision of float64."""
         products = ExactProducts(m, self._bias)
         for x, y, *_ in self._rows_again():
             products.add(x, y)
@@ -209,21 +185,8 @@ class LeastSquares(LinearModel):
                 return fit
             raise
 
-    def _rows_again(self) -> Iterator[Batch]:
-        """Another pass over this process's share of the epoch's batches."""
-        if not self._sees_the_same_again():
-            raise InputError(
-                "robust and refine read the rows again, and a loader that shuffles and is limited would "
-                "give others: leave out shuffle, or the limit"
-            )
-        return batches_again(self.trainer, self._batches)
-
-    def _sees_the_same_again(self) -> bool:
-        """Whether another pass takes the same rows."""
-        whole = self.trainer.is_last_batch and math.isinf(planned_batches(self.trainer))
-        return whole or is_same_when_read_again(self.trainer)
-
     def _robust_meat(self, fit: Optimum, hc: str) -> Meat:
+        """The middle of the sandwich that robust standard errors are made of."""
         shapes = ((len(fit.w), fit.rank, fit.rank), (fit.rank, fit.rank), ())
         total = [torch.zeros(shape, dtype=torch.float64, device=self.device) for shape in shapes]
         for x, y, *weight in self._rows_again():
@@ -231,37 +194,64 @@ class LeastSquares(LinearModel):
             total = [a + b for a, b in zip(total, (part.sums, part.void, part.rows), strict=True)]
         return Meat(*(tensor.cpu() for tensor in self.sum_over_processes(*total)))
 
-    @property
-    def _counts_rows(self) -> bool:
-        data = self._data()
-        return data is not None and data.weighted and data.weight_kind == "frequency"
+    def _rows_again(self) -> Iterator[Batch]:
+        """This process's share of the batches seen, once more."""
+        if not self._can_read_again():
+            raise InputError(
+                "robust and refine read the rows again, and a loader that shuffles and is limited would "
+                "give others: leave out shuffle, or the limit"
+            )
+        return batches_again(self.trainer, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
 
-    # What it says ---------------------------------------------------------------------------------------
+    def _can_read_again(self) -> bool:
+        """Whether another pass takes the same rows."""
+        whole = self.trainer.is_last_batch and math.isinf(planned_batches(self.trainer))
+        return whole or is_same_when_read_again(self.trainer)
 
-    def train_loss(self) -> float:
-        """The loss at the weights as they were placed, without another pass."""
-        m = self.solution.moments
-        self.rows = int(m.rows)
-        return loss(m, self.w.cpu(), self._cpu_bias()).mean().item()
+    # A run ----------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuses data that are not the rows themselves."""
+        data = self._data
+        if data is not None and data.reduce and stage != "predict":
+            raise InputError("LeastSquares reads the data only once as it is: set reduce to false")
+        super().setup(stage)
+        if data is not None and data.standardize and stage == "fit":
+            raise InputError("LeastSquares is exact whatever the columns' sizes: set standardize to false")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the statistic of the rows seen so far."""
+        super().on_save_checkpoint(checkpoint)
+        if self._seen is not None:
+            checkpoint["epoch_so_far"] = {"moments": merge_over_processes(self._seen).state_dict()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with the statistic."""
+        super().on_load_checkpoint(checkpoint)
+        state = checkpoint.get("epoch_so_far", {})
+        if "moments" in state and self._trainer is not None and self.trainer.state.fn == "fit":
+            m = Moments.load(state["moments"])  # of all processes: one of them goes on with it
+            self._seen = m if self.trainer.is_global_zero else empty(m.features, m.targets)
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            self._is_complete = progress["is_last_batch"]
+
+    # The result -----------------------------------------------------------------------------------------
 
     def train_metrics(self) -> dict[str, float]:
-        """Of a stream those that need no further pass."""
-        m, data = self.solution.moments, self._data()
-        if data is not None and data.streamed:
-            found = metrics_of(m, self.w.cpu(), self._cpu_bias())
-        else:
-            found = super().train_metrics()
-        return found | {"train_loss": self.train_loss()}
+        """Loss and metrics at the rounded weights; of a stream those that need no further pass."""
+        m = self.solution.moments
+        found = metrics_of(m, self.w, self.b)
+        loss_of_all = {"train_loss": found["train_mse"]}
+        streamed = self._data is not None and self._data.streamed
+        found = (found if streamed else super().train_metrics()) | loss_of_all
+        self.rows = int(m.rows)
+        return found
 
     def summary(self) -> dict[str, Any]:
         """Coefficients in float64 with their inference, how exact they are, and what to know of them."""
-        m, data = self.solution.moments, self._data()
+        m, data = self.solution.moments, self._data
         best = optimum(m, self._bias, coded=self._coded()) if self.l2 > 0 else self.solution.fit
         # What rounding the weights to their type costs, and a penalty.
-        gap = max(0.0, self.train_loss() - loss(m, best.w, best.b).mean().item())
+        gap = max(0.0, metrics_of(m, self.w, self.b)["train_mse"] - loss(m, best.w, best.b).mean().item())
         notes = self.solution.notes([] if data is None else data.coding)
         return self.solution.summary() | {"gap": gap, "notes": notes}
-
-    def _coded(self) -> list[int]:
-        data = self._data()
-        return [] if data is None else data.coded(self._bias)

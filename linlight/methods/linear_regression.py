@@ -15,6 +15,7 @@ from linlight.methods.base.optim import check_lr
 
 
 def _made(option: str, first: Any, init: dict[str, Any]) -> Any:
+    """The object of an option's class and arguments, made with `first` before them."""
     try:
         return instantiate_class(first, init)
     except (TypeError, ValueError) as error:
@@ -24,8 +25,8 @@ def _made(option: str, first: Any, init: dict[str, Any]) -> Any:
 class LinearRegression(LinearModel):
     """`nn.Linear` trained by Lightning's automatic optimization.
 
-    The notes' fifth program uses `MSELoss(reduction="sum")`; then the gradient, and with it the largest
-    stable step, depends on the number of rows: what fits the mean has to be divided by N.
+    The notes' fifth program uses `MSELoss(reduction="sum")`; then the gradient grows with the number of rows,
+    N, and a learning rate that suits the mean has to be divided by N.
 
     Args:
         lr: Learning rate of SGD; not used where `optimizer` names another.
@@ -51,7 +52,7 @@ class LinearRegression(LinearModel):
         lr_scheduler: dict[str, Any] | None = None,
         metrics: list[str] | None = None,
     ) -> None:
-        # A checkpoint has a dict. In the type, jsonargparse would take misspelt arguments for one.
+        # A checkpoint has a dict, which the type leaves out: misspelt arguments would be taken for one.
         made = instantiate_class((), criterion) if isinstance(criterion, dict) else criterion
         super().__init__(bias, w0, made, metrics)
         check_reduces(self.criterion)
@@ -83,23 +84,17 @@ class LinearRegression(LinearModel):
         return [optimizer], [scheduler]
 
     def update_rule(self) -> UpdateRule | None:
-        """The rule of SGD with or without momentum, unless a scheduler changes its learning rate."""
-        sgd = self._sgd()
-        if sgd is None:
-            return None
-        names = ("lr", "momentum", "dampening", "nesterov")
-        return UpdateRule(**{name: sgd[name] for name in names if name in sgd})
-
-    def _sgd(self) -> dict[str, Any] | None:
-        """The arguments of SGD, where it alone decides the steps."""
+        """The rule of SGD with or without momentum, where no scheduler changes its learning rate."""
         if self.lr_scheduler is not None:
             return None
         if self.optimizer is None:
-            return {"lr": self.lr}
-        if self.optimizer["class_path"] not in ("torch.optim.SGD", "torch.optim.sgd.SGD"):
-            return None
+            return UpdateRule(self.lr)
         arguments: dict[str, Any] = {"lr": 1e-3, **self.optimizer.get("init_args", {})}
-        return None if arguments.get("weight_decay") or arguments.get("maximize") else arguments
+        is_sgd = self.optimizer["class_path"] in ("torch.optim.SGD", "torch.optim.sgd.SGD")
+        if not is_sgd or arguments.get("weight_decay") or arguments.get("maximize"):
+            return None
+        names = ("lr", "momentum", "dampening", "nesterov")
+        return UpdateRule(**{name: arguments[name] for name in names if name in arguments})
 
     def on_fit_start(self) -> None:
         """Refuses a criterion of another problem than regression."""
@@ -118,7 +113,7 @@ class LinearRegression(LinearModel):
                 raise InputError(f"the checkpoint was trained by {was}, not {now}: use --optimizer {was}")
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Leaves one that waits for a plateau to `on_train_epoch_end`."""
+        """Steps a scheduler, unless it waits for a plateau: see `on_train_epoch_end`."""
         if scheduler is not self._plateau:
             super().lr_scheduler_step(scheduler, metric)
 

@@ -69,7 +69,7 @@ def all_of(trainer: Trainer, model: LinearModel, data: XYDataModule) -> dict[str
     trainer.fit(model, data)
     steps = trainer.global_step
     metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
-    metrics["final_loss"] = model.train_loss()
+    metrics["final_loss"] = model.train_metrics()["train_loss"]
     trainer.test(model, data, verbose=False)
     metrics["test_loss"] = trainer.callback_metrics["test_loss"].item()
     trainer.predict(model, data, return_predictions=False)

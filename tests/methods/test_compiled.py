@@ -43,7 +43,7 @@ def trained(path: Path, plain: bool, monkeypatch: pytest.MonkeyPatch, **options:
     bias = options.pop("bias", True)
     with monkeypatch.context() as patch:
         if plain:
-            patch.setattr("linlight.methods.gradient_descent.kernel_for", lambda *_: None)
+            patch.setattr("linlight.methods.base.by_hand.kernel_for", lambda *_: None)
         model = GradientDescent(lr=0.005, bias=bias)
         data = XYDataModule(
             path=path, features=["a", "b", "c"], **({"target": "y", "dtype": "float64"} | options)

@@ -110,7 +110,9 @@ def test_ridge_agrees_with_scikit_learn_and_has_no_standard_errors(l2: float, tm
     assert model.b.item() == pytest.approx(expected.intercept_, rel=1e-12)
     assert all(c["std_error"] is None for c in model.summary()["coefficients"])
     assert "biased on purpose" in model.summary()["notes"][0]
-    assert model.train_loss() == pytest.approx(np.mean((expected.predict(x) - y) ** 2), rel=1e-10)
+    assert model.train_metrics()["train_loss"] == pytest.approx(
+        np.mean((expected.predict(x) - y) ** 2), rel=1e-10
+    )
 
 
 def test_names_collinear_columns_and_takes_the_least_norm() -> None:
@@ -267,7 +269,7 @@ def test_a_target_in_tiny_units_is_no_constant(stream: list[str], refused: Calla
 def test_where_nothing_was_trained_it_is_said(limit: dict[str, Any]) -> None:
     model = LeastSquares()
     fit(model, XYDataModule(), **limit)
-    for asked in (model.summary, model.train_loss, model.train_metrics):
+    for asked in (model.summary, model.train_metrics):
         with pytest.raises(InputError, match="LeastSquares has solved nothing yet: fit it"):
             asked()
     search = ExhaustiveSearch()

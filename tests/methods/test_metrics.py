@@ -129,3 +129,20 @@ def test_r2_of_one_row_has_no_value(tmp_path: Path) -> None:
     trainer, model = quiet_trainer(max_epochs=1), GradientDescent()
     trainer.fit(model, datamodule=XYDataModule([1.0], [2.0]))
     assert np.isnan(model.train_metrics()["train_r2"])
+
+
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
+@pytest.mark.parametrize("name", METHODS)
+def test_a_batch_without_weight_counts_nothing_and_nan_is_not_left_out(name: str) -> None:
+    trainer, model = quiet_trainer(max_epochs=1), METHODS[name]()
+    trainer.fit(model, datamodule=XYDataModule(X, Y, dtype="float64"))
+    weight = torch.cat([WEIGHT[:20], torch.zeros(10, dtype=torch.float64)])
+    trainer.validate(model, DataLoader(TensorDataset(X, Y, weight), batch_size=10), verbose=False)
+    values = expected(Y[:20], model(X[:20]).detach(), WEIGHT[:20])
+    logged = trainer.callback_metrics
+    assert logged["val_loss"].item() == pytest.approx(values["mse"], rel=1e-9)
+    assert {key: logged[f"val_{key}"].item() for key in values} == pytest.approx(values, rel=1e-9)
+    y = Y.clone()
+    y[3] = torch.nan
+    trainer.validate(model, DataLoader(TensorDataset(X, y), batch_size=10), verbose=False)
+    assert torch.isnan(trainer.callback_metrics["val_loss"])

@@ -1,4 +1,4 @@
-"""What the methods share; here is what the author of another needs."""
+"""What the methods share. These names are for authors of other methods."""
 
 from linlight.methods.base.batch import as_batch as as_batch
 from linlight.methods.base.by_hand import ByHandModel as ByHandModel

@@ -43,25 +43,25 @@ def features_of(item: Any) -> Tensor:
 
 
 def total_weight(batch: Batch) -> Tensor:
-    """What a batch counts for: its number of rows, or the sum of their weights, ()."""
+    """The number of rows of a batch, or the sum of their weights, ()."""
     return batch[2].sum() if len(batch) > 2 else torch.tensor(len(batch[0]), device=batch[0].device)
 
 
 def in_one_piece(item: Any) -> list[Batch]:
-    """The rows of a training step, in as few batches as they are held in."""
+    """The rows of a training step, as one batch where they lie together in memory."""
     return [item.rows] if isinstance(item, Block) else as_batches(item)
 
 
-def beside(tensor: Tensor, number: float | Tensor) -> Tensor:
-    """A number, (), of a tensor's type and on its device, which does not wait for it."""
+def scalar_like(tensor: Tensor, number: float | Tensor) -> Tensor:
+    """A number as a tensor, (), of another tensor's type and on its device, without waiting for a GPU."""
     return number.to(tensor) if isinstance(number, Tensor) else tensor.new_full((), number)
 
 
 def mean_over(losses: list[Tensor], weights: Sequence[float | Tensor]) -> Tensor:
-    """The mean loss over the rows of several batches, from the mean over each and what it counts for."""
+    """The mean loss over the rows of several batches, from that of each, (), and its weight."""
     if len(losses) == 1:
         return losses[0]
-    w = torch.stack([beside(losses[0], one) for one in weights])
+    w = torch.stack([scalar_like(losses[0], one) for one in weights])
     return torch.stack(losses) @ w / w.sum().clamp(min=torch.finfo(w.dtype).tiny)
 
 

@@ -1,6 +1,5 @@
 """What the methods that move `w.data` by hand share."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,12 +11,13 @@ from lightning.pytorch.callbacks import (
     Timer,
 )
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
 
 from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Batches
 from linlight.distributed import say
-from linlight.functional.update_rule import UpdateRule
-from linlight.methods.base.batch import Batch, as_batches
+from linlight.methods.base.batch import Batch, as_batches, mean_over
+from linlight.methods.base.compiled import Kernel, compiled_updates, kernel_for, rows_at_once
 from linlight.methods.base.model import LinearModel
 from linlight.methods.base.optim import ManualSGD, check_lr
 
@@ -33,10 +33,10 @@ HOOKS = (
 
 
 class ByHandModel(LinearModel):
-    """A method without automatic optimization, whose update is `w.data -= lr * w.grad.data`.
+    """A method without automatic optimization, whose step is `w.data -= lr * w.grad.data`.
 
-    Its `training_step` loops over `updates`, puts the gradient into `grad`, and calls `step`; so it takes
-    many small batches at once, and Lightning's cost per step does not decide the speed.
+    A subclass writes `update`. A training step may take many small batches at once, with an update after
+    each, so that Lightning's cost per step does not decide the speed.
 
     Args:
         lr: Learning rate, the length of a step in units of the gradient.
@@ -58,13 +58,93 @@ class ByHandModel(LinearModel):
         super().__init__(bias, w0, metrics=metrics)
         self.lr = check_lr(lr)
         self.automatic_optimization = False
-        self._is_seen = True
+        self._kernel: Kernel | None = None  # takes the updates, where they are many
+        self._is_seen = True  # whether the next update takes Lightning's way
 
-    def batches_per_step(self, data: XYDataModule) -> int:
-        """How many batches a training step is handed, so that Lightning's cost per step matters less.
+    def update(self, batch: Batch) -> Tensor:
+        """Updates the weights by a batch: puts the gradient into `grad`, and calls `step`.
+
+        Args:
+            batch: (x, y) or (x, y, weights), as `unpack` makes it.
+
+        Returns:
+            The loss before the update, ().
+        """
+        raise NotImplementedError
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Takes an update after each of the batches that are handed out at once."""
+        if self._kernel is not None:
+            loss, updates = compiled_updates(self, self._kernel, batch)
+            self._count(updates - 1)
+            self.step()
+            return loss
+        batches = as_batches(batch) if isinstance(batch, Batches) else [self.unpack(batch)]
+        losses = []
+        for i, one in enumerate(batches):
+            every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+            is_logged = bool(every) and self.trainer.global_step % every == 0
+            self._is_seen = is_logged or i == len(batches) - 1
+            losses.append(self.update(one).detach())
+        return mean_over(losses, [self.expected_weight(one) for one in batches])
+
+    def step(self) -> None:
+        """Moves the weights against the gradient.
+
+        Lightning's way around a step costs ten times the step. Of several in one `training_step`, only
+        those that are logged and the last take it; the others are counted all the same.
+        """
+        optimizer: Any = self.optimizers()
+        if not self._is_seen:
+            optimizer.optimizer.update()
+            self._count(1)
+            return
+        optimizer.step()
+        for config in self.trainer.lr_scheduler_configs:
+            # Lightning steps them, its LearningRateFinder's too, in automatic optimization only.
+            if config.interval == "step" and not config.reduce_on_plateau:
+                config.scheduler.step()  # type: ignore[call-arg]
+
+    def _count(self, updates: int) -> None:
+        """Counts updates that did not take Lightning's way, as `global_step` does."""
+        steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counted in (steps.total, steps.current):
+            counted.ready += updates
+            counted.completed += updates
+
+    def configure_optimizers(self) -> ManualSGD:
+        """The step `w.data -= lr * w.grad.data`."""
+        return ManualSGD(self.parameters(), self.lr)
+
+    # How many batches a training step takes --------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Chooses the form of the updates, and how many a training step takes."""
+        super().setup(stage)
+        self._kernel = None
+        if stage == "fit" and self._data is not None:
+            self._plan_steps(self._data)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds which form the updates take: a training that goes on takes the same."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["compiled"] = self._kernel is not None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on in the same form, whatever the number of epochs is by now."""
+        super().on_load_checkpoint(checkpoint)
+        if self._data is not None and self.trainer.state.fn == "fit":
+            self._plan_steps(self._data, checkpoint)
+
+    def _plan_steps(self, data: XYDataModule, checkpoint: dict[str, Any] | None = None) -> None:
+        self._kernel = kernel_for(self, checkpoint)
+        data.configure_batches(batches_per_step=self._batches_per_step(data))
+
+    def _batches_per_step(self, data: XYDataModule) -> int:
+        """How many batches a training step is handed at once: what was asked for, or as many as save time.
 
         One, where the Trainer counts batches, or a callback or the model overrides a hook that is called for
-        each of them. A callback that sees as much in several at once says so: `takes_several_batches = True`.
+        each of them. A callback to which several at once are as good says `takes_several_batches = True`.
         """
         asked = data.updates_per_step
         watcher = _watcher(self.trainer, self)
@@ -75,60 +155,14 @@ class ByHandModel(LinearModel):
         if asked is not None:
             return asked
         batch_size = min(data.batch_size or data.train_size, data.train_size)
-        return self.updates_at_once(data.batches, batch_size)
-
-    def configure_optimizers(self) -> ManualSGD:
-        """The update `w.data -= lr * w.grad.data`."""
-        return ManualSGD(self.parameters(), self.lr)
-
-    def update_rule(self) -> UpdateRule | None:
-        """Plain steps of length `lr`."""
-        return UpdateRule(self.lr)
-
-    def batches(self, item: Any) -> list[Batch]:
-        """The batches of a training step, one update each."""
-        return as_batches(item) if isinstance(item, Batches) else [self.unpack(item)]
-
-    def updates(self, batches: list[Batch]) -> Iterator[Batch]:
-        """Goes over the batches of a training step; see `step`."""
-        for i, one in enumerate(batches):
-            every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-            logged = every and self.trainer.global_step % every == 0
-            self._is_seen = bool(logged) or i == len(batches) - 1
-            yield one
-
-    def step(self) -> None:
-        """Updates the weights by hand.
-
-        Lightning's way around an update costs ten times the update. Of several in one `training_step`, only
-        those that are logged and the last take it; the others are counted all the same.
-        """
-        optimizer = self.optimizers()
-        if self._is_seen:
-            optimizer.step()  # type: ignore[union-attr]
-            for config in self.trainer.lr_scheduler_configs:
-                # Lightning steps them, its LearningRateFinder's too, in automatic optimization only.
-                if config.interval == "step" and not config.reduce_on_plateau:
-                    config.scheduler.step()  # type: ignore[call-arg]
-            return
-        optimizer.optimizer.update()  # type: ignore[union-attr]
-        self.count_updates(1)
-
-    def count_updates(self, updates: int) -> None:
-        """Counts updates that did not take Lightning's way, as `global_step` does."""
-        steps = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for counted in (steps.total, steps.current):
-            counted.ready += updates
-            counted.completed += updates
-
-    def updates_at_once(self, batches: int, batch_size: int) -> int:
-        """How many batches a training step takes, where nothing looks at single ones."""
+        if self._kernel is not None:
+            return max(1, min(rows_at_once(self) // batch_size, data.batches // 4))
         together = min(64, 2**14 // batch_size)  # rows that stay in the cache
-        return together if together > 1 and batches >= 4 * together else 1
+        return together if together > 1 and data.batches >= 4 * together else 1
 
 
 def _watcher(trainer: Trainer, model: LightningModule) -> str:
-    """What would not be the same with several batches at once, or an empty text."""
+    """The name of what has to see single batches; empty where nothing has."""
     counts = {
         "max_steps": trainer.max_steps != -1,
         "limit_train_batches": trainer.limit_train_batches != 1.0,
@@ -151,4 +185,6 @@ def _watches(hooked: Callback | LightningModule) -> bool:
         return True
     if isinstance(hooked, ProgressBar) and type(hooked).__module__.startswith("lightning."):
         return False
+    if isinstance(hooked, ByHandModel) and type(hooked).training_step is not ByHandModel.training_step:
+        return True
     return any(is_overridden(hook, hooked) for hook in HOOKS)

@@ -1,9 +1,9 @@
-"""The updates of `GradientDescent` by a compiled kernel, where they are many: the same to rounding."""
+"""Gradient descent by a compiled kernel, where updates are many: the same weights to rounding."""
 
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,51 +12,64 @@ from torch import Tensor
 from linlight.data.loaders import Block, compiled_gather
 from linlight.distributed import say
 from linlight.methods.base.batch import as_batch
-from linlight.methods.base.optim import ManualSGD
-
-if TYPE_CHECKING:
-    from linlight.methods.base.by_hand import ByHandModel
+from linlight.methods.base.model import LinearModel
+from linlight.methods.base.run_rows import our_data
 
 Kernel = Callable[..., float]
+Update = TypeVar("Update", bound=Callable[..., Tensor])
+COMPILABLE: set[Callable[..., Tensor]] = set()
 
 MANY_UPDATES = 10_000
-"""Updates of a run from which on a kernel is worth half a second to import; one of PyTorch's costs 50 µs."""
+"""The fewest updates of a run for which a kernel, half a second to import, is used; PyTorch's takes 50 µs."""
 
 MANY_AN_EPOCH = 1000
-"""Updates an epoch from which on earlier versions took it, whose checkpoints do not say so."""
+"""Updates an epoch from which on earlier versions took it, whose checkpoints do not say whether they did."""
 
 MOST_ROWS = 2**14
-"""Rows in a batch up to which a kernel, which adds up one by one, is as exact as PyTorch, and faster."""
+"""The most rows in a batch for which a kernel, which adds them up one by one, is as exact as PyTorch."""
 
 MOST_TARGETS = 8
 """The most targets for which it is faster than matrix products."""
 
 BLOCK_BYTES = 2**23
-"""Bytes of rows that a training step takes at most: they stay in the cache from gathering to use."""
+"""The most bytes of rows in a training step: so many stay in the cache from gathering to use."""
 
 BLOCK_ROWS = 2**16
-"""Rows that a training step takes at most: after each the loss is looked at."""
+"""The most rows in a training step, after which the loss is looked at."""
 
 
-def kernel_for(model: "ByHandModel", taken: bool | None = None) -> Kernel | None:
+def compilable(update: Update) -> Update:
+    """Marks a method's `update` as plain descent of the mean squared error, which the kernel takes as well.
+
+    A subclass with an `update` of its own is without the mark, and so without the kernel.
+    """
+    COMPILABLE.add(update)
+    return update
+
+
+def kernel_for(model: LinearModel, checkpoint: dict[str, Any] | None = None) -> Kernel | None:
     """The kernel that takes a model's updates, None where PyTorch does.
 
     Args:
         model: The model, of a Trainer.
-        taken: Whether the run that is gone on with took it. Default: there is none, and it is taken where
-            updates are many.
+        checkpoint: That of the training that goes on, in the same form. Default: none, so that the number
+            of updates decides.
     """
-    trainer, data = model.trainer, model._data()
+    trainer, data = model.trainer, our_data(model.trainer)
     if trainer.world_size > 1 or trainer.strategy.root_device.type != "cpu":
         return None
-    if data is None or data.batch_size is None or data.reduce or model.w.shape[0] > MOST_TARGETS:
+    if data is None or data.batch_size is None or data.reduce or data.batches < 2:
         return None
-    if data.batches < 2 or data.batch_size > MOST_ROWS:
+    if data.batch_size > MOST_ROWS or model.w.shape[0] > MOST_TARGETS:
         return None
-    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs >= 0 else math.inf
-    if not (data.batches * epochs >= MANY_UPDATES if taken is None else taken):
+    if getattr(type(model), "update", None) not in COMPILABLE:
         return None
-    return _load(model.w.dtype)
+    if checkpoint is not None:
+        is_taken = checkpoint.get("compiled", data.batches >= MANY_AN_EPOCH)
+    else:
+        epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
+        is_taken = data.batches * epochs >= MANY_UPDATES
+    return _load(model.w.dtype) if is_taken else None
 
 
 @cache
@@ -81,23 +94,25 @@ def _load(dtype: torch.dtype) -> Kernel | None:
     return kernel
 
 
-def rows_at_once(model: "ByHandModel") -> int:
+def rows_at_once(model: LinearModel) -> int:
     """Rows that a training step by the kernel takes."""
     in_a_row = sum(model.w.shape) * model.w.element_size()
     return max(1, min(BLOCK_ROWS, BLOCK_BYTES // in_a_row))
 
 
-def compiled_step(model: "ByHandModel", kernel: Kernel, item: Any) -> Tensor:
-    """Updates the weights after every batch of an item, and returns the mean loss over its rows.
+def compiled_updates(model: LinearModel, kernel: Kernel, item: Any) -> tuple[Tensor, int]:
+    """Updates the weights after every batch of an item but the last.
 
-    The kernel takes all updates but the last, which is the optimizer's, as Lightning and its hooks know it.
+    The gradient of that is put into `grad`, for a step that Lightning and its hooks see.
+
+    Returns:
+        The mean loss over the rows, each at the weights before its update, (); the number of updates.
     """
     rows, size = (item.rows, item.size) if isinstance(item, Block) else (as_batch(item), len(item[0]))
     x, y, *weight = (tensor.contiguous().numpy() for tensor in rows)
     none = np.empty(0, x.dtype)
     w, b = model.w, model.b
     grad_w, grad_b = torch.empty_like(w.detach()), w.new_empty(len(w))
-    optimizer: ManualSGD = model.optimizers().optimizer  # type: ignore[union-attr, assignment]
     mass = model.expected_weight(rows)
     error = kernel(
         x,
@@ -109,11 +124,9 @@ def compiled_step(model: "ByHandModel", kernel: Kernel, item: Any) -> Tensor:
         grad_b.numpy(),
         size,
         mass / len(x),
-        x.dtype.type(optimizer.param_groups[0]["lr"]),
+        x.dtype.type(model.trainer.optimizers[0].param_groups[0]["lr"]),
     )
     w.grad = grad_w
     if b is not None:
         b.grad = grad_b
-    model.count_updates(-(-len(x) // size) - 1)
-    model.step()
-    return w.new_tensor(error / (mass * len(w)))
+    return w.new_tensor(error / (mass * len(w))), -(-len(x) // size)

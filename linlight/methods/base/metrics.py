@@ -1,62 +1,73 @@
-"""Metrics of predictions: torchmetrics' own, with row weights where torchmetrics has none."""
+"""Metrics of predictions: torchmetrics' own, and with row weights those that every evaluation has."""
 
-import inspect
 import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-import torchmetrics
-from torch import Tensor
-from torchmetrics import Metric, regression
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection, regression
 
 from linlight.errors import InputError
 from linlight.functional.squared_error import check_same_shape
 from linlight.functional.statistic import Moments, loss
+from linlight.methods.base.criterion import is_total, weighted_loss
 
 
-class MeanSquaredError(regression.MeanSquaredError):
-    """torchmetrics' mean squared error over all residuals, or its root, of rows with or without weights."""
+class LossMetric(Metric):
+    """The loss of all rows, each counting as its weight: their mean, or the sum of a criterion that sums.
+
+    torchmetrics' mean squared and absolute errors take no weights, and its `MeanMetric` leaves out NaN.
+
+    Args:
+        criterion: The loss of predictions (B, T) against targets (B, T).
+        root: Whether to take the square root.
+    """
+
+    higher_is_better = False
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self, criterion: nn.Module, root: bool = False) -> None:
+        super().__init__()
+        # A function, because a module would be part of the model, and of its checkpoints, a second time.
+        self._loss: Callable[..., Tensor] = partial(weighted_loss, criterion)
+        self._sums, self._root = is_total(criterion), root
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
         """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
-        if weight is None:
-            super().update(preds, target)
+        if not len(target):
             return
-        check_same_shape(preds, target)
-        self.sum_squared_error = self.sum_squared_error + (weight[:, None] * (preds - target).square()).sum()
-        self.total = self.total + weight.sum() * target.shape[1]
+        of_batch = self._loss(preds, target, weight)
+        counts: float | Tensor = len(target) if weight is None else weight.sum()
+        self.total = self.total + (of_batch if self._sums else of_batch * counts)
+        self.weight = self.weight + counts
+
+    def compute(self) -> Tensor:
+        """The loss; NaN without rows."""
+        found = self.total if self._sums else self.total / self.weight
+        return found.sqrt() if self._root else found
 
 
-class MeanAbsoluteError(regression.MeanAbsoluteError):
-    """torchmetrics' mean absolute error over all residuals, of rows with or without weights."""
-
-    def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
-        """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
-        if weight is None:
-            super().update(preds, target)
-            return
-        check_same_shape(preds, target)
-        self.sum_abs_error = self.sum_abs_error + (weight[:, None] * (preds - target).abs()).sum()
-        self.total = self.total + weight.sum() * target.shape[1]
-
-
-class R2Score(regression.R2Score):
+class R2Score(Metric):
     """R², averaged over the targets, of rows with or without weights; NaN below two rows.
 
-    torchmetrics' own subtracts sums of squares, so a large mean common to all targets takes its digits, and
-    takes residuals for none below 1e-4, whatever the unit. Here deviations are from each batch's mean, and
+    torchmetrics' own subtracts sums of squares, so that a large mean of the targets takes its digits, and it
+    takes residuals below 1e-4 for none, whatever the unit. Here deviations are from each batch's mean, and
     merged as in `statistic.py`. A constant target has R² 1 if it is met exactly, else 0, as in scikit-learn.
     """
 
+    higher_is_better = True
     rows: Tensor
     parts: Tensor
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.add_state("rows", default=torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("parts", default=torch.zeros(4, 1), dist_reduce_fx=_merged)
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("parts", torch.zeros(4, 1), dist_reduce_fx=_merged)
 
     def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
         """Adds predictions (B, T) of targets (B, T), each row counting `weight` (B,) times."""
@@ -87,23 +98,23 @@ def _merged(parts: Tensor) -> Tensor:
     return torch.stack([total, centre, deviations.sum(0), residual.sum(0)])
 
 
-def collection(names: Sequence[str] = ()) -> dict[str, Metric]:
+def metrics_named(names: Sequence[str] = ()) -> dict[str, Metric]:
     """MSE, RMSE, MAE and R², and further metrics of torchmetrics by the names of their classes.
 
     Raises:
         InputError: If torchmetrics has no regression metric of that name, or it needs arguments.
     """
     found: dict[str, Metric] = {
-        "mse": MeanSquaredError(),
-        "rmse": MeanSquaredError(squared=False),
-        "mae": MeanAbsoluteError(),
+        "mse": LossMetric(nn.MSELoss()),
+        "rmse": LossMetric(nn.MSELoss(), root=True),
+        "mae": LossMetric(nn.L1Loss()),
         "r2": R2Score(),
     }
     for name in names:
         if name not in regression.__all__:
             raise InputError(f"torchmetrics has no regression metric {name!r}: such as PearsonCorrCoef")
         try:
-            metric: Metric = getattr(torchmetrics.regression, name)()
+            metric: Metric = getattr(regression, name)()
         except TypeError as error:
             raise InputError(
                 f"metric {name} needs arguments: add it in a subclass, in make_metrics"
@@ -112,21 +123,26 @@ def collection(names: Sequence[str] = ()) -> dict[str, Metric]:
     return found
 
 
-@cache
-def takes_weight(metric: type[Metric]) -> bool:
-    """Whether a metric's `update` takes the rows' weights, as `weight`."""
-    return "weight" in inspect.signature(metric.update).parameters
+@torch.no_grad()
+def add_batch(metrics: MetricCollection, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
+    """Adds predictions (B, T) of targets (B, T) to metrics, with weights (B,) to those that take them."""
+    # For every batch, because a metric forgets its type when it is moved to a device (torchmetrics 1.9), and
+    # when it is reset after a pass. Apple's MPS has no float64.
+    if y_hat.device.type != "mps":
+        metrics.set_dtype(torch.float64)
+    given: dict[str, Any] = {} if weight is None else {"weight": weight}
+    metrics.update(y_hat, y, **given)
 
 
 def metrics_of(m: Moments, w: Tensor, b: Tensor | None) -> dict[str, float]:
-    """What the statistic of the training rows tells of the metrics without reading them: not the MAE.
+    """The metrics of training rows that their statistic tells without another pass: all but the MAE.
 
     Args:
         m: The statistic.
         w: Weights, (T, D).
         b: Bias, (T,), or None.
     """
-    errors = loss(m, w, b)  # (T,)
+    errors = loss(m, w.cpu(), None if b is None else b.cpu())  # (T,)
     deviations = m.triangle[:, m.features :].square().sum(0) / m.weight  # (T,)
     mse = errors.mean().item()
     r2 = (1 - errors / deviations).mean().item()

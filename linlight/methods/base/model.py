@@ -1,42 +1,48 @@
-"""What the methods share: the model, the loss, evaluation, and what they report."""
+"""The linear model of all methods: its weights, its loss, and how it is evaluated."""
 
 import inspect
 import math
 from typing import Any
 
 import torch
-import torchmetrics
-from lightning.pytorch import Callback
-from torch import Tensor, nn
+from lightning.pytorch import Callback, LightningModule
+from torch import Tensor, distributed, nn
+from torchmetrics import Metric, MetricCollection
 
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
+from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
-from linlight.methods.base.batch import as_batch, features_of, total_weight
+from linlight.methods.base.batch import Batch, as_batch, features_of, scalar_like
 from linlight.methods.base.checks import (
-    check_columns,
+    check_batch,
+    check_checkpoint,
     check_data,
-    check_sizes,
-    check_targets,
+    check_features,
     check_trainer,
     check_units,
+    warn_of_rounding,
 )
-from linlight.methods.base.metrics import collection, metrics_of, takes_weight
-from linlight.methods.base.run_rows import batches_again
+from linlight.methods.base.criterion import is_total, weighted_loss
+from linlight.methods.base.metrics import LossMetric, add_batch, metrics_named, metrics_of
+from linlight.methods.base.run_rows import batches_again, our_data
 from linlight.methods.base.training_loss import TrainingLoss, run_batches
-from linlight.methods.base.units import ScaledModule
 
 
-class LinearModel(ScaledModule):
-    """The linear model `x @ w.T + b` and all that does not depend on how it learns.
+class LinearModel(LightningModule):
+    """The linear model `x @ w.T + b`; a subclass says how it learns.
 
     With N rows, D features and T targets, x is (N, D), y is (N, T), w is (T, D) and b is (T,), as in
     `nn.Linear`, which holds them for every method; so one method's checkpoint fits another. The loss is
     the mean squared error over all N·T residuals, unless a method says otherwise. Sizes and type come
-    from the data module, or from the checkpoint.
+    from the data, or from the checkpoint.
 
-    A method of your own gives a `training_step`, which returns the loss, and `configure_optimizers`; where
-    its steps are of a rule that theory knows, `update_rule` too. See `gradient_descent.py`.
+    A method has a `training_step`, which returns the loss, and `configure_optimizers`, as any
+    LightningModule; where its steps follow a rule that theory knows, `update_rule` too. One that moves its
+    weights by hand has less to write as a `ByHandModel`.
+
+    Every method's `__init__` names all its arguments, and describes them: that is what the command line's
+    help and an editor show.
 
     Args:
         bias: Whether the model has a bias.
@@ -44,7 +50,16 @@ class LinearModel(ScaledModule):
             which draws them at random.
         criterion: The loss of predictions against targets, both (N, T). Default: `nn.MSELoss()`.
         metrics: Further regression metrics of torchmetrics, by the names of their classes.
+
+    Attributes:
+        rows: Number of rows behind the last loss of a whole pass, over all processes.
     """
+
+    single_pass = False
+    """Whether a method only adds up over the rows, in whatever batches they come: then one epoch is all."""
+
+    val_metrics: MetricCollection  # made anew in every `setup`
+    test_metrics: MetricCollection
 
     def __init__(
         self,
@@ -65,115 +80,165 @@ class LinearModel(ScaledModule):
         self._w0 = w0
         self.criterion = criterion or nn.MSELoss()
         self._metric_names = metrics or []
-        collection(self._metric_names)  # refuses a name that it does not know
+        metrics_named(self._metric_names)  # refuses a name that it does not know
         self.linear: nn.Linear | None = None
-        self._until: int | None = None  # the Trainer's epochs
+        self.rows = 0
         self._evaluated = 0  # rows of a pass so far, in this process
-        self.rows = 0  # behind the last loss of a whole pass, over all processes
-        self.val_metrics: torchmetrics.MetricCollection | None = None
-        self.test_metrics: torchmetrics.MetricCollection | None = None
+        self._max_epochs: int | None = None  # the Trainer's own
+        self._is_standardized = False  # whether the weights are those of standardised features
+        self._trained: dict[str, Tensor] | None = None  # those weights, once they are converted
 
     # The model ------------------------------------------------------------------------------------------
 
-    def setup(self, stage: str) -> None:
-        """Checks that data fit."""
-        precision = self.trainer.precision
-        if precision not in ("32-true", "64-true"):
+    def build(self, features: int, targets: int, dtype: torch.dtype | None = None) -> None:
+        """Makes w, (targets, features), and b, (targets,), with their starting values.
+
+        Args:
+            features: D.
+            targets: T.
+            dtype: Type of the numbers. Default: torch's, as everywhere in torch. A model that is not built
+                is built for the data it is fitted to, in their type.
+        """
+        self.linear = nn.Linear(features, targets, bias=self._bias, dtype=dtype)
+        if self._w0 is not None:
+            nn.init.constant_(self.linear.weight, self._w0)
+            if self._bias:
+                nn.init.zeros_(self.linear.bias)
+
+    def _built(self) -> nn.Linear:
+        if self.linear is None:
             raise InputError(
-                f"precision {precision} is not used here: --data.dtype float32 or float64, which is "
-                "--trainer.precision 32-true or 64-true, is the type of all numbers"
+                "the model has no weights yet: fit it with an XYDataModule, load a checkpoint, "
+                "or call build(features, targets)"
             )
-        self.val_metrics, self.test_metrics = self._collection("val_"), self._collection("test_")
-        data = self._data()
-        if data is not None:
-            check_data(self, data, stage)
-            check_sizes(self, data)
-            self.ask_for_rows(data, stage)
-        super().setup(stage)
+        return self.linear
 
-    def ask_for_rows(self, data: XYDataModule, stage: str) -> None:
-        """Tells the data how a stage wants its rows: a trained model, in the data's own units."""
-        several = self.batches_per_step(data) if stage == "fit" else 1
-        data.configure_batches(batches_per_step=several, in_blocks=self.single_pass, own_units=stage != "fit")
+    @property
+    def w(self) -> nn.Parameter:
+        """The weights, (T, D)."""
+        weight: nn.Parameter = self._built().weight  # type: ignore[assignment]
+        return weight
 
-    def batches_per_step(self, data: XYDataModule) -> int:
-        """How many batches a training step takes at once."""
-        return 1
+    @property
+    def b(self) -> nn.Parameter | None:
+        """The bias, (T,), or None."""
+        bias: nn.Parameter | None = self._built().bias
+        return bias
 
-    def on_fit_start(self) -> None:
-        """Ends a single pass after its epoch, also where it is resumed at its end."""
-        loop = self.trainer.fit_loop
-        self._until = loop.max_epochs
-        if self.single_pass and loop.max_epochs != 0:
-            loop.max_epochs = 1
+    def forward(self, x: Tensor) -> Tensor:
+        """Predicts `x @ w.T + b`, (N, T), from features x, (N, D)."""
+        y_hat: Tensor = self._built()(x)
+        return y_hat
 
-    def on_fit_end(self) -> None:
-        """Leaves the Trainer's epochs as they were."""
-        self.trainer.fit_loop.max_epochs = self._until
-        super().on_fit_end()
+    @torch.no_grad()
+    def original_units(self) -> tuple[Tensor, Tensor | None]:
+        """w, (T, D), and b, (T,), for features that are not standardised; in float64 where they were."""
+        scaling = self._scaling()
+        if scaling is None or self.b is None:
+            return self.w.detach(), None if self.b is None else self.b.detach()
+        return scaling.original_units(self.w.detach(), self.b.detach())
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Makes the weights as the checkpoint has them, before they are filled in."""
-        callbacks = checkpoint.get("callbacks", {})
-        if "Explain" in callbacks:  # as earlier versions called it
-            callbacks["Diagnostics"] = callbacks.pop("Explain")
-        data = self._data()
-        if data is not None:
-            check_columns(checkpoint, data)
-        super().on_load_checkpoint(checkpoint)
-        if ("linear.bias" in checkpoint["state_dict"]) != self._bias:
-            has = "no bias" if self._bias else "a bias"
-            raise InputError(f"the checkpoint has {has}: use --model.bias {str(not self._bias).lower()}")
-        weight = checkpoint["state_dict"]["linear.weight"]
-        targets, features = weight.shape
-        if self.linear is not None and self.linear.in_features != features:
-            raise InputError(
-                f"the checkpoint has {features} features and the data have {self.linear.in_features}: "
-                "give the features it was trained on, in the same order"
-            )
-        if data is not None:
-            check_targets(data, targets)
-            data.compute_in(weight.dtype)
-        dtype = weight.dtype if data is None else data.dtype
-        if self.linear is None or self.linear.out_features != targets or self.w.dtype != dtype:
-            self.build(features, targets, dtype)
-        if data is not None and self.trainer.state.fn == "fit":
-            check_units(checkpoint, data)
-            progress = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [{}])
-            if not any("rows_in_a_piece" in state for state in progress):  # its position is one in memory
-                data.hold_rows()
+    def _scaling(self) -> Standardizer | None:
+        """How the features are standardised that the weights are for, if they are."""
+        data = self._data
+        return data.standardizer if data is not None and self._is_standardized else None
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stores the method, so that `linlight predict --ckpt_path` needs no `--model`."""
-        super().on_save_checkpoint(checkpoint)
-        data = self._data()
-        other = getattr(self.trainer, "datamodule", None) if data is None else None
-        if other is not None:
-            checkpoint["data"] = f"{type(other).__module__}.{type(other).__qualname__}"
-        if data is not None and data.is_table:
-            checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
-        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
-        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
-        checkpoint["method"] = f"{type(self).__module__}.{type(self).__qualname__}"
+    @property
+    def _data(self) -> XYDataModule | None:
+        """The data module of the run, where it is ours."""
+        return our_data(self._trainer)
 
     # The loss -------------------------------------------------------------------------------------------
+
+    @property
+    def loss_is_total(self) -> bool:
+        """Whether the loss is a sum over the rows instead of their mean."""
+        return is_total(self.criterion)
 
     def update_rule(self) -> UpdateRule | None:
         """How a step moves the weights; None where theory knows of no largest stable step."""
         return None
 
-    def configure_callbacks(self) -> list[Callback]:
-        """Puts the callback that averages the training loss before all others, which read it.
+    def unpack(self, batch: Any, *, any_type: bool = False) -> Batch:
+        """A batch of any loader as (x, y) or (x, y, weights), of this model's sizes and type.
 
-        It makes the weights too, in its `setup`: callbacks that average them copy the model in theirs, which
-        comes before the model's own.
+        Args:
+            batch: What the loader hands out.
+            any_type: Whether numbers may be of another type than the weights.
+
+        Raises:
+            InputError: If it is something else.
         """
-        if self.trainer.state.fn == "fit":  # before their `setup`, where some of them fail
-            check_trainer(self, self.trainer)
+        x, y, *_ = rows = as_batch(batch)
+        check_batch(self._built(), x, y, any_type=any_type)
+        return rows
+
+    def loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The loss of predictions (N, T) against targets (N, T), each row counting `weight` (N,) times."""
+        return weighted_loss(self.criterion, y_hat, y, weight)
+
+    def training_loss(self, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The same of a training batch, whose weighted sum is divided by its `expected_weight`."""
+        loss = self.loss(y_hat, y, weight)
+        if weight is None or self.loss_is_total:
+            return loss
+        return loss * (weight.sum() / self.expected_weight((y_hat, y, weight)))
+
+    def expected_weight(self, batch: Batch) -> float | Tensor:
+        """What the mean over a training batch divides by: its rows, times the mean weight of all rows.
+
+        Divided by its own weights, a batch of one row would forget its weight, and small batches would end
+        elsewhere than the whole.
+        """
+        if len(batch) < 3:
+            return len(batch[0])
+        # Another's loader does not tell the mean weight, and a GPU would be waited for.
+        data = self._data
+        return len(batch[0]) * data.statistics.mean_weight if data is not None else batch[2].sum()
+
+    def differentiable_loss(self, batch: Any) -> Tensor:
+        """The loss of a training batch, for `backward`.
+
+        With several processes its value is that of the whole batch, and its gradient that of this process's
+        part times the number of processes, because Lightning's strategies average gradients over them.
+        """
+        x, y, *weight = batch = self.unpack(batch)
+        y_hat = self(x)
+        # An empty share adds nothing, but takes part in `backward`, where the others wait for it.
+        loss = self.training_loss(y_hat, y, *weight) if len(x) else y_hat.sum()
+        if self.trainer.world_size == 1:
+            return loss
+        mass = scalar_like(loss, self.expected_weight(batch))
+        total, rows = self.sum_over_processes(loss if self.loss_is_total else loss * mass, mass)
+        share = 1.0 if self.loss_is_total else mass.item() / rows.item()  # not in float32
+        part = loss * (share * self.trainer.world_size)
+        return (total if self.loss_is_total else total / rows) + (part - part.detach())
+
+    def sum_over_processes(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Adds each tensor up over all processes: the one place where by-hand methods meet.
+
+        Lightning reduces gradients only in `backward` (Lightning-AI/pytorch-lightning#9237).
+        """
+        if self.trainer.world_size == 1:
+            return tensors
+        flat = torch.cat([tensor.detach().reshape(-1).to(torch.float64) for tensor in tensors])
+        # What the strategy's `reduce` does behind a barrier, which costs as much.
+        distributed.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        return tuple(part.reshape(t.shape).to(t.dtype) for part, t in zip(parts, tensors, strict=True))
+
+    # A run ----------------------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Prepares the run, as the first hook of the model and before those of the data and the callbacks.
+
+        The callback that averages the training loss comes before all others, which read it.
+        """
+        check_trainer(self, self.trainer)
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
         if not any(isinstance(one, TrainingLoss) for one in callbacks):
             callbacks.insert(0, TrainingLoss())
-        data = self._data()
+        data = self._data
         if data is not None:
             # A share of an epoch is counted in its batches, so these stay the same.
             limit = self.trainer.limit_train_batches
@@ -184,104 +249,115 @@ class LinearModel(ScaledModule):
                 data.compute_in(torch.float64, "--trainer.precision 64-true")
             elif self.linear is not None:
                 data.compute_in(self.w.dtype)
-            if self.linear is None:
+            if self.linear is None:  # another's data tell their sizes later, see `TrainingLoss.setup`
                 self.build(data.features, data.targets or 1, data.dtype)
             self._built().to(data.dtype)  # where another was asked for than the model has
         return []
 
+    def setup(self, stage: str) -> None:
+        """Checks the data, and tells them how the stage wants its rows."""
+        self.val_metrics, self.test_metrics = self._metrics("val_"), self._metrics("test_")
+        data = self._data
+        if data is not None:
+            check_data(data, stage, self._built(), self.criterion, single_pass=self.single_pass)
+            data.configure_batches(in_blocks=self.single_pass, own_units=stage != "fit")
+        if stage == "fit":
+            self._is_standardized, self._trained = data is not None and data.standardize, None
+
+    def on_fit_start(self) -> None:
+        """Ends a single pass after its epoch, also where it is resumed at its end."""
+        loop = self.trainer.fit_loop
+        self._max_epochs = loop.max_epochs
+        if self.single_pass and loop.max_epochs != 0:
+            loop.max_epochs = 1
+
+    def on_fit_end(self) -> None:
+        """Converts the model to the original units of the data, and gives the Trainer its epochs back."""
+        self.trainer.fit_loop.max_epochs = self._max_epochs
+        data, scaling = self._data, self._scaling()
+        if data is None or scaling is None or self.b is None:
+            return
+        w, b = scaling.original_units(self.w.detach(), self.b.detach())
+        warn_of_rounding(w, self.w.dtype, scaling, data.statistics.moments)
+        self._trained = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        self._is_standardized = False
+        self.w.data.copy_(w)
+        self.b.data.copy_(b)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what `linlight predict --ckpt_path` needs; weights are stored in the data's own units."""
+        data, other = self._data, getattr(self.trainer, "datamodule", None)
+        checkpoint["method"] = _path(type(self))
+        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
+        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
+        if data is not None and data.is_table:
+            checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
+        if data is None and other is not None:
+            checkpoint["data"] = _path(type(other))
+        state, scaling = checkpoint["state_dict"], self._scaling()
+        if scaling is not None:
+            w, b = scaling.original_units(state["linear.weight"], state["linear.bias"])
+            checkpoint["standardized"] = dict(state)  # a training goes on with these, to the bit
+            state.update({"linear.weight": w.to(self.w), "linear.bias": b.to(self.w)})
+        elif self._trained is not None:
+            checkpoint["standardized"] = self._trained
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the weights as the checkpoint has them, before they are filled in."""
+        callbacks = checkpoint.get("callbacks", {})
+        if "Explain" in callbacks:  # as earlier versions called it
+            callbacks["Diagnostics"] = callbacks.pop("Explain")
+        data = self._data
+        check_checkpoint(checkpoint, self.linear, self._bias, data)
+        weight = checkpoint["state_dict"]["linear.weight"]
+        targets, features = weight.shape
+        if data is not None:
+            data.compute_in(weight.dtype)
+        dtype = weight.dtype if data is None else data.dtype
+        if self.linear is None or self.linear.out_features != targets or self.w.dtype != dtype:
+            self.build(features, targets, dtype)
+        if data is None or self.trainer.state.fn != "fit":
+            return
+        check_units(checkpoint, data)
+        if data.standardize:
+            checkpoint["state_dict"] |= checkpoint["standardized"]
+        progress = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [{}])
+        if not any("rows_in_a_piece" in state for state in progress):  # its position is one in memory
+            data.hold_rows()
+
     # Evaluation -----------------------------------------------------------------------------------------
 
-    def make_metrics(self) -> dict[str, torchmetrics.Metric]:
+    def make_metrics(self) -> dict[str, Metric]:
         """The metrics of an evaluation by their names, which get `val_`, `test_` or `train_` before them.
 
         A subclass adds its own: `return super().make_metrics() | {"mape": MeanAbsolutePercentageError()}`.
         """
-        return collection(self._metric_names)
+        return metrics_named(self._metric_names)
 
-    def _collection(self, prefix: str) -> torchmetrics.MetricCollection:
-        return torchmetrics.MetricCollection(
-            {"loss": self.loss_metric(), **self.make_metrics()}, prefix=prefix, compute_groups=False
+    def _metrics(self, prefix: str) -> MetricCollection:
+        return MetricCollection(
+            {"loss": LossMetric(self.criterion), **self.make_metrics()}, prefix=prefix, compute_groups=False
         )
 
-    def _shared_step(self, batch: Any, metrics: torchmetrics.MetricCollection | None) -> None:
-        assert metrics is not None  # made in `setup`
-        self.add_to(metrics, batch)
-
-    @torch.no_grad()
-    def add_to(self, metrics: torchmetrics.MetricCollection, batch: Any) -> None:
-        """Adds a batch to the loss and the metrics."""
-        # Here, because moving a metric to a device makes it forget its type (torchmetrics 1.9). Apple's MPS
-        # has no float64.
-        if metrics["loss"].dtype != torch.float64 and self.device.type != "mps":
-            metrics.set_dtype(torch.float64)
-        x, y, *weight = batch = self.unpack(batch)
+    def _evaluate(self, metrics: MetricCollection, batch: Any) -> None:
+        x, y, *weight = self.unpack(batch)
         self._evaluated += len(x)
-        y_hat = self(x)
-        loss = self.loss(y_hat, y, *weight) if len(x) else x.new_zeros(())
-        for name, metric in metrics.items(keep_base=True, copy_state=False):
-            if name != "loss":
-                weighted = weight and takes_weight(type(metric))
-                metric.update(y_hat, y, **({"weight": weight[0]} if weighted else {}))
-            elif self.loss_is_total:
-                metric.update(loss)
-            else:
-                metric.update(loss, total_weight(batch))
+        add_batch(metrics, self(x), y, *weight)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds up the metrics of the validation rows, of all loaders together."""
-        self._shared_step(batch, self.val_metrics)
+        self._evaluate(self.val_metrics, batch)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds up the metrics of the test rows, of all loaders together."""
-        self._shared_step(batch, self.test_metrics)
+        self._evaluate(self.test_metrics, batch)
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Predicts a batch: (B, D) in, (B, T) out."""
         x = features_of(batch)
-        self.check_features(x)
+        check_features(self._built(), x)
         y_hat: Tensor = self(x)
         return y_hat
-
-    # What it says after training ------------------------------------------------------------------------
-
-    def summary(self) -> dict[str, Any]:
-        """What a method adds to `summary.json`; every process asks for it."""
-        return {}
-
-    def report(self) -> str:
-        """What the command line prints after training, if anything, before the line that all methods get."""
-        return ""
-
-    def train_loss(self) -> float:
-        """The loss at the present weights over the rows of the run; every process must call it."""
-        return self.train_metrics()["train_loss"]
-
-    @torch.no_grad()
-    def train_metrics(self) -> dict[str, float]:
-        """Loss and metrics at the present weights over the rows of the run; every process must call it.
-
-        Of a stream, and of rows that stand for others, those that the statistic tells: not the MAE.
-        """
-        data, seen = self._data(), run_batches(self.trainer)
-        whole = data is not None and math.isinf(seen)
-        squared = isinstance(self.criterion, nn.MSELoss)
-        if data is not None and squared and (data.reduce or (whole and data.source.is_surveyed)):
-            m = data.statistics.scaled(data.scaling).cpu()
-            self.rows = int(m.rows)
-            found = metrics_of(m, self.w.cpu(), self._cpu_bias())
-            total = m.weight.item() * m.targets if self.loss_is_total else 1.0
-            return {"train_loss": found["train_mse"] * total, **found}
-        metrics = self._collection("train_").to(self.device)
-        for batch in data.train_pass() if data is not None and whole else batches_again(self.trainer, seen):
-            # Methods of a single pass are given numbers that are not rounded to the model's type.
-            self.add_to(metrics, tuple(tensor.to(self.w.dtype) for tensor in as_batch(batch)))
-        self._count_rows()
-        return {name: value.item() for name, value in metrics.compute().items()}
-
-    def _count_rows(self) -> None:
-        """Adds up what each process has evaluated; every process must call it."""
-        (rows,) = self.sum_over_processes(torch.tensor(self._evaluated, device=self.device))
-        self.rows, self._evaluated = int(rows), 0
 
     def on_validation_epoch_end(self) -> None:
         """Logs the metrics, and counts the rows of all processes."""
@@ -291,12 +367,52 @@ class LinearModel(ScaledModule):
         """Logs the metrics, and counts the rows of all processes."""
         self._end_evaluation(self.test_metrics)
 
-    def _end_evaluation(self, metrics: torchmetrics.MetricCollection | None) -> None:
+    def _end_evaluation(self, metrics: MetricCollection) -> None:
         self._count_rows()
         if not self.rows:
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
-        assert metrics is not None  # made in `setup`
         # The dashboard draws them beside the training loss; `validate` and `test` print them.
         logged = False if self.trainer.state.fn == "fit" else None  # by default, without a warning
         # Here rather than in each step, where Lightning would tell several loaders' metrics apart.
         self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
+
+    def _count_rows(self) -> None:
+        """Adds up what each process has evaluated; every process must call it."""
+        (rows,) = self.sum_over_processes(torch.tensor(self._evaluated, device=self.device))
+        self.rows, self._evaluated = int(rows), 0
+
+    # The result -----------------------------------------------------------------------------------------
+
+    def summary(self) -> dict[str, Any]:
+        """What a method adds to `summary.json`; every process asks for it."""
+        return {}
+
+    def report(self) -> str:
+        """What the command line prints after training, if anything, before the line that all methods get."""
+        return ""
+
+    @torch.no_grad()
+    def train_metrics(self) -> dict[str, float]:
+        """Loss and metrics at the present weights over the rows of the run; every process must call it.
+
+        Of a stream, and of rows that stand for others, those that the statistic tells: not the MAE.
+        """
+        data, seen = self._data, run_batches(self.trainer)
+        whole = data is not None and math.isinf(seen)
+        squared = isinstance(self.criterion, nn.MSELoss)
+        if data is not None and squared and (data.reduce or (whole and data.source.is_surveyed)):
+            m = data.statistics.scaled(data.scaling).cpu()
+            self.rows = int(m.rows)
+            found = metrics_of(m, self.w, self.b)
+            total = m.weight.item() * m.targets if self.loss_is_total else 1.0
+            return {"train_loss": found["train_mse"] * total, **found}
+        metrics = self._metrics("train_").to(self.device)
+        for batch in data.train_pass() if data is not None and whole else batches_again(self.trainer, seen):
+            # Methods of a single pass are given numbers that are not rounded to the model's type.
+            self._evaluate(metrics, tuple(tensor.to(self.w.dtype) for tensor in as_batch(batch)))
+        self._count_rows()
+        return {name: value.item() for name, value in metrics.compute().items()}
+
+
+def _path(owner: type) -> str:
+    return f"{owner.__module__}.{owner.__qualname__}"

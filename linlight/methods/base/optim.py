@@ -1,10 +1,10 @@
-"""The update that moves the weights by hand, and the rule that every learning rate obeys."""
+"""The optimizers of methods that move the weights by hand, and the rule that every learning rate obeys."""
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from linlight.errors import InputError
 
@@ -54,25 +54,23 @@ class ManualSGD(torch.optim.Optimizer):
 
 
 class SetParameters(torch.optim.Optimizer):
-    """Sets parameters to given values, counted as one step.
+    """Sets parameters to given values, counted as one step: `step(lambda: values)`.
 
     Exhaustive search has no gradient, but its answer too has to count as a step (see `ManualSGD`).
 
     Args:
-        params: The parameters, in the order in which `place` gives their values.
+        params: The parameters, in the order of the values.
     """
 
     def __init__(self, params: Iterable[torch.nn.Parameter]) -> None:
         super().__init__(params, {})
-        self.values: list[Tensor] = []
 
-    def place(self, *values: Tensor) -> None:
-        """Sets the values that the next step assigns to the parameters."""
-        self.values = list(values)
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Sets every parameter.
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Moves the parameters to the values given to `place`."""
-        result = closure() if closure is not None else None
-        for w, value in zip(self.param_groups[0]["params"], self.values, strict=True):
+        Args:
+            closure: Returns a value for each parameter.
+        """
+        assert closure is not None
+        for w, value in zip(self.param_groups[0]["params"], closure(), strict=True):
             w.data.copy_(value)
-        return result

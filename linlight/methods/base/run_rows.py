@@ -1,4 +1,4 @@
-"""The rows of a run: those that an epoch of it sees, whatever limits its batches."""
+"""The rows of a run: what an epoch of it sees, where the Trainer limits its batches too."""
 
 import math
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def is_same_every_epoch(trainer: Trainer) -> bool:
 
 
 def batches_again(trainer: Trainer, seen: float) -> Iterator[Batch]:
-    """This process's share of the first batches of an epoch, once more; the loader stays where it is."""
+    """Reads this process's share of the first batches of an epoch again; the loader keeps its position."""
     loader: Any = trainer.train_dataloader
     if isinstance(loader, Resumable):
         loader = loader.from_the_beginning()
@@ -65,7 +65,7 @@ def batches_again(trainer: Trainer, seen: float) -> Iterator[Batch]:
 
 
 def moments_again(trainer: Trainer, seen: float) -> Moments:
-    """The statistic of the same rows, over all processes; every process must call it."""
+    """The statistic of the rows of these batches, over all processes; every process must call it."""
     parts = [moments(*batch) for batch in batches_again(trainer, seen)]
     return merge_over_processes(merge(parts))
 
@@ -76,9 +76,9 @@ def sizes_of_first_batch(trainer: Trainer) -> tuple[int, int, torch.dtype]:
     Raises:
         InputError: If the loader has no batch.
     """
-    # There is no public way to the loader before Lightning has set it up, which is after this.
+    # Lightning sets loaders up later, and there is no public way to one before.
     loader = trainer.fit_loop._data_source.dataloader()
-    with torch.random.fork_rng(devices=[]):  # the training shuffles as it would have
+    with torch.random.fork_rng(devices=[]):  # so that the training shuffles as without this look
         batch = next(iter(loader), None)
     if batch is None:
         raise InputError("the loader has no batch to take the number of features from")

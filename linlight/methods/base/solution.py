@@ -1,4 +1,4 @@
-"""What least squares found: the optimum of some rows, its inference, and what to know of it."""
+"""What least squares found: the optimum of some rows, its inference, and remarks on both."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,7 @@ class Solution:
         l2: Ridge penalty.
         inferred: Of each target, unless there is a penalty.
         robust: The kind of robust standard errors, or None.
-        meat: What those are made of.
+        meat: The middle of the sandwich that those are made of.
     """
 
     moments: Moments
@@ -85,7 +85,7 @@ class Solution:
         return found | shared
 
     def notes(self, coding: list[str]) -> list[str]:
-        """What to know of the fit beside its numbers, the coding of categories among it, a line each."""
+        """Remarks on the fit that its numbers do not show, a line each; those on categories are given."""
         penalty = (
             f"l2 {self.l2:g} draws the weights to zero: they are biased on purpose, so standard errors and "
             "p-values would say nothing true and are left out."
@@ -109,7 +109,7 @@ class Solution:
         return [f"weights: {of[self.weighting]}"] if self.weighting else []
 
     def _on_leverage(self) -> list[str]:
-        """Names what robust standard errors cannot say, with the classical ones."""
+        """Names the coefficients without robust standard errors, with their classical ones."""
         if self.meat is None or not self.meat.rows or not self.inferred[0].degrees > 0:
             return []
         rows, names = int(self.meat.rows), self.names

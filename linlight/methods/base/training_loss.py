@@ -1,4 +1,4 @@
-"""The training loss of an epoch, out of what the steps return."""
+"""The training loss of an epoch, from what the steps return."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ from linlight.distributed import check_replicas
 from linlight.errors import Diverged, InputError
 from linlight.functional.descent import largest_stable_step
 from linlight.functional.update_rule import divergence_advice
-from linlight.methods.base.batch import beside, in_one_piece
+from linlight.methods.base.batch import in_one_piece, scalar_like
 from linlight.methods.base.run_rows import our_data, planned_batches, sizes_of_first_batch
 
 READ_EVERY = 50
-"""Updates after which a number is read from a GPU, which waits meanwhile; from the CPU after each."""
+"""Updates between two looks at a loss on a GPU, which waits for each; on the CPU every loss is looked at."""
 
 
 class TrainingLoss(Callback):
@@ -53,7 +53,11 @@ class TrainingLoss(Callback):
         self._reached_end = state_dict["reached_end"]
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Makes the weights for another's loader, by its first batch, before other callbacks look at them."""
+        """Makes the weights of a model that no data module of ours has told its sizes, by the first batch."""
+        # Loaders are there once their data module is set up, which is just before this; and callbacks that
+        # average weights copy the model in their own `setup`, which is next. `configure_model`, the hook for
+        # making layers, comes after both: WeightAveraging calls it beforehand and warns, and
+        # StochasticWeightAveraging would copy a model without weights.
         if pl_module.linear is None and stage == "fit":  # elsewhere a checkpoint has them
             pl_module.build(*sizes_of_first_batch(trainer))
 
@@ -101,14 +105,15 @@ class TrainingLoss(Callback):
         loss = trainer.callback_metrics["train_loss"]
         check_finite(trainer, pl_module, loss.item())
 
-    def seen(self, trainer: Trainer) -> float:
-        """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
-        return self._longest if self._longest and not self._reached_end else planned_batches(trainer)
+    @property
+    def limit(self) -> int | None:
+        """Batches of the longest epoch so far, None where one has reached its end, or there was none."""
+        return None if self._reached_end else self._longest or None
 
     def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
         check_replicas(trainer, *model.parameters())
         mean = self._mean.double()
-        total, weight = model.sum_over_processes(mean * self._weight, beside(mean, self._weight))
+        total, weight = model.sum_over_processes(mean * self._weight, scalar_like(mean, self._weight))
         if weight:
             trainer.callback_metrics["train_loss"] = self._mean = total / weight
 
@@ -116,7 +121,7 @@ class TrainingLoss(Callback):
 def run_batches(trainer: Trainer) -> float:
     """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
     one: TrainingLoss = next(one for one in trainer.callbacks if isinstance(one, TrainingLoss))  # type: ignore[attr-defined]
-    return one.seen(trainer)
+    return planned_batches(trainer) if one.limit is None else one.limit
 
 
 def batch_loss(trainer: Trainer, outputs: Any) -> Tensor | None:

@@ -1,0 +1,106 @@
+"""Methods of the user's own, as `docs/lightning.md` has them written: an `update`, or a `training_step`."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import fit, quiet_trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from torch import Tensor
+
+from linlight import GradientDescent, XYDataModule
+from linlight.methods.base import ByHandModel
+from linlight.methods.base.batch import Batch
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks used:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning"),
+]
+X = torch.linspace(100, 105, 40, dtype=torch.float64)
+Y = 2 * X + (30 * X).sin()
+
+
+class Momentum(ByHandModel):
+    """Keeps a velocity in buffers."""
+
+    def build(self, features: int, targets: int, dtype: torch.dtype | None = None) -> None:
+        super().build(features, targets, dtype)
+        assert self.linear is not None
+        for name, w in self.linear.named_parameters():
+            self.register_buffer(f"velocity_{name}", torch.zeros_like(w))
+
+    def update(self, batch: Batch) -> Tensor:
+        loss = self.differentiable_loss(batch)
+        self.manual_backward(loss)
+        assert self.linear is not None
+        for name, w in self.linear.named_parameters():
+            w.grad = self.get_buffer(f"velocity_{name}").mul_(0.9).add_(w.grad)
+        self.step()
+        self.zero_grad()
+        return loss
+
+
+def data(**settings: Any) -> XYDataModule:
+    return XYDataModule(X, Y, **settings)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_an_update_is_all_that_a_method_needs(batch_size: int | None) -> None:
+    model = Momentum(lr=0.02, bias=True)
+    fit(model, data(batch_size=batch_size, standardize=True), max_epochs=5)
+    x, w = (X - X.mean()) / X.std(correction=0), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    rows = torch.stack([x, torch.ones_like(x)], 1)
+    optimizer = torch.optim.SGD([w.requires_grad_()], 0.02, momentum=0.9)
+    for _ in range(5):
+        for part in torch.arange(40).split(batch_size or 40):
+            optimizer.zero_grad()
+            (rows[part] @ w - Y[part]).square().mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    assert model.w.item() == pytest.approx(w[0].item() / X.std(correction=0).item(), rel=1e-11)
+
+
+def test_a_checkpoint_of_standardised_features_keeps_a_methods_buffers(tmp_path: Path) -> None:
+    whole, half, resumed, opened = (Momentum(lr=0.02, bias=True) for _ in range(4))
+    keep = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    fit(whole, data(standardize=True), max_epochs=6)
+    fit(half, data(standardize=True), max_epochs=3, enable_checkpointing=True, callbacks=[keep])
+    checkpoint = tmp_path / "epoch=2.ckpt"
+    quiet_trainer(max_epochs=6).fit(resumed, datamodule=data(standardize=True), ckpt_path=checkpoint)
+    assert torch.equal(resumed.w, whole.w)
+    quiet_trainer().validate(opened, datamodule=data(standardize=True), ckpt_path=checkpoint, verbose=False)
+    torch.testing.assert_close(opened.w, half.w)
+
+
+def test_a_checkpoint_of_averaged_weights_has_their_average_in_the_datas_units(tmp_path: Path) -> None:
+    averaged, opened = (GradientDescent(lr=0.02, bias=True) for _ in range(2))
+    callbacks = [EMAWeightAveraging(decay=0.5), ModelCheckpoint(tmp_path, filename="{epoch}")]
+    fit(averaged, data(standardize=True), max_epochs=3, enable_checkpointing=True, callbacks=callbacks)
+    path = tmp_path / "epoch=2.ckpt"
+    quiet_trainer().validate(opened, datamodule=data(standardize=True), ckpt_path=path, verbose=False)
+    torch.testing.assert_close(opened.w, averaged.w)
+
+
+def test_a_training_step_of_ones_own_gets_single_batches() -> None:
+    sizes = set()
+
+    class Own(GradientDescent):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            x, _ = self.unpack(batch)
+            sizes.add(len(x))
+            return super().training_step(batch, batch_idx)
+
+    fit(Own(lr=1e-5), data(batch_size=1), max_epochs=1)
+    assert sizes == {1}
+
+
+def test_an_update_of_ones_own_is_not_compiled() -> None:
+    class Own(GradientDescent):
+        def update(self, batch: Batch) -> Tensor:
+            return super().update(batch)
+
+    x = torch.linspace(0, 1, 2000)
+    for make, is_compiled in ((GradientDescent, True), (Own, False)):
+        model = make(lr=0.1)
+        fit(model, XYDataModule(x, 2 * x, batch_size=1), max_epochs=5)
+        assert (model._kernel is not None) == is_compiled
