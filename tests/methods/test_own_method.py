@@ -9,7 +9,7 @@ from conftest import fit, quiet_trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 
-from linlight import GradientDescent, XYDataModule
+from linlight import GradientDescent, InputError, XYDataModule
 from linlight.methods.base import ByHandModel
 from linlight.methods.base.batch import Batch
 
@@ -45,9 +45,24 @@ def data(**settings: Any) -> XYDataModule:
     return XYDataModule(X, Y, **settings)
 
 
+class Torchs(ByHandModel):
+    """The same by an optimizer of torch's."""
+
+    def update(self, batch: Batch) -> Tensor:
+        loss = self.differentiable_loss(batch)
+        self.manual_backward(loss)
+        self.step()
+        self.zero_grad()
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), self.lr, momentum=0.9)
+
+
+@pytest.mark.parametrize("method", [Momentum, Torchs])
 @pytest.mark.parametrize("batch_size", [None, 1])
-def test_an_update_is_all_that_a_method_needs(batch_size: int | None) -> None:
-    model = Momentum(lr=0.02, bias=True)
+def test_an_update_is_all_that_a_method_needs(batch_size: int | None, method: type[ByHandModel]) -> None:
+    model = method(lr=0.02, bias=True)
     fit(model, data(batch_size=batch_size, standardize=True), max_epochs=5)
     x, w = (X - X.mean()) / X.std(correction=0), torch.tensor([1.0, 0.0], dtype=torch.float64)
     rows = torch.stack([x, torch.ones_like(x)], 1)
@@ -79,6 +94,16 @@ def test_a_checkpoint_of_averaged_weights_has_their_average_in_the_datas_units(t
     path = tmp_path / "epoch=2.ckpt"
     quiet_trainer().validate(opened, datamodule=data(standardize=True), ckpt_path=path, verbose=False)
     torch.testing.assert_close(opened.w, averaged.w)
+
+
+def test_an_update_that_returns_no_loss_is_named() -> None:
+    class Silent(ByHandModel):
+        def update(self, batch: Batch) -> Tensor:
+            self.w.grad = torch.zeros_like(self.w)
+            return self.step()  # type: ignore[func-returns-value, return-value]
+
+    with pytest.raises(InputError, match=r"Silent.update returns nothing: return the batch's loss"):
+        fit(Silent(), data(), max_epochs=1)
 
 
 def test_a_training_step_of_ones_own_gets_single_batches() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from linlight.data.datamodule import XYDataModule
 from linlight.data.loaders import Batches
 from linlight.distributed import say
+from linlight.errors import InputError
 from linlight.methods.base.batch import Batch, as_batches, mean_over
 from linlight.methods.base.compiled import Kernel, compiled_updates, kernel_for, rows_at_once
 from linlight.methods.base.model import LinearModel
@@ -70,7 +71,7 @@ class ByHandModel(LinearModel):
         Returns:
             The loss before the update, ().
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no update(batch), which returns the loss")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Takes an update after each of the batches that are handed out at once."""
@@ -85,7 +86,10 @@ class ByHandModel(LinearModel):
             every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
             is_logged = bool(every) and self.trainer.global_step % every == 0
             self._is_seen = is_logged or i == len(batches) - 1
-            losses.append(self.update(one).detach())
+            loss = self.update(one)
+            if loss is None:
+                raise InputError(f"{type(self).__name__}.update returns nothing: return the batch's loss")
+            losses.append(loss.detach())
         return mean_over(losses, [self.expected_weight(one) for one in batches])
 
     def step(self) -> None:
@@ -96,7 +100,8 @@ class ByHandModel(LinearModel):
         """
         optimizer: Any = self.optimizers()
         if not self._is_seen:
-            optimizer.optimizer.update()
+            bare = optimizer.optimizer
+            bare.update() if isinstance(bare, ManualSGD) else bare.step()
             self._count(1)
             return
         optimizer.step()

@@ -126,9 +126,9 @@ def metrics_named(names: Sequence[str] = ()) -> dict[str, Metric]:
 @torch.no_grad()
 def add_batch(metrics: MetricCollection, y_hat: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
     """Adds predictions (B, T) of targets (B, T) to metrics, with weights (B,) to those that take them."""
-    # For every batch, because a metric forgets its type when it is moved to a device (torchmetrics 1.9), and
-    # when it is reset after a pass. Apple's MPS has no float64.
-    if y_hat.device.type != "mps":
+    # Here, because a metric forgets its type when it is moved to a device (torchmetrics 1.9). Apple's MPS has
+    # no float64.
+    if metrics["loss"].dtype != torch.float64 and y_hat.device.type != "mps":
         metrics.set_dtype(torch.float64)
     given: dict[str, Any] = {} if weight is None else {"weight": weight}
     metrics.update(y_hat, y, **given)

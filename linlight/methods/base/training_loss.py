@@ -30,27 +30,19 @@ class TrainingLoss(Callback):
     takes_several_batches = True
 
     def __init__(self) -> None:
-        self._mean = torch.zeros((), dtype=torch.float64)
-        self._weight: float | Tensor = 0.0
-        self._batches = 0
-        self._longest = 0  # batches of an epoch so far
-        self._reached_end = False  # of an epoch
+        self.loss = torch.zeros((), dtype=torch.float64)  # of the epoch so far
+        self.rows: float | Tensor = 0.0  # what it is the mean over
+        self.batches = 0  # of the epoch so far
+        self.longest = 0  # batches of any epoch so far
+        self.reached_end = False  # whether an epoch came to its loader's last batch
 
     def state_dict(self) -> dict[str, Any]:
-        """What the epoch has added up so far; Lightning restores it in the middle of an epoch."""
-        return {
-            "loss": self._mean,
-            "rows": self._weight,
-            "batches": self._batches,
-            "longest": self._longest,
-            "reached_end": self._reached_end,
-        }
+        """Returns what the epoch has added up so far; Lightning restores it in the middle of an epoch."""
+        return dict(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on adding up."""
-        self._mean, self._weight = state_dict["loss"], state_dict["rows"]
-        self._batches, self._longest = state_dict["batches"], state_dict["longest"]
-        self._reached_end = state_dict["reached_end"]
+        vars(self).update({name: state_dict[name] for name in vars(self)})
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes the weights of a model that no data module of ours has told its sizes, by the first batch."""
@@ -63,65 +55,55 @@ class TrainingLoss(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Resets the sums; not called where an epoch is resumed in its middle."""
-        self._mean, self._weight, self._batches = torch.zeros((), dtype=torch.float64), 0.0, 0
+        self.loss, self.rows, self.batches = torch.zeros((), dtype=torch.float64), 0.0, 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Adds a step's loss."""
-        self._batches += 1
-        self._longest = max(self._longest, self._batches)
-        self._reached_end |= trainer.is_last_batch
+        self.batches += 1
+        self.longest = max(self.longest, self.batches)
+        self.reached_end |= trainer.is_last_batch
         loss = batch_loss(trainer, outputs)
         if loss is None:
             return
         if pl_module.single_pass:  # whose loss is that of all rows so far
-            self._mean, self._weight = loss, 1.0
+            self.loss, self.rows = loss, 1.0
         elif pl_module.loss_is_total:
-            self._mean, self._weight = (self._mean + loss if self._weight else loss), 1.0
+            self.loss, self.rows = (self.loss + loss if self.rows else loss), 1.0
         else:
             rows = sum(pl_module.expected_weight(one) for one in in_one_piece(batch))
-            self._weight = self._weight + rows
+            self.rows = self.rows + rows
             if isinstance(rows, Tensor):  # of another's loader; 0 of 0 is 0, and a GPU is not asked
-                self._mean = self._mean + (loss - self._mean) * (rows / self._weight).nan_to_num()
+                self.loss = self.loss + (loss - self.loss) * (rows / self.rows).nan_to_num()
             elif rows:
-                self._mean = self._mean + (loss - self._mean) * (rows / self._weight)
+                self.loss = self.loss + (loss - self.loss) * (rows / self.rows)
         if loss.device.type == "cpu" or trainer.global_step % READ_EVERY == 0:
             check_finite(trainer, pl_module, loss.item())
-        trainer.callback_metrics["train_loss"] = self._mean
+        trainer.callback_metrics["train_loss"] = self.loss
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Checks the epoch's loss.
+        """Adds up over the processes, and checks the epoch's loss.
 
         Raises:
             InputError: If it is not finite, or there was no batch.
         """
-        if not self._batches:  # a stream, whose rows are not counted beforehand
+        if not self.batches:  # a stream, whose rows are not counted beforehand
             raise InputError("the table has no rows to train on: give at least one")
         if trainer.world_size > 1:
-            self._add_up_over_processes(trainer, pl_module)
-        if "train_loss" not in trainer.callback_metrics:
-            return  # the steps neither return nor log one
-        loss = trainer.callback_metrics["train_loss"]
-        check_finite(trainer, pl_module, loss.item())
-
-    @property
-    def limit(self) -> int | None:
-        """Batches of the longest epoch so far, None where one has reached its end, or there was none."""
-        return None if self._reached_end else self._longest or None
-
-    def _add_up_over_processes(self, trainer: Trainer, model: Any) -> None:
-        check_replicas(trainer, *model.parameters())
-        mean = self._mean.double()
-        total, weight = model.sum_over_processes(mean * self._weight, scalar_like(mean, self._weight))
-        if weight:
-            trainer.callback_metrics["train_loss"] = self._mean = total / weight
+            check_replicas(trainer, *pl_module.parameters())
+            mean = self.loss.double()
+            total, rows = pl_module.sum_over_processes(mean * self.rows, scalar_like(mean, self.rows))
+            if rows:
+                trainer.callback_metrics["train_loss"] = self.loss = total / rows
+        if "train_loss" in trainer.callback_metrics:  # else the steps neither return nor log one
+            check_finite(trainer, pl_module, epoch_loss(trainer))
 
 
 def run_batches(trainer: Trainer) -> float:
     """How many of its loader's batches a run has seen in an epoch, infinite where it saw all of them."""
     one: TrainingLoss = next(one for one in trainer.callbacks if isinstance(one, TrainingLoss))  # type: ignore[attr-defined]
-    return planned_batches(trainer) if one.limit is None else one.limit
+    return one.longest if one.longest and not one.reached_end else planned_batches(trainer)
 
 
 def batch_loss(trainer: Trainer, outputs: Any) -> Tensor | None:
