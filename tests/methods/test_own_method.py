@@ -35,6 +35,7 @@ class Momentum(ByHandModel):
         self.manual_backward(loss)
         assert self.linear is not None
         for name, w in self.linear.named_parameters():
+            assert w.grad is not None
             w.grad = self.get_buffer(f"velocity_{name}").mul_(0.9).add_(w.grad)
         self.step()
         self.zero_grad()
@@ -70,7 +71,7 @@ def test_an_update_is_all_that_a_method_needs(batch_size: int | None, method: ty
     for _ in range(5):
         for part in torch.arange(40).split(batch_size or 40):
             optimizer.zero_grad()
-            (rows[part] @ w - Y[part]).square().mean().backward()  # type: ignore[no-untyped-call]
+            (rows[part] @ w - Y[part]).square().mean().backward()
             optimizer.step()
     assert model.w.item() == pytest.approx(w[0].item() / X.std(correction=0).item(), rel=1e-11)
 

@@ -17,6 +17,9 @@ from linlight.methods.base.run_rows import our_data, planned_batches, sizes_of_f
 READ_EVERY = 50
 """Updates between two looks at a loss on a GPU, which waits for each; on the CPU every loss is looked at."""
 
+KEPT = ("loss", "rows", "batches", "longest", "reached_end")
+"""What checkpoints keep of it."""
+
 
 class TrainingLoss(Callback):
     """Averages the losses that the training steps return over the rows of the epoch, as `train_loss`.
@@ -38,11 +41,12 @@ class TrainingLoss(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what the epoch has added up so far; Lightning restores it in the middle of an epoch."""
-        return dict(vars(self))
+        return {name: getattr(self, name) for name in KEPT}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on adding up."""
-        vars(self).update({name: state_dict[name] for name in vars(self)})
+        for name in KEPT:
+            setattr(self, name, state_dict[name])
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Makes the weights of a model that no data module of ours has told its sizes, by the first batch."""
