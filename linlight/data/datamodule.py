@@ -1,6 +1,7 @@
 """`XYDataModule`: the arguments that users and the command line see, and what they mean."""
 
 import copy
+import inspect
 from typing import Any, Literal
 
 import torch
@@ -119,7 +120,10 @@ class XYDataModule(RowsDataModule):
         # A checkpoint remembers data given as plain lists, so that `--ckpt_path` alone can go on or
         # predict; arrays and tensors stay out, for they would break `weights_only=True` and could be large.
         plain = (("x", x, list | None), ("y", y, list | None), ("path", path, str | None))
-        self.save_hyperparameters(logger=False, ignore=[n for n, v, kind in plain if not isinstance(v, kind)])
+        ignored = [name for name, value, kind in plain if not isinstance(value, kind)]
+        # Where Lightning looks for the frame itself, it ties a knot that keeps the rows until the next
+        # garbage collection.
+        self.save_hyperparameters(logger=False, ignore=ignored, frame=inspect.currentframe())
         self._keep_for_predictions()
         if path is None:  # the numbers are in memory, and are checked at once
             self.read()

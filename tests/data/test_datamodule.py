@@ -1,5 +1,7 @@
 """The door of the data: what it lets in, how it splits, in what batches it hands out."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +56,17 @@ def test_numbers_of_the_right_type_are_not_copied() -> None:
 def test_what_cannot_be_used_is_said(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         XYDataModule(**arguments)
+
+
+def test_rows_are_freed_with_their_data_module() -> None:
+    data = XYDataModule(np.zeros((5, 2)), np.arange(5.0))
+    alive = weakref.ref(data)
+    gc.disable()
+    try:
+        del data
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_features_alone_are_for_predict_only() -> None:
