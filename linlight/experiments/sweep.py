@@ -234,9 +234,9 @@ def heat_map(cells: Sequence[Cell], epochs: int) -> Figure:
             _square(axes, i, j, facecolor=colors(norm(depth)))
             if cell.epochs_to_tolerance is not None:
                 axes.text(i, j, str(cell.epochs_to_tolerance), ha="center", va="center", fontsize=8)
-        _border(axes, own, sizes, rates)
+        is_long = _border(axes, own, sizes, rates)
         axes.set(xlim=(-0.5, len(rates) - 0.5), ylim=(-0.5, len(sizes) - 0.5), ylabel="batch size")
-        axes.set_title(name, loc="left")
+        axes.set_title(name, loc="left", pad=22 if is_long else None)  # above a legend that reaches it
         axes.set_xticks(range(len(rates)), [number(rate, 3) for rate in rates], fontsize=8)
         axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
         axes.grid(visible=False)
@@ -250,8 +250,8 @@ def _square(axes: Axes, i: int, j: int, **style: Any) -> None:
     axes.add_patch(Rectangle((i - 0.5, j - 0.5), 1, 1, linewidth=0, **style))
 
 
-def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequence[float]) -> None:
-    """Draws where theory puts the border, and says for which batch sizes that is outside the map."""
+def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequence[float]) -> bool:
+    """Draws where theory puts the border; returns whether the legend names batch sizes without one."""
     outside = []
     for j, size in enumerate(sizes):
         (bound,) = {cell.largest_stable_step for cell in cells if cell.batch_size == size}
@@ -263,3 +263,4 @@ def _border(axes: Axes, cells: Sequence[Cell], sizes: Sequence[int], rates: Sequ
     note = "" if not outside else f"; outside these rates for batches of {', '.join(outside)}"
     bar = Line2D([], [], color="black", lw=2.5, label=f"the largest stable step{note}")
     axes.legend(handles=[bar], loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
+    return bool(outside)

@@ -4,10 +4,12 @@ import math
 from functools import cache
 from typing import Any
 
+import matplotlib as mpl
 import torch
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from linlight.methods.base import LinearModel
@@ -38,11 +40,12 @@ def drawable(lang: str) -> str:
 
 
 def _short(tensor: Tensor, separator: str = ", ") -> str:
-    """The numbers of a node, at most three."""
+    """The numbers of a node: all of up to three, or the first two."""
     numbers = [number(value, 4) for value in tensor.detach().flatten().tolist()]
     if len(numbers) == 1:
         return numbers[0]
-    return f"[{separator.join(numbers[:3] + ['…'] * (len(numbers) > 3))}]"
+    shown = numbers if len(numbers) <= 3 else [*numbers[:2], "…"]
+    return f"[{separator.join(shown)}]"
 
 
 def draw_graph(
@@ -123,5 +126,6 @@ def _arrow(
         angle = math.degrees(math.atan2(y0 - y1, x0 - x1))  # read from left to right
         axes.text(
             x - up * 0.3, y + right * 0.3, text, color=color, ha="center", va="center", fontsize=9,
-            rotation=angle, transform_rotates_text=True, rotation_mode="anchor",
+            rotation=angle, transform_rotates_text=True, rotation_mode="anchor", zorder=4,
+            path_effects=[withStroke(linewidth=3, foreground=mpl.rcParams["axes.facecolor"])],
         )  # fmt: skip

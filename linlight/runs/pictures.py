@@ -19,7 +19,7 @@ from linlight.errors import InputError
 from linlight.functional.loss_surface import LossSurface, make_surface
 from linlight.runs.graph import draw_graph
 from linlight.runs.record import RunRecord, SeenRows
-from linlight.runs.style import ERROR, RED, THEMES, drawing, plain, save_figure
+from linlight.runs.style import ERROR, RED, THEMES, drawing, legend, plain, save_figure
 from linlight.runs.surface import contours, surface
 from linlight.text import language, number, shortened
 
@@ -44,7 +44,9 @@ class _View:
             [plain(name) for name in shortened(names, LETTERS)]
             for names in (run.data.feature_names, run.data.target_names)
         )
-        self.target = self.targets[0] if len(self.targets) == 1 else "target"
+        several = len(self.targets) > 1
+        self.target = "target" if several else self.targets[0]
+        self.of_first = f" of {self.targets[0]}" if several else ""
 
     @cached_property
     def seen(self) -> SeenRows:
@@ -97,8 +99,7 @@ def _loss(view: _View) -> Figure:
         return figure
     figure = Figure(figsize=(12, 5))
     path = np.column_stack([view.path[:, list(ground.chosen)], ground.heights(view.path)])
-    of = f" of {view.targets[0]}" if len(view.targets) > 1 else ""
-    title = f"{ERROR}{of}{ground.rest}{view.since}{view.seen.remark}"
+    title = f"{ERROR}{view.of_first}{ground.rest}{view.since}{view.seen.remark}"
     surface(figure.add_subplot(1, 2, 1, projection="3d"), ground.land, labels, path, title)
     _contours(figure, figure.add_subplot(1, 2, 2), view, path)
     return figure
@@ -111,8 +112,8 @@ def _curve(axes: Axes, view: _View) -> None:
     if len(path) > 1:
         axes.plot(path, heights, "o-", color=view.first, ms=5, lw=0.8, mfc="none", label="after each epoch")
     axes.plot(path[-1], heights[-1], "*", color=view.second, ms=15, label=f"the end, {number(path[-1])}")
-    lowest = f"the lowest {ERROR} is {number(ground.shape.lowest)}, at {number(ground.land.lowest[0])}"
-    axes.set_title(f"{lowest}{view.since}{view.seen.remark}")
+    lowest = f"{number(ground.shape.lowest)} at w = {number(ground.land.lowest[0])}"
+    axes.set_title(f"the lowest {ERROR}{view.of_first} is {lowest}{view.since}{view.seen.remark}")
     axes.legend()
 
 
@@ -135,15 +136,17 @@ def _fit(view: _View) -> Figure:
         axes.scatter(at, height, view.size, color=color, alpha=0.7, label=f"{name}{view.seen.note}")
         if is_line:
             ends = [at.argmin(), at.argmax()]
-            of_line = color if len(view.targets) > 1 else view.second
-            axes.plot(at[ends], y_hat[ends, t], color=of_line, label=f"the fit of {name}")
+            if len(view.targets) > 1:  # the legend names the points alone
+                axes.plot(at[ends], y_hat[ends, t], color=color)
+            else:
+                axes.plot(at[ends], y_hat[ends, t], color=view.second, label=f"the fit of {name}")
     if is_line:
         axes.set(xlabel=view.features[0], ylabel=view.target, title="the fit")
     else:
         diagonal = [min(y.min(), y_hat.min()), max(y.max(), y_hat.max())]
         axes.plot(diagonal, diagonal, color=view.ink, lw=1, ls="--", label="where both are equal")
         axes.set(xlabel=f"actual {view.target}", ylabel="predicted", title="predicted against actual")
-    axes.legend()
+    legend(axes)
     return figure
 
 
@@ -167,11 +170,11 @@ def _residuals(view: _View) -> Figure:
     )
     right.set(
         xlabel="quantiles of a normal distribution",
-        ylabel="residuals from their mean, in their deviation",
+        ylabel="standardized residuals",
         title="on the line if the errors are normal",
     )
     if len(view.targets) > 1:
-        left.legend()
+        legend(left)
     return figure
 
 
@@ -232,6 +235,7 @@ def _coefficients(view: _View) -> Figure:
     axes.axvline(0, color=view.ink, lw=1, ls="--")
     axes.set_yticks(range(len(shown)), [one[0] for one in shown])
     axes.set(xlabel=f"change of {view.targets[0]}\nby one standard deviation of the feature")
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     more = f" (the {len(shown)} largest of {len(scaled)})" if len(scaled) > len(shown) else ""
     axes.set_title(f"coefficients with 95 % intervals{more}")
     return figure

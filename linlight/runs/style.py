@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from linlight.errors import InputError
+from linlight.text import display_width
 from linlight.training.folder import fresh
 from linlight.training.tensorboard import tensorboards
 
@@ -26,6 +27,8 @@ GREY, VIOLET, BROWN = "#777777", "#8A63D2", "#A0643C"
 COLORS = (RED, BLUE, GREEN, ORANGE, PURPLE, SKY, GREY, VIOLET, BROWN)
 DASHES = ((), (5, 2), (7, 2, 1.5, 2), (1.5, 1.5))
 """Lengths of a line's dashes and gaps; as there are nine colours, 36 lines in a row differ."""
+MOST_INSIDE = 7
+"""The most names of a legend that stands on its axes; a longer one stands beside them."""
 ERROR = "mean squared error"
 # Fonts with Chinese, Japanese and Korean, of which systems have one or the other; matplotlib's has none.
 FALLBACK = (
@@ -71,7 +74,7 @@ def drawing(theme: str = "light") -> Iterator[None]:
     if theme not in THEMES:
         raise InputError(f"there is no theme {theme!r}: it is {' or '.join(THEMES)}")
     look = THEMES[theme]
-    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
     settings: Any = {
         **dict.fromkeys(inked, look.ink),
         "figure.facecolor": look.paper,
@@ -80,7 +83,7 @@ def drawing(theme: str = "light") -> Iterator[None]:
         "axes.prop_cycle": cycler(color=look.colors),
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.alpha": 0.15,
+        "grid.color": look.ink + "26",  # 15 %, in three dimensions too, where grid.alpha has no effect
         "axes.titlesize": "medium",
         "legend.fontsize": "small",
         "figure.constrained_layout.use": True,
@@ -99,10 +102,14 @@ def plain(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def legend(axes: Axes, **style: Any) -> None:
-    """Adds a legend, where there is something to name."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(**style)
+def legend(axes: Axes) -> None:
+    """Adds a legend if there is something to name: on the axes; a long one beside them, on a wider figure."""
+    names, figure = axes.get_legend_handles_labels()[1], axes.figure
+    if len(names) > MOST_INSIDE and isinstance(figure, Figure):
+        figure.set_figwidth(figure.get_figwidth() + 0.6 + 0.08 * max(map(display_width, names)))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    elif names:
+        axes.legend()
 
 
 def line_style(i: int, count: int) -> dict[str, Any]:

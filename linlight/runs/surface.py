@@ -80,7 +80,10 @@ def surface(
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_major_locator(MaxNLocator(5))
         axis.set_pane_color((0.5, 0.5, 0.5, 0.08))
-    axes.set(xlabel=labels[0], ylabel=labels[1])
+    # Two lines, or a long name would reach the next panel; and clear of the ticks' numbers.
+    x_label, y_label = (label.replace("weight of ", "weight of\n") for label in labels)
+    axes.set_xlabel(x_label, labelpad=10)
+    axes.set_ylabel(y_label, labelpad=10)
     axes.set_title(title)
     axes.view_init(elev=28, azim=-60)
 

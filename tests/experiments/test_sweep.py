@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Run
+from matplotlib.text import Text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from linlight.experiments.sweep import Cell, heat_map
@@ -64,11 +65,15 @@ def test_a_border_that_is_not_on_the_map_is_said_to_be_outside() -> None:
         for b, bound in ((1, 0.01), (8, 0.2))
         for lr in (0.1, 0.4)
     ]
-    axes = heat_map(runs, 10).axes[0]
+    figure = heat_map(runs, 10)
+    axes = figure.axes[0]
     assert [list(line.get_xdata()) for line in axes.lines] == [[0.5, 0.5]]  # type: ignore[arg-type]
     legend = axes.get_legend()
     assert legend is not None
     assert legend.get_texts()[0].get_text().endswith("outside these rates for batches of 1")
+    figure.draw_without_rendering()
+    (title,) = (text for text in axes.findobj(Text) if text.get_text() == "GradientDescent")
+    assert not title.get_window_extent().overlaps(legend.get_window_extent())
 
 
 def test_learning_rates_and_sizes_by_themselves(linlight: Linlight) -> None:

@@ -255,7 +255,7 @@ def test_the_search_over_two_parameters_is_a_surface(linlight: Callable[..., Any
     words = ["--model=ExhaustiveSearch", "--model.bias=true", "--data.y=[3, 5, 7]", "--data.x=[1, 2, 3]"]
     search = ExhaustiveSearch(bias=True)
     fit(search, XYDataModule([1, 2, 3], [3, 5, 7], dtype="float64"), max_epochs=1)
-    figure: Any = search_curve(search)
+    figure: Any = search_curve(search, ["y"])
     solid, flat = figure.axes[:2]
     assert (solid.name, solid.get_xlabel(), solid.get_ylabel()) == ("3d", "w", "b")
     for axes in (solid, flat):  # the lowest is marked in both
