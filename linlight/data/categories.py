@@ -9,12 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from torch import Tensor
 
-from linlight.data.arrays import Rows
-from linlight.data.tables import Block, nearest
+from linlight.data.tables import TableBlock, nearest
 from linlight.data.values import texts
-from linlight.distributed import say
 from linlight.errors import InputError
-from linlight.text import count
 
 MOST_CATEGORIES = 1000
 NO_LEVEL, UNSEEN = -1, -2
@@ -106,7 +103,7 @@ class Categories:
         found: np.ndarray = np.eye(len(self.levels[name]), dtype=dtype)[:, kept][codes]
         return found
 
-    def codes(self, block: Block, name: str) -> np.ndarray:
+    def codes(self, block: TableBlock, name: str) -> np.ndarray:
         """The number of each row's level, or `NO_LEVEL` or `UNSEEN`, (rows,)."""
         values = texts(block, name)
         codes = pc.index_in(values, value_set=pa.array(self.levels[name], pa.string()))
@@ -114,7 +111,7 @@ class Categories:
         found: np.ndarray = codes.fill_null(NO_LEVEL).to_numpy(zero_copy_only=False)
         return found
 
-    def check_seen(self, block: Block, name: str, unseen: np.ndarray) -> None:
+    def check_seen(self, block: TableBlock, name: str, unseen: np.ndarray) -> None:
         """Checks that rows which are used have levels that training has seen, or are to be dropped.
 
         Args:
@@ -130,46 +127,27 @@ class Categories:
             level = texts(block, name)[row].as_py()
             raise InputError(_unseen_level(block.file, name, level, block.first + row))
 
-    def forget_unseen(
-        self, rows: Rows, train: Tensor | None, first: int, file: str
-    ) -> tuple[Tensor, list[int]]:
-        """Forgets levels that no row to train on has.
+    def keep_seen(self, coded: Tensor) -> bool:
+        """Keeps the levels that rows to train on have.
 
         Args:
-            rows: All rows.
-            train: The numbers of those to train on. None: all.
-            first: The number of the first column of 0 and 1 in x.
-            file: What to call the table in a message.
+            coded: Their columns of 0 and 1, (n, columns).
 
         Returns:
-            Which rows have such a level, (N,), and the columns of those levels; neither can be used.
+            Whether there were others.
 
         Raises:
-            InputError: If there are such rows, and they are not to be taken for rows without a value; or if
-                no row to train on has the reference level.
+            InputError: If the reference level is among those.
         """
-        coded = rows.x[:, first:] if train is None else rows.x[train, first:]
+        before, columns = dict(self.levels), self.columns
         seen = coded.any(dim=0)
-        absent = [(first + i, *self.columns[i]) for i in (~seen).nonzero()[:, 0].tolist()]
-        marked = rows.x[:, [i for i, _, _ in absent]].any(dim=1)
-        counted = marked if rows.weight is None else marked & (rows.weight > 0)
-        if counted.any():
-            row = int(counted.int().argmax())
-            name, level = next((name, level) for i, name, level in absent if rows.x[row, i])
-            if self.unseen == "error":
-                number = row if rows.numbers is None else int(rows.numbers[row])
-                raise InputError(_unseen_level(file, name, level, number))
-            dropped = count(int(counted.sum()), "row")
-            say(f"dropped {dropped} of a level that training has not seen, such as {name} {level}")
-        unused = {(name, level) for _, name, level in absent}
-        for name, level in self.reference.items():
-            own = [i for i, (column, _) in enumerate(self.columns) if column == name]
-            if coded[:, own].any(dim=1).all():
-                unused.add((name, level))
-        for name, level in unused:
-            self.levels[name] = [one for one in self.levels[name] if one != level]
-            self._check_reference(name)
-        return marked, [i for i, _, _ in absent]
+        for name in before:
+            own = [i for i, (category, _) in enumerate(columns) if category == name]
+            levels = {columns[i][1] for i in own if seen[i]}
+            if name in self.reference and not coded[:, own].any(dim=1).all():
+                levels.add(self.reference[name])
+            self.know(name, levels)
+        return self.levels != before
 
 
 def references(given: Any) -> dict[str, str]:

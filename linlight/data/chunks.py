@@ -28,7 +28,7 @@ from linlight.data.prefetch import prefetch
 from linlight.data.rounding import Rounding
 from linlight.data.sources import ProcessInfo
 from linlight.data.split import Split
-from linlight.data.tables import Block
+from linlight.data.tables import TableBlock
 from linlight.distributed import gather
 from linlight.errors import InputError
 from linlight.functional.statistic import Moments, empty, merge, moments
@@ -47,7 +47,7 @@ class Chunk:
     part: int
     number: int  # among the chunks of its part
     first: int  # the number of its first row in the whole table
-    blocks: list[Block]
+    blocks: list[TableBlock]
 
     def __len__(self) -> int:
         """Number of its rows."""
@@ -166,7 +166,7 @@ class Chunks:
         """Reads a part, chunk by chunk."""
         start = self.starts[part]
         assert start is not None, "parts whose rows are not known beforehand are read in order"
-        blocks: list[Block] = []
+        blocks: list[TableBlock] = []
         number, room = 0, self.chunk_rows
         for block in self.columns.table.read(self.parts[part], self.columns.used):
             at = 0

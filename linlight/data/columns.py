@@ -13,7 +13,7 @@ import torch
 
 from linlight.data.arrays import Growing, Rows, common_type
 from linlight.data.categories import NO_LEVEL, UNSEEN, Categories, check_number_of
-from linlight.data.tables import Block, ColumnSpec, Table, kind, numpy_type
+from linlight.data.tables import ColumnSpec, Table, TableBlock, kind, numpy_type
 from linlight.data.values import numbers, texts
 from linlight.distributed import gather, say
 from linlight.errors import InputError
@@ -97,7 +97,7 @@ class Columns:
         for name, values in unknown.items():
             self.categories.know(name, values)
 
-    def _counts(self, block: Block) -> np.ndarray:
+    def _counts(self, block: TableBlock) -> np.ndarray:
         """Which rows lack nothing and have a weight above 0, (rows,)."""
         columns = {name: numbers(block, name, remedy) for name, remedy in self._numeric.items()}
         found: np.ndarray = np.logical_and.reduce([~np.isnan(column) for column in columns.values()])
@@ -219,7 +219,7 @@ class Columns:
             pa.concat_tables(ids) if ids else None,
         )
 
-    def convert(self, block: Block, row: int = 0) -> Rows:
+    def convert(self, block: TableBlock, row: int = 0) -> Rows:
         """Turns a block, whose first row has this number in the whole table, into tensors.
 
         Raises:
@@ -267,7 +267,7 @@ class Columns:
             if np.abs(matrix[:, i]).max(initial=0) >= WHOLE:
                 self._rounded.add(names[i])
 
-    def _check_weights(self, block: Block, weights: np.ndarray, keep: np.ndarray | None) -> None:
+    def _check_weights(self, block: TableBlock, weights: np.ndarray, keep: np.ndarray | None) -> None:
         for bad, rule in (
             (weights < 0, "weights must be 0 or more"),
             ((weights % 1 != 0) & self.weights_count, "weights that count rows must be whole numbers"),
@@ -281,7 +281,7 @@ class Columns:
                 )
 
     def _keep(
-        self, block: Block, names: list[str], matrix: np.ndarray, codes: Mapping[str, np.ndarray]
+        self, block: TableBlock, names: list[str], matrix: np.ndarray, codes: Mapping[str, np.ndarray]
     ) -> np.ndarray | None:
         """Which rows have every value; None means all."""
         # One pass: if the sum is finite, so is every number.
@@ -314,13 +314,13 @@ class Columns:
         for name, code in codes.items():
             unseen = (code == UNSEEN) & ~nothing
             self.categories.check_seen(block, name, unseen & ~missing)
+            self._lacking[f"{name} (a level that training has not seen)"] += int((unseen & ~missing).sum())
             missing |= unseen
-            self._lacking[f"{name} (a level that training has not seen)"] += int(unseen.sum())
         self.dropped += int(missing.sum())
         missing |= nothing
         return ~missing if missing.any() else None
 
-    def _ids_of(self, block: Block) -> pa.Table:
+    def _ids_of(self, block: TableBlock) -> pa.Table:
         """A block's id columns, in one type whatever the file."""
         found = {}
         for name in self.ids:

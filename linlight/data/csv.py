@@ -14,7 +14,7 @@ from pyarrow import csv, fs
 
 from linlight.data.csv_bytes import COMPRESSED, open_utf8, whole_rows
 from linlight.data.prefetch import prefetch
-from linlight.data.tables import BLOCK_ROWS, Block, ColumnSpec, Part
+from linlight.data.tables import BLOCK_ROWS, ColumnSpec, Part, TableBlock
 from linlight.data.values import not_a_number
 from linlight.errors import InputError
 
@@ -131,7 +131,7 @@ class Csv:
         """The file: it cannot be divided, and how many rows it has is known when it has been read."""
         return [Part(file)]
 
-    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[TableBlock]:
         """The rows of a file in order, block by block."""
         file = part.file
         present = self.schema(file)
@@ -143,7 +143,7 @@ class Csv:
         with self._explaining(file, columns):
             for table in self._tables(file, types):
                 for batch in table.to_batches(max_chunksize=BLOCK_ROWS):
-                    yield Block(file, first, batch, self._na_values)
+                    yield TableBlock(file, first, batch, self._na_values)
                     first += len(batch)
 
     def _tables(self, file: str, types: Mapping[str, pa.DataType]) -> Iterator[pa.Table]:

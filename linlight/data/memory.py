@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,7 +9,7 @@ from linlight.data.arrays import Rows
 from linlight.data.loaders import BatchLoader
 from linlight.data.rounding import Rounding
 from linlight.data.sources import SHOWN, Batching, Predicted, ProcessInfo, Source
-from linlight.data.split import NAMES, Split
+from linlight.data.split import NAMES
 from linlight.data.statistics import merge_over_processes
 from linlight.functional.standardize import Standardizer
 from linlight.functional.statistic import Moments, moments
@@ -26,18 +25,18 @@ class Memory(Source):
 
     Where they are standardised, rounded or moved to a device, all of them are copied once.
 
-    Raises:
-        InputError: If a kind of rows would have none.
+    Args:
+        rows: The rows.
+        parts: The numbers of the rows of each kind, see `Split.divided`.
+        seed: Seed of shuffling.
     """
 
     chunk_rows = None
     is_surveyed = False
 
-    def __init__(self, rows: Rows, split: Split) -> None:
+    def __init__(self, rows: Rows, parts: dict[str, Tensor | None], seed: int) -> None:
         self.rows, self.dtype = rows, rows.x.dtype
-        self.seed = split.seed
-        # The numbers of the rows of each kind, in order; None: every row.
-        self._parts = split.divided(rows.weight, len(rows.x))
+        self._parts, self.seed = parts, seed
         self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # the last copy, and what it is for
         self._rounded = False
 
@@ -63,22 +62,6 @@ class Memory(Source):
     def part(self, kind: str) -> Tensor | None:
         """The numbers of the rows of a kind, in order; None: every row."""
         return self._parts[kind]
-
-    def leave_out(self, rows: Tensor, columns: list[int]) -> None:
-        """Leaves out rows, marked in (N,), none of which is trained on, and columns of x."""
-        stays, held = ~rows, self.rows
-        kept_columns = sorted({*range(held.x.shape[1])} - {*columns})
-        numbers = np.arange(len(rows)) if held.numbers is None else held.numbers
-        self.rows = Rows(
-            held.x[stays][:, kept_columns],
-            None if held.y is None else held.y[stays],
-            None if held.weight is None else held.weight[stays],
-            numbers[stays.numpy()] if rows.any() else held.numbers,
-            None if held.ids is None else held.ids.filter(stays.tolist()),
-        )
-        place = stays.cumsum(0) - 1
-        for kind, part in self._parts.items():
-            self._parts[kind] = None if part is None else place[part[stays[part]]]
 
     def _size(self, kind: str) -> int:
         part = self._parts[kind]

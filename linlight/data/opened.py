@@ -3,7 +3,9 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from linlight.data.arrays import Numbers, Rows, as_matrix, common_type, plain_names, type_of
 from linlight.data.memory import Memory
@@ -59,7 +61,7 @@ class OpenedNumbers:
         self.feature_names = plain_names("x", rows.x.shape[1], x)
         self.target_names = plain_names("y", self.targets or 1, y)
         self.dtype = own
-        self.memory = Memory(rows, split)
+        self.memory = Memory(rows, split.divided(rows.weight, len(rows.x)), split.seed)
 
 
 class OpenedTable:
@@ -90,7 +92,6 @@ class OpenedTable:
             say(line)
         self.columns: Columns = columns
         self._split, self._window = split, settings["window"]
-        self._forgets = bool(columns.categories.unknown)
         self.target_names, self.targets = columns.targets or ["y"], len(columns.targets) or None
         self.dtype: torch.dtype = getattr(torch, columns.dtype)
 
@@ -114,18 +115,21 @@ class OpenedTable:
             InputError: If a value cannot be used.
         """
         columns = self.columns
+        finds_levels = bool(columns.categories.unknown)
         columns.find_levels(None)
         rows = columns.read()
+        parts = self._split.divided(rows.weight, len(rows.x))
+        if finds_levels:
+            train, first = parts["train"], len(columns.features)
+            if columns.categories.keep_seen(rows.x[:, first:] if train is None else rows.x[train, first:]):
+                # Read again: a row with a level that none to train on has is refused or dropped.
+                before = _numbers(rows)
+                del rows
+                rows = columns.read()
+                parts = {kind: _places(part, before, _numbers(rows)) for kind, part in parts.items()}
         columns.report(len(rows.x), is_share=False)
         self.constant = _constant(columns, rows)
-        memory = Memory(rows, self._split)
-        if self._forgets:
-            # Levels that no row to train on has are left out, with the rows that have them.
-            first, file = len(columns.features), columns.table.name
-            marked, absent = columns.categories.forget_unseen(rows, memory.part("train"), first, file)
-            if absent:
-                memory.leave_out(marked, absent)
-        return memory
+        return Memory(rows, parts, self._split.seed)
 
     @cached_property
     def stream(self) -> "Stream":
@@ -138,6 +142,18 @@ class OpenedTable:
 
         self.columns.find_levels(lambda numbers: self._split.drawn(numbers, "train"))
         return Stream(self.columns, self._window, self._split)
+
+
+def _numbers(rows: Rows) -> np.ndarray:
+    return np.arange(len(rows.x)) if rows.numbers is None else rows.numbers
+
+
+def _places(part: Tensor | None, before: np.ndarray, after: np.ndarray) -> Tensor | None:
+    """Where the rows of a part are once some rows of the table, given by their numbers, are left out."""
+    if part is None:
+        return None
+    numbers = before[part.numpy()]
+    return torch.from_numpy(np.searchsorted(after, numbers[np.isin(numbers, after)]))
 
 
 def _constant(columns: "Columns", rows: Rows) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from linlight.data.tables import BLOCK_ROWS, Block, ColumnSpec, Part
+from linlight.data.tables import BLOCK_ROWS, ColumnSpec, Part, TableBlock
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 COLUMN_BYTES = 2**17
@@ -46,7 +46,7 @@ class Parquet:
             found.append(Part(file, first, held, tuple(groups)))
         return found
 
-    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[TableBlock]:
         """The rows of a part in order, block by block."""
         is_local = isinstance(self.filesystem, fs.LocalFileSystem)
         file = parquet.ParquetFile(
@@ -63,5 +63,5 @@ class Parquet:
         first = part.first
         with file:
             for batch in file.iter_batches(BLOCK_ROWS, row_groups=part.groups, columns=list(columns)):
-                yield Block(part.file, first, batch)
+                yield TableBlock(part.file, first, batch)
                 first += len(batch)

@@ -16,10 +16,10 @@ from linlight.data.parquet import PARQUET_ENDINGS, Parquet
 from linlight.data.tables import (
     ARRAY_ENDINGS,
     Arrays,
-    Block,
     ColumnSpec,
     Part,
     Table,
+    TableBlock,
     changed,
     of_pandas,
     reading,
@@ -105,7 +105,7 @@ class Files(Table):
                 found += self._format(file).parts(file, rows)
         return found
 
-    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[TableBlock]:
         """The rows of a part in order, block by block; see `Table.read`."""
         file = part.file
         with reading(file):

@@ -22,7 +22,7 @@ NUMBERS = "it must hold numbers in one or two dimensions, (rows, columns)"
 
 
 @dataclass(frozen=True)
-class Block:
+class TableBlock:
     """Consecutive rows of a table: where they come from, and their columns."""
 
     file: str
@@ -79,17 +79,17 @@ class Table:
         step = rows or max(1, self.size)
         return [Part(self.name, first, min(step, self.size - first)) for first in range(0, self.size, step)]
 
-    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+    def read(self, part: Part, columns: Mapping[str, ColumnSpec]) -> Iterator[TableBlock]:
         """The rows of a part in order, block by block; only a few blocks are in memory at a time."""
         first = part.first
         for batch in self._slice(part, list(columns)).to_batches(max_chunksize=BLOCK_ROWS):
-            yield Block(self.name, first, batch)
+            yield TableBlock(self.name, first, batch)
             first += len(batch)
 
     def _slice(self, part: Part, columns: Sequence[str]) -> pa.Table:
         return self._table.select(columns).slice(part.first, part.rows)
 
-    def blocks(self, columns: Mapping[str, ColumnSpec]) -> Iterator[Block]:
+    def blocks(self, columns: Mapping[str, ColumnSpec]) -> Iterator[TableBlock]:
         """All rows in order, block by block; see `read`."""
         for part in self.parts():
             yield from self.read(part, columns)

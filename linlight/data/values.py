@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from linlight.data.tables import Block, is_number, kind
+from linlight.data.tables import TableBlock, is_number, kind
 from linlight.errors import InputError
 
 
-def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
+def numbers(block: TableBlock, name: str, remedy: str) -> np.ndarray:
     """A column's numbers, (rows,), NaN where there is none.
 
     Raises:
@@ -25,7 +25,7 @@ def numbers(block: Block, name: str, remedy: str) -> np.ndarray:
     return found
 
 
-def _no_numbers(block: Block, name: str, remedy: str) -> str:
+def _no_numbers(block: TableBlock, name: str, remedy: str) -> str:
     column, example = block.batch[name], ""
     if pa.types.is_temporal(column.type):  # Python has no dates beyond the year 9999
         return f"{block.file}: column {name!r} is {kind(column.type)}: store it as numbers, {remedy}"
@@ -54,7 +54,7 @@ def not_a_number(file: str, column: str, row: int, value: object, remedy: str, *
     return f"{file}: column {column!r} holds {where}, which is not a number: {hint}, {remedy}"
 
 
-def texts(block: Block, name: str) -> pa.Array:
+def texts(block: TableBlock, name: str) -> pa.Array:
     """A column's texts, (rows,), null where there is none; in a CSV as it spells that in numbers.
 
     Raises:
