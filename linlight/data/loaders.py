@@ -1,6 +1,8 @@
 """Batches cut from tensors in memory, and what the loaders of a stream share with them."""
 
 import copy
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -63,6 +65,9 @@ class Block(Batches):
 GATHERED = 2**22
 """Bytes of rows that are gathered at a time, so that they are still in the cache when they are used."""
 
+MOST_BUFFERS = 4
+"""Buffers that are kept: for rows in use, those that come next, those being gathered, and one to spare."""
+
 compiled_gather: dict[torch.dtype, Callable[..., None]] = {}
 """`kernels.gather`, by the rows' type, where a method has loaded numba."""
 
@@ -106,14 +111,45 @@ def permutation(n: int, *seeds: int) -> Tensor:
     return torch.randperm(n, generator=generator, dtype=torch.int32 if n < 2**31 else torch.int64)
 
 
-def gather_rows(tensor: Tensor, rows: Tensor) -> Tensor:
+class Buffers:
+    """Memory for gathered rows, lent again as soon as no tensor holds it.
+
+    Fresh memory would be a fifth of the cost of shuffled batches, for the system clears its pages.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[np.ndarray, weakref.ref[np.ndarray]]] = []  # each with what was lent of it
+        self._lock = threading.Lock()
+
+    def lend(self, rows: int, like: Tensor) -> Tensor:
+        """A tensor, (rows, columns), of another's columns and type, whose numbers are to be filled in."""
+        shape, dtype = (rows, like.shape[1]), like.numpy().dtype
+        with self._lock:
+            free = (
+                i
+                for i, (array, lent) in enumerate(self._kept)
+                if lent() is None
+                and len(array) >= rows
+                and (array.shape[1], array.dtype) == (shape[1], dtype)
+            )
+            i = next(free, len(self._kept))
+            array = self._kept[i][0] if i < len(self._kept) else np.empty(shape, dtype)
+            view = array[:rows]  # alive as long as a tensor uses its memory
+            if i < MOST_BUFFERS:
+                self._kept[i : i + 1] = [(array, weakref.ref(view))]
+        return torch.from_numpy(view)
+
+
+def gather_rows(tensor: Tensor, rows: Tensor, buffers: Buffers | None = None) -> Tensor:
     """Copies the rows of a tensor, (N, ...), that `rows`, (n,), names: (n, ...)."""
     if tensor.ndim == 2 and tensor.shape[1] == 1:  # PyTorch copies single numbers faster than rows of one
         return tensor[:, 0].index_select(0, rows)[:, None]
     compiled = compiled_gather.get(tensor.dtype)
     if compiled is None or tensor.device.type != "cpu" or tensor.ndim != 2 or not tensor.is_contiguous():
         return tensor.index_select(0, rows)
-    chosen = tensor.new_empty(len(rows), tensor.shape[1])
+    chosen = (
+        tensor.new_empty(len(rows), tensor.shape[1]) if buffers is None else buffers.lend(len(rows), tensor)
+    )
     compiled(tensor.numpy(), rows.numpy(), chosen.numpy())
     return chosen
 
@@ -213,6 +249,7 @@ class BatchLoader(Resumable):
         self._of_a_pass = -(-self.rows // self.batch_size)
         self.batches = passes * self._of_a_pass
         self.sampler = RowOrder(self.rows, shuffle=shuffle, seed=seed)
+        self._buffers = Buffers()
         self._whole: tuple[Tensor, ...] | None = None  # this process's share, where all batches are the same
 
     def settings(self) -> dict[str, int]:
@@ -287,4 +324,4 @@ class BatchLoader(Resumable):
     def _rows(self, start: int, stop: int, order: Tensor | None) -> tuple[Tensor, ...]:
         if order is None:
             return tuple(tensor[start:stop] for tensor in self.tensors)
-        return tuple(gather_rows(tensor, order[start:stop]) for tensor in self.tensors)
+        return tuple(gather_rows(tensor, order[start:stop], self._buffers) for tensor in self.tensors)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from linlight.data.loaders import BatchLoader, compiled_gather, gather_rows, permutation, to_device
+from linlight.data.loaders import BatchLoader, Buffers, compiled_gather, gather_rows, permutation, to_device
 from linlight.data.sources import ProcessInfo
 from linlight.data.stream import _delivered
 from linlight.methods.base import compiled
@@ -36,6 +36,33 @@ def test_rows_are_gathered_by_their_numbers(
         assert torch.equal(gather_rows(rows, numbers), rows[numbers.long()])
     flat = rows[:, 0]
     assert torch.equal(gather_rows(flat, permutation(500, 3)), flat[permutation(500, 3).long()])
+
+
+def test_gathered_rows_keep_their_numbers_as_long_as_they_are_held(way: str) -> None:
+    x, y = torch.randn(1003, 4), torch.randn(1003, 2)
+    loader = BatchLoader((x, y), 10, shuffle=True, batches_per_step=8)
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        order = permutation(1003, 0, epoch).long()
+        held = list(loader)
+        passing: Any = loader.from_the_beginning()
+        of_one_pass = [rows.clone() for block in passing for rows, _ in block]
+        assert torch.equal(torch.cat(of_one_pass), x[order])
+        for i, tensor in enumerate((x, y)):
+            assert torch.equal(torch.cat([batch[i] for block in held for batch in block]), tensor[order])
+
+
+def test_memory_of_gathered_rows_is_used_again() -> None:
+    buffers, like = Buffers(), torch.zeros(1, 3, dtype=torch.float64)
+    first = buffers.lend(7, like)
+    row, place = first[6], first.data_ptr()
+    del first
+    assert buffers.lend(5, like).data_ptr() != place  # a row of it is still in use
+    del row
+    again = buffers.lend(5, like)
+    assert again.shape == (5, 3)
+    assert again.data_ptr() == place
+    assert buffers.lend(5, like.float()).dtype == torch.float32
 
 
 @pytest.mark.parametrize("n", [0, 1, 1000, 70_000])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from linlight.data.loaders import Block, compiled_gather
+from linlight.data.memory import Memory
 from linlight.distributed import say
 from linlight.methods.base.batch import as_batch
 from linlight.methods.base.model import LinearModel
@@ -31,11 +32,11 @@ MOST_ROWS = 2**14
 MOST_TARGETS = 8
 """The most targets for which it is faster than matrix products."""
 
-BLOCK_BYTES = 2**23
-"""The most bytes of rows in a training step: so many stay in the cache from gathering to use."""
+IN_PLACE = (2**20, 2**27)
+"""The most rows and bytes in a training step, after which the loss is looked at."""
 
-BLOCK_ROWS = 2**16
-"""The most rows in a training step, after which the loss is looked at."""
+GATHERED = (2**16, 2**23)
+"""The same for rows that are gathered or read for it: so many stay in the cache until they are used."""
 
 
 def compilable(update: Update) -> Update:
@@ -96,8 +97,11 @@ def _load(dtype: torch.dtype) -> Kernel | None:
 
 def rows_at_once(model: LinearModel) -> int:
     """Rows that a training step by the kernel takes."""
-    in_a_row = sum(model.w.shape) * model.w.element_size()
-    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // in_a_row))
+    data = our_data(model.trainer)
+    assert data is not None
+    in_place = isinstance(data.source, Memory) and not data.shuffle and data.source.part("train") is None
+    rows, size = IN_PLACE if in_place else GATHERED
+    return max(1, min(rows, size // (sum(model.w.shape) * model.w.element_size())))
 
 
 def compiled_updates(model: LinearModel, kernel: Kernel, item: Any) -> tuple[Tensor, int]:
