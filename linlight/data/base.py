@@ -285,12 +285,8 @@ class RowsDataModule(LightningDataModule):
             InputError: If there are no targets.
         """
         self.check_targets()
-        self._statistics.place = self._place()
-        return self._statistics
-
-    @cached_property
-    def _statistics(self) -> Statistics:
-        return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
+        counts_rows = self.weight_kind == "frequency"
+        return Statistics(self.source, self._place(), self.target_names, counts_rows=counts_rows)
 
     @property
     def train_size(self) -> int:
