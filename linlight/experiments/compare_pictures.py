@@ -169,7 +169,7 @@ def _method(i: int, result: Result, data: XYDataModule, ground: LossSurface | No
         }
         for point in (result.path[kept] for kept in kept_points(len(result.path)))
     ]
-    found = {"weights": result.weights, "bias": result.bias}
+    found = {"weights": result.weights, "bias": result.bias, "target_names": data.target_names}
     return {
         "name": result.name,
         "color": COLORS[i % len(COLORS)],

@@ -184,8 +184,10 @@ def _sizes(batch_size: Sequence[int] | None, rows: int) -> list[int]:
 
 
 def _cell(trial: Trial, lr: float, batch_size: int) -> Cell:
-    known, diverged = trial.diagnostics, trial.error is not None
-    cell = Cell(type(trial.model).__name__, batch_size, lr, diverged=diverged)
+    known, diverged, name = trial.diagnostics, trial.error is not None, type(trial.model).__name__
+    if known.exact is None:
+        raise InputError(f"{name} has no optimum to measure the gap to: name methods on the squared error")
+    cell = Cell(name, batch_size, lr, diverged=diverged)
     if not diverged:
         cell.gap = trial.summary["gap"] / known.first_gap if known.first_gap > 0 else 0.0
         cell.epochs_to_tolerance = trial.summary["epochs_to_tolerance"]

@@ -32,6 +32,9 @@ LETTERS = 32
 DECADES = 3
 """Decades below the smallest gap at which the picture of a forecast ends."""
 
+Points = tuple[np.ndarray, np.ndarray]
+"""Epochs and values, (n,) each."""
+
 
 class _View:
     """The numbers behind a run's pictures, computed when they are needed."""
@@ -180,42 +183,51 @@ def _residuals(view: _View) -> Figure:
 
 def _epochs(view: _View) -> Figure:
     """The losses by epoch, and the gap to the optimum beside the one that was predicted."""
-    course = view.run.history
-    assert course is not None
-    history = {
-        name: (course.epoch[there], losses[there])
-        for name, losses in course.losses.items()
-        if (there := np.isfinite(losses)).any()
-    }
-    gap = history.get("gap")
-    figure = Figure(figsize=(10 if gap else 7, 4.4))
-    panels = figure.subplots(1, 2 if gap else 1, squeeze=False)[0]
-    for name, label in (("train_loss", "training"), ("val_loss", "validation")):
-        if name in history:
-            panels[0].plot(*history[name], label=label)
-    lowest = view.run.summary.get("optimum", {}).get("loss")
-    is_log = history["train_loss"][1].min() > 0
-    if lowest is not None and (lowest > 0 or not is_log):  # a log axis has no 0
-        panels[0].axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
-    panels[0].set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
-    if is_log:
-        panels[0].set_yscale("log")
-    panels[0].legend()
-    if gap:
-        panels[1].plot(*gap, color=view.first, lw=4, alpha=0.5, label="actual")
-        if "predicted_gap" in history:
-            predicted = history["predicted_gap"]
-            panels[1].plot(*predicted, color=view.second, ls="--", label="predicted")
-            actual = gap[1][gap[1] > 0]
-            if len(actual) and predicted[1].min() < actual.min() / 10**DECADES:
-                # Rounding ends what theory goes on with, which would leave the axis to numbers like 1e-47.
-                panels[1].set_ylim(bottom=actual.min() / 10**DECADES)
-        panels[1].set(xlabel="epochs", ylabel="loss above the optimum's", yscale="log")
-        panels[1].set_title("gap to the optimum")
-        panels[1].legend()
+    series = _series(view.run)
+    losses: dict[str, Points] = {name: series[name] for name in ("train_loss", "val_loss") if name in series}
+    count = bool(losses) + ("gap" in series)
+    figure = Figure(figsize=(10 if count == 2 else 7, 4.4))
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    if losses:
+        _losses(panels[0], losses, view)
+    if "gap" in series:
+        _gap(panels[-1], series["gap"], series.get("predicted_gap"), view)
     for axes in panels:
+        axes.legend()
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return figure
+
+
+def _series(run: RunRecord) -> dict[str, Points]:
+    """Each column of losses in the history, as far as it has numbers."""
+    course = run.history
+    if course is None:
+        return {}
+    known = ((name, np.isfinite(values), values) for name, values in course.losses.items())
+    return {name: (course.epoch[there], values[there]) for name, there, values in known if there.any()}
+
+
+def _losses(axes: Axes, losses: dict[str, Points], view: _View) -> None:
+    for name, points in losses.items():
+        axes.plot(*points, label={"train_loss": "training", "val_loss": "validation"}[name])
+    lowest = view.run.summary.get("optimum", {}).get("loss")
+    is_log = all(values.min() > 0 for _, values in losses.values())
+    if lowest is not None and (lowest > 0 or not is_log):  # a log axis has no 0
+        axes.axhline(lowest, color=view.ink, lw=1, ls="--", label="the optimum's")
+    axes.set(xlabel="epochs", ylabel="loss", title=f"loss by epoch{view.since}")
+    if is_log:
+        axes.set_yscale("log")
+
+
+def _gap(axes: Axes, gap: Points, predicted: Points | None, view: _View) -> None:
+    axes.plot(*gap, color=view.first, lw=4, alpha=0.5, label="actual")
+    if predicted is not None:
+        axes.plot(*predicted, color=view.second, ls="--", label="predicted")
+        actual = gap[1][gap[1] > 0]
+        if len(actual) and predicted[1].min() < actual.min() / 10**DECADES:
+            # Rounding ends what theory goes on with, which would leave the axis to numbers like 1e-47.
+            axes.set_ylim(bottom=actual.min() / 10**DECADES)
+    axes.set(xlabel="epochs", ylabel="loss above the optimum's", yscale="log", title="gap to the optimum")
 
 
 def _coefficients(view: _View) -> Figure:
@@ -265,7 +277,7 @@ PICTURES: dict[str, tuple[Callable[[_View], Figure], Callable[[RunRecord], bool]
     "loss": (_loss, lambda run: True),
     "fit": (_fit, lambda run: True),
     "residuals": (_residuals, lambda run: True),
-    "epochs": (_epochs, lambda run: run.history is not None and len(run.history.epoch) > 2),
+    "epochs": (_epochs, lambda run: any(len(epochs) > 1 for epochs, _ in _series(run).values())),
     "coefficients": (_coefficients, _has_intervals),
     "graph": (_graph, lambda run: True),
 }

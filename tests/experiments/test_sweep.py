@@ -113,3 +113,17 @@ def test_refused_in_one_line(words: list[str], message: str, refused: Callable[.
     Path("file").touch()
     assert message in refused("sweep", *words)
     assert not list(Path().rglob("sweep.json"))
+
+
+def test_a_method_without_an_optimum_is_refused(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("absolute.py").write_text(
+        "import torch\nfrom linlight import LinearRegression\n\n\nclass Absolute(LinearRegression):\n"
+        '    """Own."""\n\n    def __init__(self, lr: float = 0.01) -> None:\n'
+        "        super().__init__(lr=lr, criterion=torch.nn.L1Loss())\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    words = ["--methods=absolute.Absolute", "--lr=[0.01]", "--batch_size=[3]", "--epochs=2"]
+    assert "Absolute has no optimum to measure the gap to" in refused("sweep", *words)
+    assert not Path("lightning_logs").exists()

@@ -295,3 +295,19 @@ def test_pictures_of_a_long_run_are_in_tensorboard_unasked(
         events = EventAccumulator(str(next(folder.rglob("events.*")).parent)).Reload()
         assert {tag.removeprefix("pictures/") for tag in events.Tags()["images"]} == found
         assert not (folder / "pictures").exists()
+
+
+def test_a_method_whose_steps_return_no_loss_is_drawn(
+    linlight: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("silent.py").write_text(
+        "from linlight import GradientDescent\n\n\nclass Silent(GradientDescent):\n"
+        '    """Own."""\n\n    def training_step(self, batch, batch_idx):\n'
+        "        super().training_step(batch, batch_idx)\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    from silent import Silent  # type: ignore[import-not-found]
+
+    words = ["--model=silent.Silent", "--trainer.max_epochs=4"]
+    figure: Any = load(linlight("fit", *words).folder, method=Silent).plot("epochs")
+    assert [axes.get_title() for axes in figure.axes] == ["gap to the optimum"]
