@@ -8,10 +8,11 @@ import torch
 from jsonargparse import Namespace
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.strategies import StrategyRegistry
 
 from linlight.cli.given import Given
 from linlight.data.datamodule import XYDataModule
-from linlight.errors import InputError
+from linlight.errors import InputError, did_you_mean
 from linlight.methods import LinearModel
 
 PROCESSES = max(8, os.cpu_count() or 1)
@@ -105,6 +106,10 @@ def trainer(config: Any, model: LinearModel, data: LightningDataModule) -> list[
     if not model.automatic_optimization:
         _by_hand(config, type(model).__name__)
     strategy = config["strategy"]
+    names = ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(strategy, str) and strategy.lower() not in names:
+        hint = did_you_mean(strategy.lower().removesuffix("strategy"), names, "use ddp")
+        raise InputError(f"there is no strategy {strategy!r}: {hint}")
     start = strategy if isinstance(strategy, str) else getattr(strategy, "_start_method", "")
     if re.search("spawn|fork|notebook", start or ""):
         raise InputError(

@@ -65,6 +65,14 @@ METHODS = ["ExhaustiveSearch", "GradientDescent", "Backpropagation", "LinearRegr
             "fit --model GradientDescent --trainer.strategy ddp_spawn --trainer.devices 2",
             "strategy ddp_spawn leaves what it trained in processes that are gone: use --trainer.strategy",
         ),
+        (
+            "fit --model LinearRegression --trainer.strategy ModelParallelStrategy",
+            "there is no strategy 'ModelParallelStrategy': use ddp",
+        ),
+        (
+            "fit --model LinearRegression --trainer.strategy DDPStrategy",
+            "there is no strategy 'DDPStrategy': did you mean ddp?",
+        ),
         ("fit --model GradientDescent --optimizer Adam", "by hand and takes no --optimizer"),
         ("fit --model LinearRegression --optimizer Adm", "there is no class 'Adm': did you mean Adam?"),
         ("fit --model LinearRegression --model.criterion HuberLos", "did you mean HuberLoss?"),

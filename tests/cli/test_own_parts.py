@@ -8,6 +8,8 @@ import pytest
 import yaml
 from conftest import Run
 
+from linlight.cli.main import main
+
 Linlight = Callable[..., Run]
 Refused = Callable[..., str]
 MINE = """
@@ -162,6 +164,24 @@ def test_callback_criterion_and_optimizer(mine: str, linlight: Linlight, refused
     # A checkpoint's word alone imports no class of anyone's.
     line = refused("test", f"--ckpt_path={run.checkpoint}", "--trainer.logger=false", f"--data={mine}.Sine")
     assert f"{mine}.Quartic, which is not one of torch's: name it again, by --model.criterion" in line
+
+
+def test_the_pictures_of_a_run_with_own_parts(
+    mine: str, linlight: Linlight, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [f"--optimizer={mine}.Signs", f"--model.criterion={mine}.Quartic", "--model.criterion.power=3"]
+    run = linlight("fit", "--model=LinearRegression", *parts, *SHORT)
+    named = [f"--optimizer={mine}.Signs", f"--criterion={mine}.Quartic"]
+    assert "loss.png" in linlight("plot", run.folder, *named).out
+    for words, line in {
+        (named[0],): "name it again, by --model.criterion",
+        (named[1],): "name it again, by --optimizer",
+        ("--model.criterion=x",): "there is no option --model.criterion: did you mean --criterion?",
+        (named[0], "--criterion=nix.Quartic"): "No module named 'nix'",
+    }.items():
+        with pytest.raises(SystemExit, match="2"):
+            main(["plot", str(run.folder), *words])
+        assert line in capsys.readouterr().err
 
 
 def test_a_comparison_takes_own_parts(mine: str, linlight: Linlight) -> None:
