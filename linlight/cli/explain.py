@@ -6,12 +6,13 @@ nothing is found, the parser's own words are made one line.
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, get_loader
@@ -22,22 +23,30 @@ from linlight.errors import InputError, did_you_mean, nearest_name
 from linlight.methods import METHODS, LinearModel
 from linlight.training.arguments import types_of
 
-_EXAMPLES = {"optimizer": "SGD", "lr_scheduler": "StepLR", "criterion": "L1Loss"}
-"""A class to suggest, where an option stands before its class."""
+_CLASSES = {
+    "optimizer": ("an optimizer", "SGD"),
+    "lr_scheduler": ("a lr scheduler", "StepLR"),
+    "criterion": ("a criterion", "L1Loss"),
+}
+"""What an option takes, and an example, for who sets something of it first."""
 _SYNONYMS = {"epochs": "max_epochs", "steps": "max_steps"}
 _FILES = {".ckpt": "ckpt_path", ".yaml": "config", ".yml": "config"}
-"""The options that take files, by their endings."""
+"""The options that take files, by their endings; tables are for `data.path`."""
 
 
-def explain(error: Exception, parser: ArgumentParser, given: Iterable[Setting]) -> str:
-    """Finds what a parser refuses.
+def explain(error: Exception, parser: ArgumentParser, given: Iterable[Setting]) -> NoReturn:
+    """Raises the reason for which a parser refuses what it was given.
 
     Args:
         error: What it raised.
         parser: The parser.
-        given: What it was given: options with their values, and the content of configs.
+        given: Options with their values, and the content of configs.
+
+    Raises:
+        InputError: Always.
     """
-    return _Search(parser).fault(given) or one_line(error)
+    _Search(parser).check(given)
+    raise InputError(one_line(error)) from error
 
 
 def one_line(error: BaseException) -> str:
@@ -58,13 +67,8 @@ def one_line(error: BaseException) -> str:
     return line if len(line) <= 300 else line[:297] + "..."
 
 
-def no_method() -> str:
-    """The message where no method was chosen."""
-    return f"no method: add --model with one of {', '.join(METHODS)}"
-
-
 class _Search:
-    """The search for the first fault, in the order in which the settings were given."""
+    """Looks at settings in their order, and raises an `InputError` at the first fault."""
 
     def __init__(self, parser: ArgumentParser) -> None:
         self._parser = parser
@@ -78,107 +82,109 @@ class _Search:
         words = [action.nargs for action in parser._actions if not action.option_strings]
         self._words_left = sys.maxsize if "+" in words else len(words)
 
-    def fault(self, given: Iterable[Setting]) -> str | None:
-        """One line, or None where nothing is found."""
-        return _first(self._of_setting(name, value) for name, value in given) or _first(
-            map(self._lacking, self._chosen)
-        )
+    def check(self, given: Iterable[Setting]) -> None:
+        """Looks at settings, and then at what the classes among them lack."""
+        for name, value in given:
+            self._check_setting(name, value)
+        for full in self._chosen:
+            self._check_needs(full)
 
-    def _of_setting(self, name: str | None, value: Any) -> str | None:
+    def _check_setting(self, name: str | None, value: Any) -> None:
         if name is None:
-            return self._of_word(value)
-        if name.endswith("+") and name[:-1] in self._chosen and (fault := self._lacking(name[:-1])):
-            return fault  # of the class before the one that is added
-        if name == "config" and isinstance(value, dict):
-            return _first(self._of_setting(inner, part) for inner, part in value.items())
-        if name == "config" and not _is_file(value):
-            return f"there is no config file {value}: check the path given to --config"
-        return self._of_option(self._options, "", name.rstrip("+"), value)
+            self._check_word(value)
+        elif name == "config" and isinstance(value, dict):
+            for inner, part in value.items():
+                self._check_setting(inner, part)
+        elif name == "config" and not _is_file(value):
+            raise InputError(f"there is no config file {value}: check the path given to --config")
+        else:
+            if name.endswith("+") and name[:-1] in self._chosen:
+                self._check_needs(name[:-1])  # of the class before the one that is added
+            self._check_option(self._options, "", name.rstrip("+"), value)
 
-    def _of_option(self, options: Mapping[str, Any], prefix: str, name: str, value: Any) -> str | None:
+    def _check_option(self, options: Mapping[str, Any], prefix: str, name: str, value: Any) -> None:
         """Looks at an option of the parser or, below a `prefix` such as `model.`, of a class."""
         full = prefix + name
         self._named.add(full)
         if options.get(name) is not None:
-            return self._of_value(options[name], full, value)
+            self._check_value(options[name], full, value)
+            return
         if isinstance(value, dict) and any(option.startswith(f"{name}.") for option in options):
-            inner = value.items()
-            return _first(self._of_option(options, prefix, f"{name}.{key}", part) for key, part in inner)
+            for key, part in value.items():
+                self._check_option(options, prefix, f"{name}.{key}", part)
+            return
         if name in options:
-            return None if value is None or _is_file(value) else self._of_group(full, value)
+            if full == "data" and isinstance(value, str) and not _is_file(value):
+                own = "a data module of your own is for fit, validate, test, predict"
+                raise InputError(f"{own}: give --data.path or --data.x")
+            return
         parts = name.split(".")
         for end in range(len(parts) - 1, 0, -1):
             if bases := _bases(options.get(".".join(parts[:end]))):
                 owner, rest = ".".join(parts[:end]), ".".join(parts[end:])
-                return self._of_argument(bases, prefix + owner, rest.removeprefix("init_args."), value)
+                self._check_argument(bases, prefix + owner, rest.removeprefix("init_args."), value)
+                return
         if prefix:
-            return self._unknown_argument(prefix.removesuffix("."), name, options)
+            self._refuse_argument(prefix.removesuffix("."), name, options)
         while isinstance(value, dict) and value:  # of a config: the first option below the unknown name
             key, value = next(iter(value.items()))
             full += f".{key}"
-        return f"there is no option --{full}: {self._meant(full)}"
+        raise InputError(f"there is no option --{full}: {self._meant(full)}")
 
-    def _of_group(self, name: str, value: Any) -> str | None:
-        """Looks at the value of an option that stands for those below it, as `--trainer` does."""
-        inner = [option for option in self._options if option.startswith(f"{name}.")]
-        if not inner:
-            return None
-        if name == "data" and isinstance(value, str):
-            own = "a data module of your own is for fit, validate, test, predict"
-            return f"{own}: give --data.path or --data.x"
-        return f"--{name} takes a file of settings, or one by one, such as --{inner[-1]}, got {value!r}"
-
-    def _of_argument(self, bases: tuple[type, ...], owner: str, name: str, value: Any) -> str | None:
+    def _check_argument(self, bases: tuple[type, ...], owner: str, name: str, value: Any) -> None:
         """Looks at an argument of the class that an option was given, or that a checkpoint has for it."""
         default = self._parser.get_default(owner) if owner in self._options else None
         if owner not in self._chosen and isinstance(default, Namespace):
-            self._of_class(bases, None, owner, default.as_dict())
+            self._check_class(bases, None, owner, default.as_dict())
         if owner in self._chosen:
-            return self._of_option(_arguments(self._chosen[owner]), f"{owner}.", name, value)
+            self._check_option(_arguments(self._chosen[owner]), f"{owner}.", name, value)
+            return
+        what, example = _CLASSES.get(owner.rpartition(".")[2], ("a class", "CLASS"))
+        such = f", such as --{owner} {example}"
         if LinearModel in bases:
-            return f"--{owner}.{name} needs a method before it: --model METHOD, one of {', '.join(METHODS)}"
-        what = owner.rpartition(".")[2]
-        article = "an" if what[0] in "aeiou" else "a"
-        needed = f"{article} {what.replace('_', ' ')}" if what in _EXAMPLES else "a class"
-        example = _EXAMPLES.get(what, "CLASS")
-        return f"--{owner}.{name} needs {needed} before it, such as --{owner} {example}"
+            what, such = "a method", f": --model METHOD, one of {', '.join(METHODS)}"
+        raise InputError(f"--{owner}.{name} needs {what} before it{such}")
 
     # Values ---------------------------------------------------------------------------------------------
 
-    def _of_value(self, kind: Any, full: str, value: Any) -> str | None:
+    def _check_value(self, kind: Any, full: str, value: Any) -> None:
         if bases := _bases(kind):
-            return self._of_class(bases, kind, full, _loaded(value))
+            self._check_class(bases, kind, full, _loaded(value))
+            return
         if value is None or _fits(kind, value):
-            return None
+            return
         got = "" if isinstance(value, dict) else f", got {value}"
         parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        words = [repr(word) for part in parts if get_origin(part) is Literal for word in get_args(part)]
-        if words:
-            return f"--{full} must be one of {', '.join(words)}{got}"
+        if words := [word for part in parts if get_origin(part) is Literal for word in get_args(part)]:
+            raise InputError(f"--{full} must be one of {', '.join(map(repr, words))}{got}")
         if any(get_origin(part) is list for part in parts) and str(value).replace(".", "").isidentifier():
-            return f"--{full} must be a list of names, such as '[{str(value).rpartition('.')[2]}]'{got}"
+            example = f"'[{str(value).rpartition('.')[2]}]'"
+            raise InputError(f"--{full} must be a list of names, such as {example}{got}")
         kinds = (get_origin(part) or part for part in parts)
         names = ("null" if one is NoneType else getattr(one, "__name__", str(one)) for one in kinds)
-        return f"--{full} must be of type {' or '.join(names)}{got}"
+        raise InputError(f"--{full} must be of type {' or '.join(names)}{got}")
 
-    def _of_class(self, bases: tuple[type, ...], kind: Any, full: str, value: Any) -> str | None:
+    def _check_class(self, bases: tuple[type, ...], kind: Any, full: str, value: Any) -> None:
         """Looks at a class, or a list of some, that an option was given."""
         if isinstance(value, list):
-            faults = (self._of_class(bases, kind, full, one) or self._lacking(full) for one in value)
-            return _first(faults)
-        if isinstance(value, dict) and isinstance(value.get("class_path"), str):
+            for one in value:
+                self._check_class(bases, kind, full, one)
+                if full in self._chosen:
+                    self._check_needs(full)
+        elif isinstance(value, dict) and isinstance(value.get("class_path"), str):
+            self._choose(bases, full, value["class_path"])
             arguments = value.get("init_args")
-            named = arguments.items() if isinstance(arguments, dict) else ()
-            return self._choose(bases, full, value["class_path"]) or _first(
-                self._of_argument(bases, full, name, one) for name, one in named
-            )
-        if value is None or isinstance(value, dict):
-            return None
-        fault = self._choose(bases, full, str(value))
-        return None if fault is None or _fits(kind, value) else fault
+            for name, one in arguments.items() if isinstance(arguments, dict) else ():
+                self._check_argument(bases, full, name, one)
+        elif value is not None and not isinstance(value, dict):
+            try:
+                self._choose(bases, full, str(value))
+            except InputError:
+                if not _fits(kind, value):
+                    raise
 
-    def _choose(self, bases: tuple[type, ...], full: str, path: str) -> str | None:
-        """Notes which class an option was given, or tells why it cannot be."""
+    def _choose(self, bases: tuple[type, ...], full: str, path: str) -> None:
+        """Notes which class an option was given."""
         known = {cls.__name__: cls for base in bases for cls in _with_subclasses(base)}
         module, _, name = path.rpartition(".")
         found = known.get(path)
@@ -186,24 +192,21 @@ class _Search:
             try:
                 found = getattr(import_module(module), name)
             except (AttributeError, ImportError) as error:
-                return f"--{full}: {error}"
+                raise InputError(f"--{full}: {error}") from error
         if found is None and LinearModel in bases:
-            return f"there is no method {path!r}: {nearest_name(path, METHODS)}"
+            raise InputError(f"there is no method {path!r}: {nearest_name(path, METHODS)}")
         if found is None:
             home = ("torch.", "lightning.")
             public = [one for one, cls in known.items() if cls.__module__.startswith(home)]
             hint = did_you_mean(path, public, "check its name, or give its full path")
-            return f"--{full}: there is no class {path!r}: {hint}"
+            raise InputError(f"--{full}: there is no class {path!r}: {hint}")
         if not (isinstance(found, type) and issubclass(found, bases)):
-            return f"--{full}: {path} is no {' or '.join(base.__name__ for base in bases)}"
+            raise InputError(f"--{full}: {path} is no {' or '.join(base.__name__ for base in bases)}")
         self._named = {one for one in self._named if not one.startswith(f"{full}.")}
         self._chosen[full] = found
-        return None
 
-    def _lacking(self, full: str) -> str | None:
-        """What a class needs and was not given."""
-        if full not in self._chosen:
-            return None
+    def _check_needs(self, full: str) -> None:
+        """Looks for arguments that a class needs and was not given."""
         cls = self._chosen[full]
         missing = [
             f"--{full}.{name}"
@@ -212,32 +215,30 @@ class _Search:
             and name in _arguments(cls)
             and f"{full}.{name}" not in self._named
         ]
-        return f"--{full} {cls.__name__} needs {', '.join(missing)}" if missing else None
+        if missing:
+            raise InputError(f"--{full} {cls.__name__} needs {', '.join(missing)}")
 
     # Names ----------------------------------------------------------------------------------------------
 
-    def _of_word(self, word: str) -> str | None:
+    def _check_word(self, word: str) -> None:
         """Looks at a word that belongs to no option."""
         if self._words_left > 0:
             self._words_left -= 1
-            return None
+            return
         if word.startswith("-"):
-            name = word.lstrip("-").partition("=")[0]
-            return f"there is no option {word}: {self._meant(name)}"
+            meant = self._meant(word.lstrip("-").partition("=")[0])
+            raise InputError(f"there is no option {word}: {meant}")
         last = Path(word, "checkpoints", "last.ckpt")
-        meant = None
-        if word.partition("=")[0] in self._options:
-            meant = word
-        elif word in METHODS:
+        meant = word  # lacks its --
+        if word in METHODS:
             meant = f"model {word}" if "model" in self._options else f"methods [{word}]"
         elif last.is_file():
             meant = f"ckpt_path {last}"
         elif Path(word).exists():
             meant = f"{_FILES.get(Path(word).suffix, 'data.path')} {word}"
-        is_known = meant is not None and meant.replace("=", " ").partition(" ")[0] in self._options
-        return f"{word!r} is not an option: " + (
-            f"did you mean --{meant}?" if is_known else "options begin with --, see --help"
-        )
+        is_known = re.split("[= ]", meant)[0] in self._options
+        hint = f"did you mean --{meant}?" if is_known else "options begin with --, see --help"
+        raise InputError(f"{word!r} is not an option: {hint}")
 
     def _meant(self, name: str) -> str:
         """A hint at the option that was probably meant."""
@@ -247,16 +248,15 @@ class _Search:
         nested = [option for option in self._options if option.count(".") == 1]
         if "model" in self._options:
             nested = [f"model.{one}" for method in METHODS.values() for one in _arguments(method)] + nested
-        full = next((option for option in nested if option.partition(".")[2] == short), None)
-        if full is not None:
-            return f"did you mean --{full}?"
-        return did_you_mean(name, self._options, "see --help for those there are", prefix="--")
+        full = [option for option in nested if option.partition(".")[2] == short]
+        otherwise = "see --help for those there are"
+        return f"did you mean --{full[0]}?" if full else did_you_mean(name, self._options, otherwise, "--")
 
-    def _unknown_argument(self, owner: str, name: str, options: Mapping[str, Any]) -> str:
+    def _refuse_argument(self, owner: str, name: str, options: Mapping[str, Any]) -> NoReturn:
         listed = ", ".join(f"--{owner}.{option}" for option in options)
         otherwise = f"it takes {listed or 'none'}" if len(options) <= 16 else "see its documentation"
         hint = did_you_mean(name, options, otherwise, prefix=f"--{owner}.")
-        return f"{self._chosen[owner].__name__} has no option --{owner}.{name}: {hint}"
+        raise InputError(f"{self._chosen[owner].__name__} has no option --{owner}.{name}: {hint}")
 
 
 def _arguments(cls: type) -> dict[str, Any]:
@@ -273,10 +273,6 @@ def _bases(kind: Any) -> tuple[type, ...]:
         return (kind,)
     is_class = isinstance(kind, type) and kind is not Tensor and get_origin(kind) is None
     return (kind,) if is_class and kind.__module__.partition(".")[0] not in values else ()
-
-
-def _first(faults: Iterable[str | None]) -> str | None:
-    return next(filter(None, faults), None)
 
 
 def _is_file(value: Any) -> bool:

@@ -17,12 +17,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from linlight.callbacks import PredictionWriter, RunSummary, default_callbacks
 from linlight.cli import checks
 from linlight.cli.console import out_of_memory
-from linlight.cli.explain import no_method, one_line
+from linlight.cli.explain import one_line
 from linlight.cli.help import short_help, wants_short_help
 from linlight.cli.remember import find_last, remember
 from linlight.cli.schema import MethodCLI
 from linlight.data.datamodule import XYDataModule
 from linlight.errors import InputError
+from linlight.methods import METHODS
 from linlight.plain import read_yaml
 from linlight.training.fit_result import evaluated
 from linlight.training.folder import folder_name, new_folder, removed_on_failure, write_json
@@ -95,7 +96,7 @@ class Cli(MethodCLI):
             )
         checks.precision(config, self.given)
         if config.get("model") is None:
-            raise InputError(no_method())
+            raise InputError(f"no method: add --model with one of {', '.join(METHODS)}")
         if config.quiet and config.get("verbose"):
             raise InputError("quiet and verbose ask for opposite things: leave out one")
         checks.optimizer(config)

@@ -92,7 +92,6 @@ def parse(
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:
-        given = as_settings(words) if given is None else given
-        raise InputError(explain(error, options or parser, given)) from error
+        explain(error, options or parser, as_settings(words) if given is None else given)
     except RecursionError as error:
         raise InputError("what was given nests too deeply, or contains itself: no setting does") from error

@@ -93,7 +93,7 @@ def test_what_is_not_found_is_said_by_the_parser(refused: Refused, monkeypatch: 
         raise ArgumentError(None, "worded\n  otherwise")
 
     monkeypatch.setattr(ArgumentParser, "error", error)
-    monkeypatch.setattr("linlight.cli.explain._Search.fault", lambda *_: None)
+    monkeypatch.setattr("linlight.cli.explain._Search.check", lambda *_: None)
     assert refused("fit", "--model", "GradientDescent", "--data.dtype", "half") == "worded otherwise"
 
 
