@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from linlight.cli.explain import one_line
@@ -23,28 +23,33 @@ NOT_TAKEN = (
 
 
 class _Reader(OptionsOnly):
-    """Parses a config as `linlight fit` does, and makes nothing of it."""
+    """Parses a config as `linlight fit` does, and makes nothing of it.
+
+    A checkpoint that it names is left alone: all contenders start afresh.
+    """
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses, and leaves a checkpoint alone: all contenders start afresh."""
+        """Parses, and refuses what a comparison cannot do."""
         self.read = self.parse()
-        self.usual: Namespace = self.options.get_defaults()
+        usual = self.options.get_defaults()
+        for key in (*(f"trainer.{name}" for name in NOT_TAKEN), "stop_at_se"):
+            if self.read[key] != usual[key]:
+                raise InputError(f"compare trains without {key}: take it out of the config")
+        self.method = self.read.model.class_path.rpartition(".")[2]
+        for key in ("optimizer", "lr_scheduler"):
+            if self.read.get(key) and key not in self.read.model.init_args:
+                raise InputError(f"{self.method} takes no {key}")
+
+    def make(self) -> LinearModel:
+        """Makes the method, untrained."""
+        alone = Namespace(model=self.read.model.clone())  # type: ignore[no-untyped-call]
+        model: LinearModel = self.options.instantiate_classes(alone).model
+        return model
 
 
-def _as_fit_reads_it(path: str) -> Namespace:
-    try:
-        reader = _Reader(["fit", "--config", path])
-    except (ImportError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: {one_line(error)}") from error
-    for key in (*(f"trainer.{name}" for name in NOT_TAKEN), "stop_at_se"):
-        if reader.read[key] != reader.usual[key]:
-            raise InputError(f"{path}: compare trains without {key}: take it out of the config")
-    return reader.read
-
-
-def _whole(path: str, what: str, value: Any, least: int) -> int | None:
+def _whole(what: str, value: Any, least: int) -> int | None:
     if value is not None and not (type(value) is int and least <= value < 2**32):
-        raise InputError(f"{path}: {what} must be a whole number from {least}, got {value!r}")
+        raise InputError(f"{what} must be a whole number from {least}, got {value!r}")
     return value
 
 
@@ -59,37 +64,26 @@ def from_config(path: str) -> Entry:
     content = read_config(path)
     if content.get("model") is None:
         raise InputError(f"{path} names no method: it needs model: with a class_path, as configs/ show")
-    trainer, data = (
-        part if isinstance(part := content.get(key), dict) else {} for key in ("trainer", "data")
-    )
-    if "class_path" in data:
-        raise InputError(f"{path}: compare trains on arrays or a table: leave out data.class_path")
-    epochs = _whole(path, "max_epochs", trainer.get("max_epochs"), 1)
-    seed = content.get("seed_everything")
-    # Lightning's yes and no to a seed of its choice
-    seed = None if isinstance(seed, bool) else _whole(path, "seed_everything", seed, 0)
-    config = _as_fit_reads_it(path)
-    method = config.model.class_path.rpartition(".")[2]
-    for key in ("optimizer", "lr_scheduler"):
-        if config.get(key):
-            if key not in config.model.init_args:
-                raise InputError(f"{path}: {method} takes no {key}")
-            config.model.init_args[key] = config[key].as_dict()
-    said = {key: config.data[key] for key in data}
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(LinearModel, "model", fail_untyped=False)  # a criterion may be the user's
-    alone = parser.parse_object({"model": config.model.as_dict()})
-
-    def make() -> LinearModel:
-        model: LinearModel = parser.instantiate_classes(alone.clone()).model
-        return model
-
+    settings = {
+        key: part if isinstance(part := content.get(key), dict) else {} for key in ("trainer", "data")
+    }
+    try:
+        if "class_path" in settings["data"]:
+            raise InputError("compare trains on arrays or a table: leave out data.class_path")
+        epochs = _whole("max_epochs", settings["trainer"].get("max_epochs"), 1)
+        seed = content.get("seed_everything")
+        # Lightning's yes and no to a seed of its choice are no seeds.
+        seed = None if isinstance(seed, bool) else _whole("seed_everything", seed, 0)
+        reader = _Reader(["fit", "--config", path])
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from error
+    data = {key: reader.read.data[key] for key in settings["data"]}
     name = Path(path).stem
     return Entry(
-        method if name == "config" else name.replace("_", " "),  # a run's own is called config.yaml
-        make,
-        {key: value for key, value in said.items() if key in OF_A_CONFIG},
+        reader.method if name == "config" else name.replace("_", " "),  # a run's own is called config.yaml
+        reader.make,
+        {key: value for key, value in data.items() if key in OF_A_CONFIG},
         epochs,
         seed,
-        {key: value for key, value in said.items() if key not in OF_A_CONFIG},
+        {key: value for key, value in data.items() if key not in OF_A_CONFIG},
     )
