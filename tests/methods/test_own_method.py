@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor
 
 from linlight import GradientDescent, InputError, XYDataModule
-from linlight.methods.base import ByHandModel
+from linlight.methods.base import ByHandModel, ManualSGD
 from linlight.methods.base.batch import Batch
 
 pytestmark = [
@@ -120,13 +120,30 @@ def test_a_training_step_of_ones_own_gets_single_batches() -> None:
     assert sizes == {1}
 
 
-def test_an_update_of_ones_own_is_not_compiled() -> None:
+def test_an_update_or_an_optimizer_of_ones_own_is_not_compiled() -> None:
     class Own(GradientDescent):
         def update(self, batch: Batch) -> Tensor:
             return super().update(batch)
 
+    class Other(GradientDescent):
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), self.lr, momentum=0.5)
+
     x = torch.linspace(0, 1, 2000)
-    for make, is_compiled in ((GradientDescent, True), (Own, False)):
+    for make, is_compiled in ((GradientDescent, True), (Own, False), (Other, False)):
         model = make(lr=0.1)
         fit(model, XYDataModule(x, 2 * x, batch_size=1), max_epochs=5)
         assert (model._kernel is not None) == is_compiled
+
+
+@pytest.mark.parametrize("updates_per_step", [1, 8])
+def test_a_schedule_counts_every_update(updates_per_step: int) -> None:
+    class Scheduled(GradientDescent):
+        def configure_optimizers(self) -> Any:
+            optimizer = ManualSGD(self.parameters(), self.lr)
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    rows = XYDataModule(X / 100, Y, batch_size=1, updates_per_step=updates_per_step)
+    trainer = fit(Scheduled(lr=1.0), rows, max_epochs=1)
+    assert trainer.optimizers[0].param_groups[0]["lr"] == 2.0**-40

@@ -99,12 +99,12 @@ class ByHandModel(LinearModel):
         those that are logged and the last take it; the others are counted all the same.
         """
         optimizer: Any = self.optimizers()
-        if not self._is_seen:
-            bare = optimizer.optimizer
+        bare = optimizer.optimizer
+        if self._is_seen:
+            optimizer.step()
+        else:
             bare.update() if isinstance(bare, ManualSGD) else bare.step()
             self._count(1)
-            return
-        optimizer.step()
         for config in self.trainer.lr_scheduler_configs:
             # Lightning steps them, its LearningRateFinder's too, in automatic optimization only.
             if config.interval == "step" and not config.reduce_on_plateau:
@@ -142,7 +142,9 @@ class ByHandModel(LinearModel):
             self._plan_steps(self._data, checkpoint)
 
     def _plan_steps(self, data: XYDataModule, checkpoint: dict[str, Any] | None = None) -> None:
-        self._kernel = kernel_for(self, checkpoint)
+        """Chooses the kernel, where steps are `ManualSGD`'s, and how many batches a training step takes."""
+        plain = type(self).configure_optimizers is ByHandModel.configure_optimizers
+        self._kernel = kernel_for(self, checkpoint) if plain else None
         data.configure_batches(batches_per_step=self._batches_per_step(data))
 
     def _batches_per_step(self, data: XYDataModule) -> int:
