@@ -1,7 +1,6 @@
-"""Checks that a method, its data, a checkpoint and the Trainer go together; what does not is refused."""
+"""Checks that a method, its data and the Trainer go together; what does not is refused."""
 
 import textwrap
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -100,10 +99,10 @@ def check_data(
             )
         if data.standardize and linear.bias is None:
             raise InputError("standardize centres the features, so the model needs a bias: --model.bias true")
-    _check_sizes("model", linear.in_features, linear.out_features, data.features, data.targets)
+    check_sizes("model", linear.in_features, linear.out_features, data.features, data.targets)
 
 
-def _check_sizes(owner: str, features: int, targets: int, found: int, found_targets: int | None) -> None:
+def check_sizes(owner: str, features: int, targets: int, found: int, found_targets: int | None) -> None:
     """Raises where data have other features, or other targets if any, than a model or a checkpoint."""
     for what, learned, there in (
         ("features", features, found),
@@ -141,45 +140,6 @@ def check_batch(linear: nn.Linear, x: Tensor, y: Tensor, *, any_type: bool = Fal
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def check_checkpoint(
-    checkpoint: dict[str, Any], linear: nn.Linear | None, bias: bool, data: XYDataModule | None
-) -> None:
-    """Raises where a checkpoint's weights are not for a model, or not for the data and their columns.
-
-    Args:
-        checkpoint: The checkpoint.
-        linear: The model's weights, if they are made.
-        bias: Whether the model has a bias.
-        data: The data, where they are ours.
-    """
-    learned = checkpoint.get("columns")
-    if learned is not None and data is not None and data.is_table:
-        present = {"feature": data.feature_names, "target": data.target_names if data.targets else []}
-        for kind, names in present.items():
-            for i, (was, now) in enumerate(zip(learned[kind], names, strict=False)):
-                if was != now:
-                    raise InputError(
-                        f"{kind} {i} (counted from 0) is {was!r} in the checkpoint and {now!r} in the data: "
-                        "leave out --data.features, --data.categorical and --data.target, which it remembers"
-                    )
-    if ("linear.bias" in checkpoint["state_dict"]) != bias:
-        has = "no bias" if bias else "a bias"
-        raise InputError(f"the checkpoint has {has}: use --model.bias {str(not bias).lower()}")
-    targets, features = checkpoint["state_dict"]["linear.weight"].shape
-    present_features = features if linear is None else linear.in_features
-    _check_sizes("checkpoint", features, targets, present_features, None if data is None else data.targets)
-
-
-def check_units(checkpoint: dict[str, Any], data: XYDataModule) -> None:
-    """Raises where features were standardised and no longer are, or the other way round."""
-    standardized = "standardized" in checkpoint
-    if data.standardize != standardized:
-        raise InputError(
-            f"the checkpoint was trained {'with' if standardized else 'without'} standardize, which makes "
-            f"its steps others: set standardize to {str(standardized).lower()}"
-        )
 
 
 def warn_of_rounding(w: Tensor, dtype: torch.dtype, scaling: Standardizer, m: Moments) -> None:

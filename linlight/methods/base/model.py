@@ -14,13 +14,12 @@ from linlight.errors import InputError
 from linlight.functional.standardize import Standardizer
 from linlight.functional.update_rule import UpdateRule
 from linlight.methods.base.batch import Batch, as_batch, features_of, scalar_like
+from linlight.methods.base.checkpoint import check_checkpoint, check_units, described, read_in_memory
 from linlight.methods.base.checks import (
     check_batch,
-    check_checkpoint,
     check_data,
     check_features,
     check_trainer,
-    check_units,
     warn_of_rounding,
 )
 from linlight.methods.base.criterion import is_total, weighted_loss
@@ -286,14 +285,7 @@ class LinearModel(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what `linlight predict --ckpt_path` needs; weights are stored in the data's own units."""
-        data, other = self._data, getattr(self.trainer, "datamodule", None)
-        checkpoint["method"] = _path(type(self))
-        # For `linlight fit --ckpt_path last`, which goes on to where the run was to end.
-        checkpoint["until"] = {"max_epochs": self.trainer.max_epochs, "max_steps": self.trainer.max_steps}
-        if data is not None and data.is_table:
-            checkpoint["columns"] = {"feature": data.feature_names, "target": data.target_names}
-        if data is None and other is not None:
-            checkpoint["data"] = _path(type(other))
+        checkpoint |= described(type(self), self.trainer)
         state, scaling = checkpoint["state_dict"], self._scaling()
         if scaling is not None:
             w, b = scaling.original_units(state["linear.weight"], state["linear.bias"])
@@ -321,8 +313,7 @@ class LinearModel(LightningModule):
         check_units(checkpoint, data)
         if data.standardize:
             checkpoint["state_dict"] |= checkpoint["standardized"]
-        progress = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [{}])
-        if not any("rows_in_a_piece" in state for state in progress):  # its position is one in memory
+        if read_in_memory(checkpoint):
             data.hold_rows()
 
     # Evaluation -----------------------------------------------------------------------------------------
@@ -412,7 +403,3 @@ class LinearModel(LightningModule):
             self._evaluate(metrics, tuple(tensor.to(self.w.dtype) for tensor in as_batch(batch)))
         self._count_rows()
         return {name: value.item() for name, value in metrics.compute().items()}
-
-
-def _path(owner: type) -> str:
-    return f"{owner.__module__}.{owner.__qualname__}"
