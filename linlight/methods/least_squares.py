@@ -142,10 +142,10 @@ class LeastSquares(LinearModel):
         self._solution = Solution(
             m,
             fit,
-            column_names(self.trainer, m.features, m.targets)[0],
-            int((m.weight if self._counts_rows else m.rows).round()),
-            ("frequency" if self._counts_rows else "precision") if self._weighted else "",
-            self.l2,
+            features=column_names(self.trainer, m.features, m.targets)[0],
+            observations=int((m.weight if self._counts_rows else m.rows).round()),
+            weighting=("frequency" if self._counts_rows else "precision") if self._weighted else "",
+            l2=self.l2,
         )
         return self._solution
 

@@ -1,5 +1,6 @@
 """What the methods share. These names are for authors of other methods."""
 
+from linlight.functional.update_rule import UpdateRule as UpdateRule
 from linlight.methods.base.batch import as_batch as as_batch
 from linlight.methods.base.by_hand import ByHandModel as ByHandModel
 from linlight.methods.base.model import LinearModel as LinearModel
