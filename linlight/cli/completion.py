@@ -2,7 +2,7 @@
 
 import argparse
 import inspect
-from collections.abc import Callable
+from importlib import import_module
 from itertools import chain
 from typing import Literal, get_args, get_origin
 
@@ -10,8 +10,7 @@ import jsonargparse
 import shtab
 from torch import optim
 
-from linlight.cli import board, commands, learn, plot
-from linlight.cli import inspect as inspect_command
+from linlight.cli import commands
 from linlight.cli.console import COMMANDS
 from linlight.cli.help import first_sentence
 from linlight.cli.schema import OptionsOnly
@@ -19,6 +18,7 @@ from linlight.errors import InputError, nearest_name
 from linlight.methods import METHODS
 
 SHELLS = ("bash", "zsh")
+OF_LIGHTNING = ("fit", "validate", "test", "predict")
 _FILES = ("config", "ckpt_path", "data.path", "folder", "to")
 _CLASSES = {
     "model": list(METHODS),
@@ -43,7 +43,7 @@ def script(shell: str) -> str:
         one = of_commands.add_parser(command, help=text, description=text, add_help=False)
         for action in _options(command)._actions:
             _add(one, action)
-        if command in ("fit", "validate", "test", "predict"):
+        if command in OF_LIGHTNING:
             taken = (inspect.signature(method).parameters for method in METHODS.values())
             for name in dict.fromkeys(chain.from_iterable(taken)):
                 one.add_argument(f"--model.{name}")
@@ -52,17 +52,12 @@ def script(shell: str) -> str:
 
 
 def _options(command: str) -> jsonargparse.ArgumentParser:
-    own: dict[str, Callable[[], jsonargparse.ArgumentParser]] = {
-        "board": board.options,
-        "inspect": inspect_command.options,
-        "learn": learn.options,
-        "plot": plot.options,
-    }
-    if command in own:
-        return own[command]()
+    if command in OF_LIGHTNING:
+        return OptionsOnly([command]).options
     if command in commands.SIDE_BY_SIDE:
         return commands.side_by_side_options(command)
-    return OptionsOnly([command]).options
+    parser: jsonargparse.ArgumentParser = import_module(f"linlight.cli.{command}").options()
+    return parser
 
 
 def _add(parser: argparse.ArgumentParser, action: argparse.Action) -> None:
