@@ -15,13 +15,19 @@ _CONTAINERS = (list, tuple, dict)
 
 
 @lru_cache
-def types_of(owner: type) -> dict[str, Any]:
-    """The types of a class's arguments as the parser sees them, by name."""
+def parser_of(owner: type) -> ArgumentParser:
+    """A parser of a class's arguments, below `of`."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(owner, "of", fail_untyped=False)
+    return parser
+
+
+@lru_cache
+def types_of(owner: type) -> dict[str, Any]:
+    """The types of a class's arguments as the parser sees them, by name."""
     return {
         action.dest.removeprefix("of."): getattr(action, "_typehint", action.type)
-        for action in parser._actions
+        for action in parser_of(owner)._actions
         if action.dest.startswith("of.") and not action.dest.endswith(".help")
     }
 

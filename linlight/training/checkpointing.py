@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, get_args
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError
 from lightning.pytorch.cli import ReduceLROnPlateau
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from linlight.errors import InputError
 from linlight.methods import METHODS
 from linlight.methods.base import LinearModel, ManualSGD
 from linlight.plain import check_plain
-from linlight.training.arguments import are_plain, has_class, types_of
+from linlight.training.arguments import are_plain, has_class, parser_of, types_of
 
 _TORCHS = {
     "criterion": (torch.nn.modules.loss, "torch.nn", nn.Module),
@@ -250,8 +250,7 @@ def data_of(path: str | Path, checkpoint: dict[str, Any], given_anew: bool = Fal
 
 def _of_known_types(path: str | Path, owner: type, settings: dict[str, Any]) -> dict[str, Any]:
     """Returns settings, if the parser finds them to be of the types that a class declares."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(owner, "of", fail_untyped=False)
+    parser = parser_of(owner)
     known = parser.get_defaults(skip_validation=True)["of"]
     for name, value in settings.items():
         if name not in known:

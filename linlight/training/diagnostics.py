@@ -146,12 +146,16 @@ class Diagnostics(Callback):
         self._answer = ExactAnswer.of(m, model, data)
         shape, rule, theta = self._answer.shape, model.update_rule(), stack(model.w, model.b)
         self._forecast: Forecast = forecast_of(trainer, model, shape, int(m.rows), batches, passes)
-        self._gap = self._first_gap = float(shape.gaps(theta).sum())
-        self._reached: int | None = None  # the epoch that came down to the tolerance
-        self._prediction = Prediction(shape, self._forecast, passes, theta)
+        self._gap = float(shape.gaps(theta).sum())
         self._lr = rule.lr if rule is not None and rule.is_plain else None
         self._of = [batches, int(data.shuffle), shape.lowest]
-        self._resume()
+        saved, self._saved = self._saved, {}
+        if (saved.get("of"), saved.get("lr", math.nan)) != (self._of, self._lr):  # another training
+            saved = {"start": theta, "predicted": theta, "epochs": 0, "first_gap": self._gap, "reached": None}
+        start, position = (np.array(saved[key]) for key in ("start", "predicted"))
+        self._prediction = Prediction(shape, self._forecast, passes, start, position, saved["epochs"])
+        self._first_gap: float = saved["first_gap"]
+        self._reached: int | None = saved["reached"]  # the epoch that came down to the tolerance
         if rule is not None and self._forecast.kind in EXACT_EPOCHS:
             precision = gradient_precision(model, data, int(m.rows))
             self._check = RuleCheck(shape, self._forecast, rule, batches, precision)
@@ -165,17 +169,6 @@ class Diagnostics(Callback):
                 f"for this data; try {self._forecast.bound / 2:.3g}"
             )
         self._say(trainer, *self._outlook(trainer.max_epochs or 0))
-
-    def _resume(self) -> None:
-        """Goes on with the prediction of the training that is resumed, if this is the same."""
-        saved, self._saved = self._saved, {}
-        if (saved.get("of"), saved.get("lr", math.nan)) != (self._of, self._lr):
-            return
-        one = self._prediction
-        one.start, one.position = (np.array(saved[key]) for key in ("start", "predicted"))
-        one.epochs, self._first_gap, self._reached = (
-            saved[key] for key in ("epochs", "first_gap", "reached")
-        )
 
     def _outlook(self, epochs: int) -> list[str]:
         """What is known before the first step, a line each."""

@@ -19,8 +19,6 @@ from linlight.methods.base import LinearModel
 
 TOLERANCE = 1e-6
 """Epochs are predicted and counted until the gap is this fraction of the first."""
-AT_ONCE = 256
-"""Epochs whose gaps are predicted together, which costs what one of them costs."""
 DEPARTURE = 0.01
 """An epoch departs from the rule where it ends this share of its way from where the rule takes it."""
 MANY_COEFFICIENTS, FIRST_EPOCHS = 256, 8
@@ -92,31 +90,39 @@ class Prediction:
         forecast: What is known of the training: only of `whole` and `cycle` are there such gaps.
         updates: Updates in an epoch.
         start: θ where the training begins, (T, K).
+        position: θ after the epochs predicted so far; where that is not the start, of `cycle` alone.
+        epochs: Their number.
 
     Attributes:
         forecast: What is known of the training; may become less.
-        start: θ where the training begins.
-        position: θ after the epochs predicted so far; of `cycle` alone.
-        epochs: Their number.
+        start, position, epochs: As given; the last two move on.
     """
 
-    def __init__(self, shape: Parabola, forecast: Forecast, updates: int, start: np.ndarray) -> None:
+    def __init__(
+        self,
+        shape: Parabola,
+        forecast: Forecast,
+        updates: int,
+        start: np.ndarray,
+        position: np.ndarray,
+        epochs: int,
+    ) -> None:
         self._shape, self.forecast, self._updates = shape, forecast, updates
         self._lr = math.nan if forecast.lr is None else forecast.lr
-        self.start = self.position = start
-        self.epochs = 0
-        self._coming: list[float] = []  # gaps of the next epochs, last first
+        self.start, self.position, self.epochs = start, position, epochs
+        self._parts = (shape.coordinates(start) ** 2).sum(0)  # of the first gap, along each axis
 
+    @BEYOND_FLOATS
     def gap_after(self, epochs: int) -> float:
         """The gap after a number of epochs of `whole`."""
-        return self._shape.gap_after(self.start, self._lr, epochs * self._updates)
+        shrinking = (1 - self._lr * self._shape.curvatures) ** (2.0 * self._updates * epochs)
+        return float(np.sum(self._parts * shrinking, where=self._parts > 0))
 
     def epochs_to_tolerance(self) -> int | None:
         """Epochs until the gap is `TOLERANCE` of the first; None where that is unknown, or never."""
         if self.forecast.kind != "whole":
             return None
-        goal = TOLERANCE * float(self._shape.gaps(self.start).sum())
-        updates = self._shape.epochs_to(self.start, self._lr, goal)
+        updates = self._shape.epochs_to(self.start, self._lr, TOLERANCE * float(self._parts.sum()))
         return None if updates is None else -(-updates // self._updates)
 
     def next_gap(self) -> float | None:
@@ -125,13 +131,7 @@ class Prediction:
         if self.forecast.cycle is not None:
             self.position = self.forecast.cycle.epoch(self.position, self._lr)
             return float(self._shape.gaps(self.position).sum())
-        if self.forecast.kind != "whole":
-            return None
-        if not self._coming:
-            first, last = self.epochs, self.epochs + AT_ONCE
-            updates = range(first * self._updates, last * self._updates, self._updates)
-            self._coming = self._shape.gaps_after(self.start, self._lr, updates)[::-1]
-        return self._coming.pop()
+        return self.gap_after(self.epochs) if self.forecast.kind == "whole" else None
 
 
 class RuleCheck:

@@ -16,8 +16,9 @@ def method_settings(model: LinearModel) -> dict[str, Any]:
     `lr` is the optimizer's, where one is named.
     """
     found = {name: _word(value) for name, value in model.hparams.items() if value is not None}
-    if optimizer := model.hparams.get("optimizer"):
-        found |= {"lr": optimizer.get("init_args", {}).get("lr")}
+    optimizer = model.hparams.get("optimizer")
+    if isinstance(optimizer, dict) and optimizer:
+        found["lr"] = optimizer.get("init_args", {}).get("lr")
     return {name: value for name, value in found.items() if value is not None}
 
 

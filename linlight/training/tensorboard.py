@@ -139,9 +139,7 @@ class Charts(Callback):
             return
         if self._one_batch or trainer.is_last_batch or self._due(trainer.global_step + 1, trainer):
             w, b = pl_module.w, pl_module.b
-            self._gradients = _values("grad_w", w.grad)
-            if b is not None:
-                self._gradients |= _values("grad_b", b.grad)
+            self._gradients = _values("grad_w", w.grad) | _values("grad_b", None if b is None else b.grad)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -169,10 +167,8 @@ class Charts(Callback):
         epoch = trainer.current_epoch + 1
         step = _named("step", values) if self._one_batch else {}
         values |= self._exact
-        for name, value in self._diagnostics.epoch_metrics.items():
-            values[name] = value
-            if name.endswith("gap") and value > 0:
-                values[f"log10_{name}"] = math.log10(value)
+        gaps = self._diagnostics.epoch_metrics
+        values |= gaps | {f"log10_{name}": math.log10(gap) for name, gap in gaps.items() if gap > 0}
         if trainer.enable_validation:
             found = trainer.callback_metrics.items()
             values |= {name: value.item() for name, value in found if name.startswith("val_")}
@@ -186,12 +182,11 @@ class Charts(Callback):
 
 def write_layout(writer: Any) -> None:
     """Writes the layout to a `SummaryWriter`; the runs of one log folder share it."""
-    writer.add_custom_scalars(
-        {
-            category: {title: ["Multiline", tags] for title, tags in charts.items()}
-            for category, charts in LAYOUT.items()
-        }
-    )
+    lines = {
+        category: {title: ["Multiline", tags] for title, tags in charts.items()}
+        for category, charts in LAYOUT.items()
+    }
+    writer.add_custom_scalars(lines)
 
 
 def _named(axis: str, values: dict[str, float]) -> dict[str, float]:

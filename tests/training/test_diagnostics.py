@@ -344,6 +344,13 @@ def test_an_unstable_run_that_ends_early_says_so(linlight: Callable[..., Run]) -
     assert "diverged" not in run.summary
 
 
+def test_an_estimate_says_what_may_be(linlight: Callable[..., Run]) -> None:
+    words = ["--model.lr=0.12", "--data.batch_size=1", "--data.shuffle=true", "--trainer.max_epochs=1"]
+    run = linlight("fit", "--model=GradientDescent", *words)
+    said = "seen to diverge, as it may: lr 0.12 is above 0.1111, an estimate of the largest stable step of"
+    assert said in " ".join(run.out.split())
+
+
 def test_on_divergence_is_stop_or_continue(refused: Callable[..., str]) -> None:
     assert "on_divergence must be" in refused("fit", "--model=GradientDescent", "--on_divergence=wait")
     with pytest.raises(InputError, match="on_divergence must be stop or continue, got 'wait'"):
