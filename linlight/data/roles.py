@@ -68,7 +68,7 @@ def assign_roles(
     for name in id_names:
         if re.fullmatch(r"row|prediction(_\d+)?", name):
             raise InputError(
-                f"column {name!r} cannot be an id, for predictions have a column of that name: rename it"
+                f"column {name!r} cannot be an id, because predictions have a column of that name: rename it"
             )
     if target is None:
         others = {*chosen, *categories, *weights}
@@ -101,14 +101,14 @@ def assign_roles(
         raise InputError(f"{table.name} has no column to learn from{besides}: add one")
     used = {*taken, *chosen}
     said = [
-        f"left out column {name!r}, which nobody has named, as a written row index: to use it, name it in "
+        f"left out column {name!r}, which looks like a row index that was written: to use it, name it in "
         "--data.features"
         for name in types
         if NAMELESS.fullmatch(name) and name not in used
     ]
     if left_out:
         kinds = ", ".join(f"{name} ({kind(types[name])})" for name in left_out)
-        said.append(f"left out of the features, for they are not numbers: {kinds}")
+        said.append(f"left out of the features, because they are not numbers: {kinds}")
     levels = {name: list(given.get(name, ())) for name in categories}
     found = Columns(
         table,
