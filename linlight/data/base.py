@@ -285,8 +285,12 @@ class RowsDataModule(LightningDataModule):
             InputError: If there are no targets.
         """
         self.check_targets()
-        counts_rows = self.weight_kind == "frequency"
-        return Statistics(self.source, self._place(), self.target_names, counts_rows=counts_rows)
+        self._statistics.place = self._place()
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> Statistics:
+        return Statistics(self.source, self.target_names, counts_rows=self.weight_kind == "frequency")
 
     @property
     def train_size(self) -> int:

@@ -143,7 +143,7 @@ class XYDataModule(RowsDataModule):
             InputError: If a setting cannot be used, or a number does not fit into the type.
         """
         _check_batch_size(batch_size)
-        self.read()
+        _ = self._statistics  # which is shared
         other = copy.copy(self)
         other._hparams = copy.copy(self.hparams)
         for name, value in {"batch_size": batch_size, "shuffle": shuffle, "standardize": standardize}.items():

@@ -38,7 +38,6 @@ class Memory(Source):
         self.rows, self.dtype = rows, rows.x.dtype
         self._parts, self.seed = parts, seed
         self._copy: tuple[Any, tuple[Tensor, ...]] = (None, ())  # the last copy, and what it is for
-        self._moments: Moments | None = None
         self._rounded = False
 
     @property
@@ -75,11 +74,6 @@ class Memory(Source):
         return self._size("train")
 
     def moments(self, place: ProcessInfo) -> Moments:
-        if self._moments is None:
-            self._moments = self._measured(place)
-        return self._moments
-
-    def _measured(self, place: ProcessInfo) -> Moments:
         n = self._size("train")
         first, last = (n * (place.rank + i) // place.world_size for i in (0, 1))
         on_device = place.device.type != "cpu" and place.dtype in (None, self.dtype)

@@ -107,7 +107,7 @@ class Source(Protocol):
         """Number of rows to train on."""
 
     def moments(self, place: ProcessInfo) -> Moments:
-        """The statistic of the rows to train on, in their own units, over all processes; measured once."""
+        """The statistic of the rows to train on, in their own units, over all processes."""
 
     def ranges(self, place: ProcessInfo) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature in training, (D,) each."""

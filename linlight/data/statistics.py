@@ -1,5 +1,7 @@
 """Statistics of the training rows, computed once and merged over processes."""
 
+from functools import cached_property
+
 from torch import Tensor
 
 from linlight.data.sources import ProcessInfo, Source
@@ -26,22 +28,24 @@ class Statistics:
 
     Args:
         source: The rows.
-        place: Where they are measured.
         target_names: The targets' names.
         counts_rows: Whether a weight is the number of rows that a row stands for.
+
+    Attributes:
+        place: Where they are measured.
     """
 
-    def __init__(
-        self, source: Source, place: ProcessInfo, target_names: list[str], *, counts_rows: bool
-    ) -> None:
-        self._source, self._place = source, place
+    place = ProcessInfo()
+
+    def __init__(self, source: Source, target_names: list[str], *, counts_rows: bool = False) -> None:
+        self._source = source
         self._target_names = target_names
         self._counts_rows = counts_rows
 
-    @property
+    @cached_property
     def moments(self) -> Moments:
-        """The statistic of all rows to train on; the source keeps it."""
-        return self._source.moments(self._place)
+        """The statistic of all rows to train on."""
+        return self._source.moments(self.place)
 
     def scaled(self, scaling: Standardizer | None) -> Moments:
         """The statistic of standardised features."""
@@ -51,7 +55,7 @@ class Statistics:
         """A few rows of the same mean squared error as all of them, for every model; see `reduce`."""
         return reduced(self.scaled(scaling))
 
-    @property
+    @cached_property
     def mean_weight(self) -> float:
         """The mean weight of a row."""
         return float(self.moments.weight / self.moments.rows) if self._source.weighted else 1.0
@@ -62,7 +66,7 @@ class Statistics:
 
     def ranges(self) -> tuple[Tensor, Tensor]:
         """The least and the greatest value of each feature, (D,) each."""
-        return self._source.ranges(self._place)
+        return self._source.ranges(self.place)
 
     def sample(self, most: int) -> tuple[Tensor, Tensor]:
         """Some rows, x (n, D) and y (n, T), spread over all of them.
