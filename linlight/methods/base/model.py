@@ -40,8 +40,8 @@ class LinearModel(LightningModule):
     LightningModule; where its steps follow a rule that theory knows, `update_rule` too. One that moves its
     weights by hand has less to write as a `ByHandModel`.
 
-    Every method's `__init__` names all its arguments, and describes them: that is what the command line's
-    help and an editor show.
+    The methods here name and describe all arguments of their `__init__` again, for editors to show. The
+    command line needs no more than `**kwargs`, passed on to this class.
 
     Args:
         bias: Whether the model has a bias.
