@@ -126,4 +126,4 @@ def test_a_method_without_an_optimum_is_refused(
     monkeypatch.syspath_prepend(".")
     words = ["--methods=absolute.Absolute", "--lr=[0.01]", "--batch_size=[3]", "--epochs=2"]
     assert "Absolute has no optimum to measure the gap to" in refused("sweep", *words)
-    assert not Path("lightning_logs").exists()
+    assert not Path("lightning_logs", "sweep").exists()
