@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,6 +70,14 @@ def _title(ground: LossSurface, data: XYDataModule) -> str:
 # The picture ---------------------------------------------------------------------------------------------
 
 
+class _Line(NamedTuple):
+    """One method in the picture."""
+
+    name: str
+    descends: bool
+    path: list[dict[str, Any]]
+
+
 @drawing()
 def comparison(results: Sequence[Result], data: XYDataModule, ground: LossSurface | None) -> Figure:
     """Draws the loss surface with each method's path on it, and the loss by epoch beside it.
@@ -78,21 +86,24 @@ def comparison(results: Sequence[Result], data: XYDataModule, ground: LossSurfac
     """
     figure = Figure(figsize=(7 if ground is None else 11, 4.8))
     panels = figure.subplots(1, 1 if ground is None else 2, squeeze=False)[0]
-    names = [
-        plain(name) + ("" if result.error is None else " (gave up)")
-        for name, result in zip(shortened([r.name for r in results], 34), results, strict=True)
-    ]
     # A method that diverges is drawn only until it would flatten all others.
     top = 1e3 * max((result.path[0]["loss"] for result in results if result.path), default=1.0)
-    paths = [[point for point in result.path if point["loss"] <= top] for result in results]
+    lines = [
+        _Line(
+            plain(name) + ("" if result.error is None else " (gave up)"),
+            result.descends,
+            [point for point in result.path if point["loss"] <= top],
+        )
+        for name, result in zip(shortened([r.name for r in results], 34), results, strict=True)
+    ]
     if ground is not None:
-        _paths(figure, panels[0], results, names, paths, ground)
+        _paths(figure, panels[0], lines, ground)
         panels[0].set_title(plain(_title(ground, data)))
     by_epoch = panels[-1]
-    for i, (result, name, path) in enumerate(zip(results, names, paths, strict=True)):
+    for i, (name, descends, path) in enumerate(lines):
         epochs, losses = [point["epoch"] for point in path], [point["loss"] for point in path]
-        look = line_style(i, len(results))
-        if result.descends and losses:
+        look = line_style(i, len(lines))
+        if descends and losses:
             by_epoch.plot(epochs, losses, label=name, marker="" if len(losses) > 1 else "o", **look)
         elif losses and losses[-1] > 0:  # a log axis has no 0
             by_epoch.axhline(losses[-1], **look | {"linestyle": ":", "linewidth": 1.5}, label=name)
@@ -102,14 +113,7 @@ def comparison(results: Sequence[Result], data: XYDataModule, ground: LossSurfac
     return figure
 
 
-def _paths(
-    figure: Figure,
-    axes: Axes,
-    results: Sequence[Result],
-    names: Sequence[str],
-    paths: Sequence[list[dict[str, Any]]],
-    ground: LossSurface,
-) -> None:
+def _paths(figure: Figure, axes: Axes, lines: Sequence[_Line], ground: LossSurface) -> None:
     labels = [plain(label) for label in ground.labels]
     if ground.is_curve:
         axes.plot(ground.land.axes[0], ground.land.losses, color="0.55", label=ERROR + ground.held)
@@ -117,19 +121,19 @@ def _paths(
     else:
         contours(figure, axes, ground.land, labels, colors=PALE)
     moving = 0
-    for i, (result, name, path) in enumerate(zip(results, names, paths, strict=True)):
+    for i, (name, descends, path) in enumerate(lines):
         places = np.array([place(ground, point) for point in path]).reshape(-1, 2)
         axes.plot(
             *places.T,
-            MARKERS[moving % len(MARKERS)] + "-" if result.descends else "*",
+            MARKERS[moving % len(MARKERS)] + "-" if descends else "*",
             color=COLORS[i % len(COLORS)],
-            markersize=max(10 - 1.7 * i, 3) if result.descends else 15,
+            markersize=max(10 - 1.7 * i, 3) if descends else 15,
             markerfacecolor="none",
-            zorder=2 if result.descends else 3,
+            zorder=2 if descends else 3,
             label=name,
             linewidth=0.8,
         )
-        moving += result.descends
+        moving += descends
     x, y = ground.limits()
     axes.set(xlabel=labels[0], ylabel=(*labels, ERROR)[1], xlim=x, ylim=y)
     legend(axes)

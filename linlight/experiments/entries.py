@@ -235,24 +235,22 @@ def shared_data(given: dict[str, Any], entries: Sequence[Entry]) -> dict[str, An
     def unusual(settings: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in settings.items() if not _same(value, usual.get(key))}
 
-    given, found = unusual(given), dict[str, Any]()
     # A config that says nothing of the data takes what there is.
     configs = [(entry.name, unusual(entry.shared)) for entry in entries if entry.shared]
+    given, (first, found) = unusual(given), configs[0] if configs else ("", dict[str, Any]())
     for name, own in configs:
-        first, found = configs[0]
         for key in [*own, *found]:
             if not _same(own.get(key), found.get(key)):
-                raise _unlike(key, f"the configs of {first} and {name}")
-            if not _same(own[key], given.get(key, own[key])):
-                raise _unlike(key, f"the config of {name} and --data.{key}")
+                who = f"the configs of {first} and {name}"
+            elif not _same(own[key], given.get(key, own[key])):
+                who = f"the config of {name} and --data.{key}"
+            else:
+                continue
+            raise InputError(
+                f"{who} differ in data.{key}, and all methods are given the same data: take it out of the "
+                f"configs, and give it once, by --data.{key}"
+            )
     return found | given
-
-
-def _unlike(key: str, who: str) -> InputError:
-    return InputError(
-        f"{who} differ in data.{key}, and all methods are given the same data: take it out of the configs, "
-        f"and give it once, by --data.{key}"
-    )
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -161,7 +161,9 @@ def run_trial(
         callbacks=[*callbacks, step],
         **options,
     )
-    history, summary = _only(History, callbacks), _only(RunSummary, callbacks)
+    diagnostics = next(one for one in callbacks if isinstance(one, Diagnostics))
+    history = next(one for one in callbacks if isinstance(one, History))
+    summary = next(one for one in callbacks if isinstance(one, RunSummary))
     error = None
     try:
         trainer.fit(model, data)
@@ -171,20 +173,5 @@ def run_trial(
         error = str(failure)
     bar.update(end - bar.n)  # it may have ended before its last epoch
     found = {} if error else summary.summary
-    return Trial(
-        model,
-        _only(Diagnostics, callbacks),
-        found,
-        history.course,
-        trainer.current_epoch,
-        trainer.global_step,
-        error,
-    )
-
-
-C = TypeVar("C", bound=Callback)
-
-
-def _only(kind: type[C], callbacks: Sequence[Callback]) -> C:
-    (found,) = (one for one in callbacks if isinstance(one, kind))
-    return found
+    steps = trainer.global_step
+    return Trial(model, diagnostics, found, history.course, trainer.current_epoch, steps, error)
