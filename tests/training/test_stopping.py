@@ -267,7 +267,9 @@ def test_in_another_thread_signals_are_left_alone(table: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.5, 1.0])
 def test_while_it_starts(moment: float) -> None:
-    code = "from linlight.__main__ import main; print('ready', flush=True); main()"
+    # As `main` begins; without it a loaded machine may deliver the signal before that.
+    code = "import signal; from linlight.__main__ import _stop, main; signal.signal(signal.SIGINT, _stop); "
+    code += "print('ready', flush=True); main()"
     words = [sys.executable, "-c", code, *WORDS, "--trainer.max_epochs=100000000"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
