@@ -98,6 +98,7 @@ class Prediction:
         start, position, epochs: As given; the last two move on.
     """
 
+    @BEYOND_FLOATS
     def __init__(
         self,
         shape: Parabola,
@@ -118,6 +119,7 @@ class Prediction:
         shrinking = (1 - self._lr * self._shape.curvatures) ** (2.0 * self._updates * epochs)
         return float(np.sum(self._parts * shrinking, where=self._parts > 0))
 
+    @BEYOND_FLOATS
     def epochs_to_tolerance(self) -> int | None:
         """Epochs until the gap is `TOLERANCE` of the first; None where that is unknown, or never."""
         if self.forecast.kind != "whole":
@@ -125,6 +127,7 @@ class Prediction:
         updates = self._shape.epochs_to(self.start, self._lr, TOLERANCE * float(self._parts.sum()))
         return None if updates is None else -(-updates // self._updates)
 
+    @BEYOND_FLOATS
     def next_gap(self) -> float | None:
         """The gap after one epoch more than so far, None where it is unknown."""
         self.epochs += 1
@@ -158,6 +161,7 @@ class RuleCheck:
         # What rounds are the weights, and every update of them.
         self._rounding = precision * updates * (1 + rule.lr * shape.curvatures.sum())
 
+    @BEYOND_FLOATS
     def begin(self, epoch: int, theta: np.ndarray, *, is_first: bool) -> None:
         """Starts comparing.
 
