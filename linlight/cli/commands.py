@@ -37,7 +37,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # LightningCLI still calls what jsonargparse has renamed.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        # The dashboard logs at least once an epoch, however short.
+        # `Charts` logs at least once an epoch, however short.
         warnings.filterwarnings("ignore", message="The number of training batches")
         # A resumed run has a folder of its own; the best checkpoint of the run before stays where it is.
         warnings.filterwarnings("ignore", message="The dirpath has changed from")

@@ -14,7 +14,7 @@ from linlight.experiments.entries import Entry
 from linlight.methods.base import LinearModel
 
 OF_A_CONFIG = ("batch_size", "dtype", "shuffle")
-"""Settings of the data that a contender's config has for itself; the rest all share."""
+"""Settings of the data that an entry's config has for itself; the rest all share."""
 NOT_TAKEN = (
     *("max_steps", "max_time", "limit_train_batches", "overfit_batches", "fast_dev_run", "precision"),
     *("gradient_clip_val", "accumulate_grad_batches", "callbacks", "plugins"),
@@ -25,7 +25,7 @@ NOT_TAKEN = (
 class _Reader(OptionsOnly):
     """Parses a config as `linlight fit` does, and makes nothing of it.
 
-    A checkpoint that it names is left alone: all contenders start afresh.
+    A checkpoint that it names is left alone: all entries start afresh.
     """
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -54,7 +54,7 @@ def _whole(what: str, value: Any, least: int) -> int | None:
 
 
 def from_config(path: str) -> Entry:
-    """The contender that a config of `linlight fit` describes, called after its file.
+    """The entry that a config of `linlight fit` describes, called after its file.
 
     Raises:
         InputError: If there is no such config, or it names no method, or what it says cannot be used.

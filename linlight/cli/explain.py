@@ -208,12 +208,11 @@ class _Search:
     def _check_needs(self, full: str) -> None:
         """Looks for arguments that a class needs and was not given."""
         cls = self._chosen[full]
+        known = _arguments(cls)
         missing = [
             f"--{full}.{name}"
-            for name, parameter in inspect.signature(cls).parameters.items()
-            if parameter.default is parameter.empty
-            and name in _arguments(cls)
-            and f"{full}.{name}" not in self._named
+            for name in _without_default(cls)
+            if name in known and f"{full}.{name}" not in self._named
         ]
         if missing:
             raise InputError(f"--{full} {cls.__name__} needs {', '.join(missing)}")
@@ -262,6 +261,21 @@ class _Search:
 def _arguments(cls: type) -> dict[str, Any]:
     """The arguments of a class that are options, and their types."""
     return {name: kind for name, kind in types_of(cls).items() if name not in ("params", "optimizer")}
+
+
+def _without_default(cls: type) -> Iterator[str]:
+    """Parameters of a class that have no default; those of its bases too, where `**kwargs` go on to them."""
+    met = set[str]()
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters  # type: ignore[misc]
+        for name, parameter in parameters.items():
+            if name not in met and parameter.default is parameter.empty:
+                yield name
+        met |= parameters.keys()
+        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return
 
 
 def _bases(kind: Any) -> tuple[type, ...]:

@@ -463,7 +463,7 @@ def test_a_weight_of_k_counts_as_k_rows(
     for table, weight in ((frame, "k"), (repeated, None)):
         data = XYDataModule(path=table, target="y", features="a", weight=weight, dtype="float64")
         data.batch_size = batch_size if weight else None
-        model = method(w0=0.5) if method is LinearRegression else method()  # type: ignore[call-arg]
+        model = method(w0=0.5) if method is LinearRegression else method()
         run = quiet_trainer(max_epochs=20)
         run.fit(model, data)
         weights.append(model.w.item())

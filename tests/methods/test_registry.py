@@ -14,6 +14,8 @@ from linlight.errors import InputError
 from linlight.methods import METHODS, find_method
 
 MINE = """
+import torch
+from linlight import LinearModel
 from linlight.methods.gradient_descent import GradientDescent
 
 class HalfSteps(GradientDescent):
@@ -23,6 +25,18 @@ class HalfSteps(GradientDescent):
 class Needy(GradientDescent):
     def __init__(self, lr: float, depth: int) -> None:
         super().__init__(lr)
+
+class Passing(Needy):
+    def __init__(self, width: int = 1, **kwargs) -> None:
+        super().__init__(**kwargs)
+
+class Plain(LinearModel):
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return torch.nn.functional.mse_loss(self(x), y)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.01)
 """
 
 
@@ -102,3 +116,14 @@ def test_compare_and_sweep_take_a_class_of_the_users(linlight: Callable[..., Run
 def test_a_class_that_needs_more(command: str, mine: str, refused: Callable[..., str]) -> None:
     assert "missing 1 required positional argument: 'depth'" in refused(command, f"--methods={mine}.Needy")
     assert "linlight.LinearModel" in refused(command, "--methods=pathlib.Path")
+
+
+def test_what_is_needed_behind_kwargs_is_named(mine: str, refused: Callable[..., str]) -> None:
+    line = "--model Passing needs --model.lr, --model.depth"
+    assert line in refused("fit", f"--model={mine}.Passing")
+
+
+def test_a_method_without_arguments_of_its_own(linlight: Callable[..., Run], mine: str) -> None:
+    run = linlight("fit", f"--model={mine}.Plain", "--trainer.max_epochs=2")
+    assert run.summary["bias"] is not None
+    linlight("compare", f"--methods={mine}.Plain", "--epochs=2")

@@ -62,8 +62,8 @@ class LinearModel(LightningModule):
 
     def __init__(
         self,
-        bias: bool,
-        w0: float | None,
+        bias: bool = True,
+        w0: float | None = None,
         criterion: nn.Module | None = None,
         metrics: list[str] | None = None,
     ) -> None:
@@ -362,7 +362,7 @@ class LinearModel(LightningModule):
         self._count_rows()
         if not self.rows:
             raise InputError("there are no rows to evaluate: give at least one, or a larger fraction")
-        # The dashboard draws them beside the training loss; `validate` and `test` print them.
+        # `Charts` draws them beside the training loss; `validate` and `test` print them.
         logged = False if self.trainer.state.fn == "fit" else None  # by default, without a warning
         # Here rather than in each step, where Lightning would tell several loaders' metrics apart.
         self.log_dict(metrics, on_step=False, on_epoch=True, logger=logged)
