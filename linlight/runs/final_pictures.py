@@ -32,6 +32,11 @@ class Pictures(Callback):
     def __init__(self, summary: RunSummary, wanted: bool = False) -> None:
         self._summary = summary
         self._wanted = wanted
+        self._is_drawn = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Begins another run."""
+        self._is_drawn = False
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -45,11 +50,13 @@ class Pictures(Callback):
 
     @rank_zero_only
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Draws a run whose loss has left the finite numbers."""
-        if self._wanted and self._summary.summary and isinstance(exception, Diverged):
+        """Draws a run whose loss has left the finite numbers; one that diverged before has been drawn."""
+        is_due = self._wanted and not self._is_drawn
+        if is_due and self._summary.summary and isinstance(exception, Diverged):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, pl_module: Any) -> None:
+        self._is_drawn = True
         data = copy.copy(our_data(trainer))
         if data is None:
             print("no pictures, which need an XYDataModule")

@@ -10,7 +10,7 @@ import torch
 from conftest import fit
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from linlight import ExhaustiveSearch, XYDataModule, load
+from linlight import ExhaustiveSearch, Run, XYDataModule, load
 from linlight.cli.main import main
 from linlight.functional.descent import parabola
 from linlight.functional.loss_surface import landscape, make_surface, of_target
@@ -163,13 +163,24 @@ def test_drawn_at_the_end_of_the_run(linlight: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("method", ["GradientDescent", "LinearRegression"])
-def test_a_diverged_run_is_drawn_as_well(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_diverged_run_is_drawn_as_well_and_once(
+    method: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Run] = []
+    save = Run.save_pictures
+
+    def counted(run: Run) -> list[Path]:
+        drawn.append(run)
+        return save(run)
+
+    monkeypatch.setattr(Run, "save_pictures", counted)
     with pytest.raises(SystemExit, match="2"):
         main(["fit", f"--model={method}", "--model.lr=0.5", "--pictures=true"])
     out, error = capsys.readouterr()
     folder = Path(out.splitlines()[-1].removeprefix("run: "))
     assert {"loss.png", "epochs-dark.svg"} <= {path.name for path in (folder / "pictures").iterdir()}
     assert error.startswith("linlight: error: the loss grows without end")
+    assert len(drawn) == 1
 
 
 def test_a_resumed_run_shows_what_came_before(linlight: Callable[..., Any]) -> None:
