@@ -5,17 +5,19 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 from linlight.methods.backpropagation import Backpropagation
 from linlight.methods.base import LinearModel
 from linlight.methods.base.batch import Batch
+from linlight.methods.base.run_rows import our_data
 from linlight.methods.base.training_loss import batch_loss, epoch_loss
 from linlight.methods.exhaustive_search import ExhaustiveSearch
 from linlight.methods.gradient_descent import GradientDescent
 from linlight.methods.linear_regression import LinearRegression
 from linlight.text import wrapped
 from linlight.training.lesson import FirstUpdate, explanation, said
+from linlight.training.stability import no_optimum
 
 MOST_ROWS = 10
 """The most rows that are printed under each candidate of a search."""
@@ -57,7 +59,7 @@ class Trace(Callback):
         if not trainer.is_global_zero:
             return
         self._explain(type(pl_module).__name__, *explanation(pl_module, trainer, self._lang))
-        if pl_module.hparams.get("lr") is not None and isinstance(pl_module.criterion, nn.MSELoss):
+        if no_optimum(trainer, pl_module) is None:
             self._explain(said("gap", self._lang))
 
     @torch.no_grad()
@@ -166,9 +168,12 @@ class Trace(Callback):
         print("w = ", number(w))
         if b is not None:
             print("b = ", number(b))
-        print("y_pred = ", self._predicted(trainer, pl_module)[1])
+        if our_data(trainer) is not None:
+            print("y_pred = ", self._predicted(trainer, pl_module)[1])
 
     def _predict(self, when: str, trainer: Trainer, model: LinearModel) -> None:
+        if our_data(trainer) is None:  # another's have no example
+            return
         x, y_pred = self._predicted(trainer, model)
         given = [int(value) if value == int(value) else value for value in x.flatten().tolist()]
         print(f"predict ({when} training)", given[0] if len(given) == 1 else given, number(y_pred))
@@ -176,6 +181,8 @@ class Trace(Callback):
     @torch.no_grad()
     def _predicted(self, trainer: Trainer, model: LinearModel) -> tuple[Tensor, Tensor]:
         """The example's features, (1, D), and its prediction, (1, T)."""
-        x: Tensor = trainer.datamodule.example.to(model.device)  # type: ignore[attr-defined]
-        scaling = trainer.datamodule.scaling  # type: ignore[attr-defined]
+        data = our_data(trainer)
+        assert data is not None
+        x: Tensor = data.example.to(model.device)
+        scaling = data.scaling
         return x, model(x if scaling is None else scaling.scale(x))

@@ -5,9 +5,12 @@ import string
 from collections.abc import Callable
 
 import pytest
-from conftest import ROOT, Run
+import torch
+from conftest import ROOT, Run, quiet_trainer
 from notes_programs import PROGRAMS, printed
 
+from linlight import Backpropagation, XYDataModule
+from linlight.callbacks import Trace
 from linlight.text import display_width, language, wrapped
 from linlight.training.lesson import texts
 
@@ -199,3 +202,19 @@ def test_wrapped_lines_fit_and_lose_nothing() -> None:
             lines = wrapped(text, 40)
             assert all(display_width(line) <= 42 for line in lines)  # punctuation may hang over
             assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+@pytest.mark.filterwarnings(
+    "ignore:You defined a `validation_step`", "ignore:The .*dataloader.* does not have many"
+)
+def test_a_gap_is_explained_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def printed_by(train: object) -> str:
+        quiet_trainer(max_epochs=1, log_every_n_steps=1, callbacks=[Trace("en")]).fit(
+            Backpropagation(), train
+        )
+        return explained(capsys.readouterr().out.splitlines())
+
+    x = torch.tensor([[1.0], [2.0]])
+    rows = torch.utils.data.TensorDataset(x, 2 * x)
+    assert "A gap is how far" in printed_by(XYDataModule(x, 2 * x))
+    assert "A gap is how far" not in printed_by(torch.utils.data.DataLoader(rows))
