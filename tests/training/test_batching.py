@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import fit
+from conftest import fit, quiet_trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint, Timer, TQDMProgressBar
 
@@ -135,3 +135,27 @@ def test_what_was_asked_for_gives_way_and_says_so(capsys: pytest.CaptureFixture[
     fit(GradientDescent(lr=0.1), own, max_epochs=1, callbacks=[Watching()])
     assert own.batches_per_step == 1
     assert "updates_per_step 10 is not used: Watching looks at single batches" in capsys.readouterr().out
+
+
+class SavedInside(Callback):
+    """Saves a checkpoint after the third step."""
+
+    takes_several_batches = True
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 2 and not self.path.exists():
+            trainer.save_checkpoint(self.path, weights_only=False)
+
+
+def test_an_epoch_goes_on_in_the_steps_of_its_checkpoint(tmp_path: Path) -> None:
+    """Another version may choose another number of batches, as it did for rows in order."""
+    whole, rest = GradientDescent(lr=0.01), GradientDescent(lr=0.01)
+    path = tmp_path / "inside.ckpt"
+    fit(whole, data(updates_per_step=50), max_epochs=2, callbacks=[SavedInside(path)])
+    own = data()
+    quiet_trainer(max_epochs=2).fit(rest, datamodule=own, ckpt_path=path)
+    assert own.batches_per_step == 50
+    assert torch.equal(rest.w, whole.w)

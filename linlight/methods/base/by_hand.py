@@ -145,10 +145,13 @@ class ByHandModel(LinearModel):
         """Chooses the kernel, where steps are `ManualSGD`'s, and how many batches a training step takes."""
         plain = type(self).configure_optimizers is ByHandModel.configure_optimizers
         self._kernel = kernel_for(self, checkpoint) if plain else None
-        data.configure_batches(batches_per_step=self._batches_per_step(data))
+        kept = None if checkpoint is None else _kept_batches_per_step(checkpoint)
+        data.configure_batches(batches_per_step=self._batches_per_step(data, kept))
 
-    def _batches_per_step(self, data: XYDataModule) -> int:
+    def _batches_per_step(self, data: XYDataModule, kept: int | None) -> int:
         """How many batches a training step is handed at once: what was asked for, or as many as save time.
+
+        In an epoch that goes on, `kept`: as many as before, whatever another version would choose.
 
         One, where the Trainer counts batches, or a callback or the model overrides a hook that is called for
         each of them. A callback to which several at once are as good says `takes_several_batches = True`.
@@ -159,13 +162,24 @@ class ByHandModel(LinearModel):
             if (asked or 1) > 1 and not data.reduce:
                 say(f"updates_per_step {asked} is not used: {watcher} looks at single batches")
             return 1
-        if asked is not None:
-            return asked
+        if asked is not None or kept is not None:
+            return asked or kept or 1
         batch_size = min(data.batch_size or data.train_size, data.train_size)
         if self._kernel is not None:
             return max(1, min(rows_at_once(self) // batch_size, data.batches // 4))
         together = min(64, 2**14 // batch_size)  # rows that stay in the cache
         return together if together > 1 and data.batches >= 4 * together else 1
+
+
+def _kept_batches_per_step(checkpoint: dict[str, Any]) -> int | None:
+    """How many batches a training step took, of a checkpoint inside an epoch; None of any other."""
+    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    loaders = loop.get("state_dict", {}).get("combined_loader")
+    position = loaders[0] if isinstance(loaders, list) and loaders else None
+    if not isinstance(position, dict) or not position.get("batch"):
+        return None
+    kept = position.get("updates_per_step")
+    return kept if isinstance(kept, int) and kept > 0 else None
 
 
 def _watcher(trainer: Trainer, model: LightningModule) -> str:
