@@ -55,6 +55,27 @@ def _import(command: str) -> Callable[[Sequence[str]], None]:
     return run
 
 
+def _run(args: Sequence[str]) -> None:
+    if args[:1] in (["-h"], ["--help"]):
+        print(HELP.format(commands="\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())))
+    elif args[:1] == ["--version"]:
+        from importlib.metadata import version  # takes most of the time until a signal is handled
+
+        print(f"linlight {version('linlight')}")
+    elif args and args[0].partition("=")[0] == "--print_shtab":
+        from linlight.cli.completion import script
+
+        print(script(" ".join(args).removeprefix("--print_shtab")[1:]))
+    else:
+        command = _choose(args)
+        if (here := str(Path.cwd())) not in sys.path:
+            # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
+            sys.path.append(here)
+        run = _import(command)
+        with handled(signal.default_int_handler):  # SIGTERM too raises KeyboardInterrupt
+            run(args)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs a command line.
 
@@ -64,29 +85,9 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With code 2 and one line on standard error where the input cannot be used.
     """
-    args = sys.argv[1:] if args is None else list(args)
-    if args[:1] in (["-h"], ["--help"]):
-        print(HELP.format(commands="\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())))
-        return
-    if args[:1] == ["--version"]:
-        from importlib.metadata import version  # takes most of the time until a signal is handled
-
-        print(f"linlight {version('linlight')}")
-        return
     try:
-        if args and args[0].partition("=")[0] == "--print_shtab":
-            from linlight.cli.completion import script
-
-            print(script(" ".join(args).removeprefix("--print_shtab")[1:]))
-            return
-        _choose(args)
-        if (here := str(Path.cwd())) not in sys.path:
-            # A method of the user's own, `--model my_module.MyMethod`, is looked for where they are.
-            sys.path.append(here)
-        run = _import(args[0])
-        with handled(signal.default_int_handler):  # SIGTERM too raises KeyboardInterrupt
-            run(args)
-            sys.stdout.flush()
+        _run(sys.argv[1:] if args is None else list(args))
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("linlight: stopped", file=sys.stderr)
         raise SystemExit(EXIT_CODE) from None

@@ -307,6 +307,16 @@ def test_the_optimizer_is_given_the_methods_learning_rate(linlight: Linlight) ->
     assert linlight(*words, "LBFGS").summary["train_loss"] < 1e-6  # needs one flag
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_a_full_disk_has_one_line_for_help_too(word: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "linlight", word], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (2, "linlight: error: No space left on device\n")
+
+
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
 def test_help_fits_on_a_screen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
