@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -265,21 +264,31 @@ def test_in_another_thread_signals_are_left_alone(table: Path, tmp_path: Path) -
     assert found == [train(tmp_path / "b", table, "GradientDescent", "plain", [])]
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.1, 0.5, 1.0])
-def test_while_it_starts(moment: float) -> None:
-    # As `main` begins; without it a loaded machine may deliver the signal before that.
-    code = "import signal; from linlight.__main__ import _stop, main; signal.signal(signal.SIGINT, _stop); "
-    code += "print('ready', flush=True); main()"
-    words = [sys.executable, "-c", code, *WORDS, "--trainer.max_epochs=100000000"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    time.sleep(moment)  # spreads the signal over the imports; what is asserted holds at any moment
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err in ("", "linlight: stopped\n")
-    assert err or "stopped" in out
+INTERRUPTED = """
+import signal, sys
+from linlight.__main__ import main
+
+def strike(event, args):
+    if event == "import" and args[0] == module:
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests' own is ignored
+del sys.argv[0]
+module = sys.argv[0]
+sys.addaudithook(strike)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["linlight.cli.main", "torch", "lightning.pytorch", "linlight.methods", "linlight.training.history"],
+)
+def test_while_it_starts(module: str) -> None:
+    words = [sys.executable, "-c", INTERRUPTED, module, *WORDS, "--trainer.max_epochs=100000000"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr == "linlight: stopped\n"
 
 
 @pytest.mark.parametrize("kind", ["plain", "standardised", "one batch"])
